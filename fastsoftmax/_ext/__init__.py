@@ -1,0 +1,1 @@
+"""Compiled modules; built from src_ext/."""
