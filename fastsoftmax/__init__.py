@@ -1,0 +1,57 @@
+"""Batch softmax, cross-entropy and their gradients on the CPU: fast, accurate, and beside NumPy alone.
+
+>>> import fastsoftmax as fs
+>>> fs.softmax([[0.0, 0.0]])
+array([[0.5, 0.5]])
+
+The functions are described in `fastsoftmax.functional`; `backend_info()` tells which compiled kernels are
+in use. The estimators `SoftmaxRegression` and `MLPClassifier`, and the modules `datasets` and `plots`, are
+loaded when they are first asked for.
+"""
+
+import importlib
+
+from ._dispatch import backend_info, get_num_threads, set_num_threads, use_backend
+from ._version import __version__
+from .functional import (
+    cross_entropy,
+    cross_entropy_with_grad,
+    log_softmax,
+    log_softmax_backward,
+    logsumexp,
+    softmax,
+    softmax_backward,
+)
+
+__all__ = [
+    "__version__",
+    "backend_info",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "get_num_threads",
+    "log_softmax",
+    "log_softmax_backward",
+    "logsumexp",
+    "set_num_threads",
+    "softmax",
+    "softmax_backward",
+    "use_backend",
+]
+
+_LAZY = {
+    "MLPClassifier": "estimators",
+    "SoftmaxRegression": "estimators",
+    "datasets": None,
+    "estimators": None,
+}
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_LAZY[name] or name}")
+    return getattr(module, name) if _LAZY[name] else module
+
+
+def __dir__():
+    return sorted({*globals(), *_LAZY})

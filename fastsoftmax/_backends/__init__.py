@@ -1,0 +1,99 @@
+"""The contract that every implementation obeys, and the list of implementations.
+
+A back end is one module with the functions of `Backend`. It receives arrays that are already checked:
+
+- data blocks are `(outer, n_classes, inner)`, C-contiguous, aligned, in native byte order and of one
+  dtype; `out` and `grad` have the shape and dtype of their block and are the block itself or disjoint;
+- index targets are `(outer, inner)`; probabilities have the shape of the logits;
+- losses, divisors and weights are float64; options are in range.
+
+It raises nothing but MemoryError and KeyboardInterrupt. Its results obey the table of special values
+and the accuracy bounds in docs/accuracy.md; the parity suite holds every implementation to them.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+NAMES = ("cython", "numba", "numpy")
+
+
+class LossOptions(NamedTuple):
+    """Options of the cross-entropy, checked and brought to the shapes that kernels read.
+
+    Attributes
+    ----------
+    weight : ndarray of float64, shape (n_classes,), or None
+        Class weights.
+    sample_weight : ndarray of float64, shape (outer, inner), or None
+        Weights of the rows.
+    ignore_index : int or None
+        The index target that takes no part.
+    label_smoothing, z_loss : float
+        Smoothing in [0, 1]; factor of lse**2.
+    softcap : float
+        The bound of the logits; 0 for none.
+    temperature : float
+        What the logits are divided by.
+    grad_scale : float
+        What the gradient is multiplied with: 1, or 1 / divisor under "mean".
+    """
+
+    weight: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
+    ignore_index: int | None = None
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+    softcap: float = 0.0
+    temperature: float = 1.0
+    grad_scale: float = 1.0
+
+
+class Backend(Protocol):
+    """What an implementation offers. `n_threads` is a bound; bits never depend on it."""
+
+    def softmax(self, x, out, where, temperature: float, n_threads: int) -> None:
+        """Write softmax(x / temperature) to `out`; `where` is None or uint8 of x's shape."""
+
+    def log_softmax(self, x, out, where, temperature: float, n_threads: int) -> None:
+        """Write log(softmax(x / temperature)) to `out`."""
+
+    def logsumexp(self, x, out, where, n_threads: int) -> None:
+        """Write log(sum(exp(x))) over the classes to `out` of shape (outer, inner)."""
+
+    def softmax_backward(self, grad, probs, out, n_threads: int) -> None:
+        """Write probs * (grad - sum(grad * probs)) to `out`."""
+
+    def log_softmax_backward(self, grad, log_probs, out, n_threads: int) -> None:
+        """Write grad - exp(log_probs) * sum(grad) to `out`."""
+
+    def inspect_targets(
+        self, targets, n_classes: int, options: LossOptions, n_threads: int
+    ) -> tuple[int, int, float]:
+        """Return (first bad row or -1, its value, divisor of "mean") of index targets.
+
+        A row is bad where its target is outside [0, n_classes) and not `ignore_index`. The divisor is
+        the sum of sample_weight * weight[target] over the rows that are not ignored.
+        """
+
+    def cross_entropy(
+        self, logits, targets, losses, grad, options: LossOptions, n_threads: int
+    ) -> None:
+        """Write the loss of each row to `losses` and, unless `grad` is None, the gradient to `grad`.
+
+        `losses` is float64 of shape (outer, inner) and not scaled; the gradient is scaled by
+        `options.grad_scale`. Floating `targets` are probabilities. An index that turns out of range
+        after `inspect_targets` gives a row of NaN.
+        """
+
+    def sigmoid(self, x, out, n_threads: int) -> None:
+        """Write 1 / (1 + exp(-x)) to `out`; both are flat."""
+
+    def binary_cross_entropy(
+        self, logits, targets, losses, grad, weight, pos_weight, grad_scale: float, n_threads: int
+    ) -> None:
+        """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`.
+
+        `logits`, `targets` and `grad` are (n_rows, n_labels) of one dtype, `losses` float64 of the
+        same shape; `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,).
+        """

@@ -1,0 +1,68 @@
+"""The compiled kernels: chooses the build for this CPU's instruction set and fulfils the contract with it."""
+
+import importlib
+import os
+from pathlib import Path
+
+from .. import _ext
+from .._threads import runtime
+
+_BEST_FIRST = ("v4", "v3", "v2", "neon", "plain")
+HAS_OPENMP = runtime.HAS_OPENMP
+
+
+def _built():
+    """Return the instruction sets that have a build, best first."""
+    files = [path.name for path in Path(_ext.__path__[0]).iterdir()]
+    return [isa for isa in _BEST_FIRST if any(name.startswith(f"kernels_{isa}.") for name in files)]
+
+
+def isas():
+    """Return each instruction set with "loaded", "available" or why it was refused."""
+    built = _built()
+    told = {}
+    for isa in _BEST_FIRST:
+        if isa not in built:
+            told[isa] = "refused: not built for this machine"
+        elif not runtime.supports(isa):
+            told[isa] = "refused: not supported by this CPU"
+        else:
+            told[isa] = "loaded" if isa == ISA else "available"
+    return told
+
+
+def load_isa(isa):
+    """Import the kernels for one instruction set, or say why that cannot be."""
+    if isa not in _BEST_FIRST:
+        raise ValueError(f"FASTSOFTMAX_ISA must be one of {', '.join(_BEST_FIRST)}, got {isa!r}")
+    if not runtime.supports(isa):
+        raise ImportError(f"FASTSOFTMAX_ISA={isa}: this CPU does not support it")
+    try:
+        return importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
+    except ModuleNotFoundError:
+        raise ImportError(f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine") from None
+
+
+def _choose():
+    asked = os.environ.get("FASTSOFTMAX_ISA")
+    if asked:
+        return asked, "FASTSOFTMAX_ISA"
+    for isa in _built():
+        if runtime.supports(isa):
+            return isa, "best that this CPU supports"
+    raise ImportError(f"no build of the kernels fits this CPU; built: {', '.join(_built()) or 'none'}")
+
+
+ISA, ISA_REASON = _choose()
+kernels = load_isa(ISA)
+
+door = kernels.Door
+softmax = kernels.softmax
+log_softmax = kernels.log_softmax
+logsumexp = kernels.logsumexp
+softmax_backward = kernels.softmax_backward
+log_softmax_backward = kernels.log_softmax_backward
+inspect_targets = kernels.inspect_targets
+cross_entropy = kernels.cross_entropy
+sigmoid = kernels.sigmoid
+binary_cross_entropy = kernels.binary_cross_entropy

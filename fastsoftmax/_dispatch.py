@@ -1,0 +1,199 @@
+"""What chooses an implementation and a thread count, and what tells about it."""
+
+import importlib
+import importlib.util
+import os
+
+from . import _threads
+from ._backends import NAMES
+from ._validate import integer
+from ._version import __version__
+
+
+class NoDoor:
+    """The fast door of a back end that has none: every call goes the long way."""
+
+    @staticmethod
+    def _closed(*args):
+        return None
+
+    softmax = log_softmax = cross_entropy = cross_entropy_with_grad = _closed
+
+
+class chosen:  # noqa: N801 - a place for names, not a type
+    """The chosen back end. `door` is the one slot that public functions ask first."""
+
+    name = None
+    implementation = None
+    door = NoDoor
+    reason = ""
+
+
+def _load(name):
+    """Import a back end; one that is asked for and cannot load is an error."""
+    if name not in NAMES:
+        raise ValueError(f"backend must be one of {', '.join(map(repr, NAMES))}, got {name!r}")
+    return importlib.import_module(f"{__package__}._backends.{name}_impl")
+
+
+def _choose(name, reason):
+    implementation = _load(name)
+    chosen.implementation = implementation
+    chosen.door = getattr(implementation, "door", NoDoor)
+    chosen.name, chosen.reason = name, reason
+
+
+def implementation():
+    """Return the module of the chosen back end."""
+    return chosen.implementation
+
+
+class use_backend:  # noqa: N801 - a function to its users
+    """Choose the implementation of every operation, for the whole process.
+
+    Parameters
+    ----------
+    name : {"cython", "numba", "numpy"}
+        "cython" is the default; "numba" needs Numba; "numpy" is the reference: clear and slow.
+
+    Raises
+    ------
+    ValueError
+        If there is no such back end.
+    ImportError
+        If it cannot be loaded here.
+
+    Notes
+    -----
+    As a context manager it restores the earlier choice at the end. FASTSOFTMAX_BACKEND chooses at import.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> with fs.use_backend("numpy"):
+    ...     fs.softmax([0.0, 0.0])
+    array([0.5, 0.5])
+    """
+
+    def __init__(self, name):
+        self._before = (chosen.name, chosen.reason)
+        _choose(name, "use_backend")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        _choose(*self._before)
+
+
+class set_num_threads:  # noqa: N801 - a function to its users
+    """Set the number of threads that a call may use, for the whole process.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None returns to the default: the smallest of OMP_NUM_THREADS, the CPUs that the process
+        may run on and its cgroup's quota.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not an integer of at least 1.
+
+    Notes
+    -----
+    As a context manager it restores the earlier number at the end. Results do not depend on it, to the bit.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> with fs.set_num_threads(1):
+    ...     fs.get_num_threads()
+    1
+    """
+
+    def __init__(self, n):
+        self._before = _threads.wanted()
+        _threads.want(None if n is None else integer(n, "n", low=1))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        _threads.want(self._before)
+
+
+def get_num_threads():
+    """Return the number of threads that a large call uses now.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.get_num_threads() >= 1
+    True
+    """
+    return _threads.default()[0]
+
+
+def threads_for(n_elements, n_threads):
+    """Return how many threads an operation over `n_elements` may use."""
+    if n_threads is not None:
+        n_threads = integer(n_threads, "n_threads", low=1)
+    if n_elements < _threads.SERIAL_BELOW:
+        return 1
+    return _threads.default()[0] if n_threads is None else n_threads
+
+
+def backend_info():
+    """Tell what was chosen, why, and what was refused.
+
+    Returns
+    -------
+    dict
+        version; backend and backend_reason; backends (name to "loaded", "available" or why not);
+        isa, isa_reason and isas (likewise); openmp (whether built with it, and the runtimes loaded);
+        threads, threads_reason (what decided the number) and threads_limits.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.backend_info()["backend"] in ("cython", "numba", "numpy")
+    True
+    """
+    from ._backends import cython_impl
+
+    threads, decided_by = _threads.default()
+    return {
+        "version": __version__,
+        "backend": chosen.name,
+        "backend_reason": chosen.reason,
+        "backends": {name: _available(name) for name in NAMES},
+        "isa": cython_impl.ISA,
+        "isa_reason": cython_impl.ISA_REASON,
+        "isas": cython_impl.isas(),
+        "openmp": {"built": cython_impl.HAS_OPENMP, "runtimes": _threads.openmp_runtimes()},
+        "threads": threads,
+        "threads_reason": decided_by,
+        "threads_limits": _threads.limits(),
+    }
+
+
+def _available(name):
+    if name == chosen.name:
+        return "loaded"
+    if name == "numba" and importlib.util.find_spec("numba") is None:
+        return 'not available: needs Numba: pip install "fastsoftmax[numba]"'
+    return "available"
+
+
+def _start():
+    """Choose at import: FASTSOFTMAX_BACKEND, else the compiled kernels."""
+    asked = os.environ.get("FASTSOFTMAX_BACKEND")
+    _choose(asked or "cython", "FASTSOFTMAX_BACKEND" if asked else "default")
+
+
+_start()

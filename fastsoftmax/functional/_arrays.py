@@ -1,0 +1,39 @@
+"""Allocation and layout that all operations share."""
+
+import numpy as np
+
+from .. import _validate
+from .._layout import Layout
+
+
+class Result:
+    """Where an operation writes: a block for the kernel, and what the caller gets.
+
+    A caller's `out` that lies in memory as the input does is written directly; any other goes
+    through a block of its own and is filled by `finish`.
+    """
+
+    def __init__(self, layout, dtype, out=None):
+        self._layout, self._out = layout, out
+        if out is not None and layout.holds(out):
+            self.block = layout.block(out)
+        else:
+            self.block = np.empty(layout.block_shape, dtype)
+
+    def finish(self):
+        """Return the array for the caller, filled."""
+        if self._out is None:
+            return self._layout.unblock(self.block)
+        if not np.may_share_memory(self.block, self._out):
+            self._out[...] = self._layout.unblock(self.block)
+        return self._out
+
+
+def prepare(x, axis, out, name="x"):
+    """Return (array, layout, block, result) of an operation that maps x to its own shape."""
+    array = _validate.as_real(x, name)
+    if out is not None:
+        _validate.out_array(out, array.shape, array.dtype)
+        _validate.no_overlap(out, array, name)
+    layout = Layout(array, _validate.axes(axis, array.ndim))
+    return array, layout, layout.block(array), Result(layout, array.dtype, out)

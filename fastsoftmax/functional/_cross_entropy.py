@@ -1,0 +1,256 @@
+"""Cross-entropy from logits, with and without its gradient."""
+
+import numpy as np
+
+from .. import _validate
+from .._backends import LossOptions
+from .._dispatch import chosen, implementation, threads_for
+from .._layout import Layout
+from ._arrays import Result
+
+
+def reduce_losses(losses, reduction, divisor, dtype):
+    """Return the losses of all rows ("none"), their sum, or their mean, in the loss's dtype."""
+    if reduction == "none":
+        return losses.astype(dtype)
+    total = losses.sum()
+    if reduction == "mean":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = total / np.float64(divisor)
+    return dtype.type(total)
+
+
+def gradient_scale(reduction, divisor):
+    """Return what the gradient is multiplied with: 1 / divisor under "mean"."""
+    if reduction != "mean":
+        return 1.0
+    return 1.0 / divisor if divisor else np.inf
+
+
+def _read_options(shape, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature):
+    index_shape = shape[:axis] + shape[axis + 1 :]
+    return LossOptions(
+        weight=_validate.weights(weight, "weight", (shape[axis],)),
+        sample_weight=_validate.weights(sample_weight, "sample_weight", index_shape),
+        ignore_index=None if ignore_index is None else _validate.integer(ignore_index, "ignore_index"),
+        label_smoothing=_validate.number(label_smoothing, "label_smoothing", 0, 1),
+        z_loss=_validate.number(z_loss, "z_loss", 0),
+        softcap=0.0 if softcap is None else _validate.number(softcap, "softcap", 0, open_low=True),
+        temperature=_validate.number(temperature, "temperature", 0, open_low=True),
+    )
+
+
+def _inspect(layout, targets, options, n_threads):
+    """Raise about the first target out of range, else return the divisor of "mean"."""
+    n_classes = layout.block_shape[1]
+    row, value, divisor = implementation().inspect_targets(targets, n_classes, options, n_threads)
+    if row >= 0:
+        position = layout.row_position(row)
+        raise _validate.bad_target(value, position, n_classes, options.ignore_index)
+    return divisor
+
+
+def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, options):
+    """Check everything, then run the contract's cross_entropy once. Return (loss, gradient or None)."""
+    _validate.reduction(reduction)
+    array = _validate.as_real(logits, "logits")
+    axis = _validate.one_axis(axis, array.ndim)
+    _validate.n_classes(array.shape, axis)
+    options = _read_options(array.shape, axis, **options)
+    targets, are_indices = _validate.targets(targets, array.shape, axis, options.ignore_index)
+    if out is not None:
+        _validate.out_array(out, array.shape, array.dtype)
+        _validate.no_overlap(out, array, "logits")
+        if np.may_share_memory(out, targets):
+            raise ValueError("out must share no memory with targets, got a part of it")
+    layout = Layout(array, (axis,))
+    n_threads = threads_for(array.size, n_threads)
+    if options.sample_weight is not None:
+        options = options._replace(sample_weight=layout.rows(options.sample_weight))
+    if are_indices:
+        targets = layout.rows(targets)
+        divisor = _inspect(layout, targets, options, n_threads)
+    else:
+        targets = layout.block(targets.astype(array.dtype, copy=False))
+        divisor = _sum_of_sample_weights(layout, options)
+    options = options._replace(grad_scale=gradient_scale(reduction, divisor))
+    losses = np.empty((layout.block_shape[0], layout.block_shape[2]))
+    result = Result(layout, array.dtype, out) if with_grad else None
+    grad_block = result.block if with_grad else None
+    implementation().cross_entropy(layout.block(array), targets, losses, grad_block, options, n_threads)
+    loss = reduce_losses(losses, reduction, divisor, array.dtype)
+    if reduction == "none":
+        loss = layout.unrows(loss)
+    return loss, result.finish() if with_grad else None
+
+
+def _sum_of_sample_weights(layout, options):
+    if options.sample_weight is None:
+        return layout.block_shape[0] * layout.block_shape[2]
+    return float(options.sample_weight.sum())
+
+
+def cross_entropy(
+    logits,
+    targets,
+    *,
+    axis=-1,
+    weight=None,
+    sample_weight=None,
+    ignore_index=None,
+    label_smoothing=0.0,
+    z_loss=0.0,
+    softcap=None,
+    temperature=1.0,
+    reduction="mean",
+    n_threads=None,
+):
+    """Compute the cross-entropy of targets under softmax(logits): the loss of a classifier.
+
+    With z = logits / temperature, then softcap * tanh(z / softcap); L = lse(z) - max(z); and
+    t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes), the loss of a row is::
+
+        sample_weight * [ sum(t) * L + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
+
+    Parameters
+    ----------
+    logits : array_like of float32 or float64
+        Any shape with the classes along `axis`, for example (n_rows, n_classes) or (N, C, H, W) with axis=1.
+    targets : array_like
+        Class indices y: any integer dtype, the shape of `logits` without `axis`; or probabilities y: floating,
+        the shape of `logits`, not renormalised.
+    axis : int, default -1
+        The axis of the classes.
+    weight : array_like, shape (n_classes,), optional
+        Weights of the classes, finite and not negative.
+    sample_weight : array_like, shape of index targets, optional
+        Weights of the rows, finite and not negative.
+    ignore_index : int, optional
+        Rows with this target have loss and gradient 0. There is no default: PyTorch's is -100.
+    label_smoothing : float in [0, 1], default 0.0
+        Share of the target spread evenly over all classes.
+    z_loss : float, default 0.0
+        Factor of lse(z)**2, which keeps logits from drifting.
+    softcap : float, optional
+        Bound of the logits.
+    temperature : float, default 1.0
+        What the logits are divided by.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by the sum of sample_weight * weight[target] over the rows that are not ignored
+        (index targets) or by the sum of sample_weight (probabilities).
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`. Results do not depend on it.
+
+    Returns
+    -------
+    scalar of the logits' dtype, or ndarray of the shape of index targets
+        "mean" over no rows is NaN.
+
+    Raises
+    ------
+    IndexError
+        If a target is outside [0, n_classes) and not `ignore_index`.
+    TypeError
+        If `targets` are booleans, or floats of the shape of indices; if a dtype does not fit.
+    ValueError
+        If a shape or an option does not fit.
+
+    Notes
+    -----
+    Error: at most 4 ULP for each row, also for confident rows whose loss is as small as 1e-30. The convention
+    is that of `torch.nn.functional.cross_entropy`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> float(fs.cross_entropy([[0.0, 0.0], [1000.0, 0.0]], [1, 0]))
+    0.34657359027997264
+    """
+    if (
+        axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
+        and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None
+    ):  # fmt: skip
+        loss = chosen.door.cross_entropy(logits, targets)
+        if loss is not None:
+            return loss
+    options = {
+        "weight": weight,
+        "sample_weight": sample_weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "temperature": temperature,
+    }
+    return _cross_entropy(logits, targets, axis, reduction, n_threads, None, False, options)[0]
+
+
+def cross_entropy_with_grad(
+    logits,
+    targets,
+    *,
+    axis=-1,
+    weight=None,
+    sample_weight=None,
+    ignore_index=None,
+    label_smoothing=0.0,
+    z_loss=0.0,
+    softcap=None,
+    temperature=1.0,
+    reduction="mean",
+    n_threads=None,
+    out=None,
+):
+    """Compute the cross-entropy and its gradient with respect to the logits, in one pass.
+
+    Parameters
+    ----------
+    logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature, \
+reduction, n_threads
+        As in `cross_entropy`.
+    out : ndarray, optional
+        Where to write the gradient: the shape and dtype of `logits`, any strides; it may be `logits` itself.
+
+    Returns
+    -------
+    loss : scalar of the logits' dtype, or ndarray of the shape of index targets
+        As `cross_entropy` returns it.
+    grad_logits : ndarray
+        The shape, dtype and memory order of `logits`: the gradient of the mean, or of the sum (also under
+        "none").
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As `cross_entropy`, before anything is written to `out`.
+
+    Notes
+    -----
+    Error of the gradient: at most 4 ULP for index targets without smoothing and z_loss, the entry of the target
+    included; otherwise 4 ULP of the larger of its two terms. The convention is that of PyTorch's autograd.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> loss, grad = fs.cross_entropy_with_grad([[0.0, 0.0]], [1])
+    >>> grad
+    array([[ 0.5, -0.5]])
+    """
+    if (
+        axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
+        and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None
+        and out is None
+    ):  # fmt: skip
+        result = chosen.door.cross_entropy_with_grad(logits, targets)
+        if result is not None:
+            return result
+    options = {
+        "weight": weight,
+        "sample_weight": sample_weight,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "temperature": temperature,
+    }
+    return _cross_entropy(logits, targets, axis, reduction, n_threads, out, True, options)

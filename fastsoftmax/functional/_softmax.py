@@ -1,0 +1,292 @@
+"""softmax, log_softmax, logsumexp, and the gradients of the first two."""
+
+import numpy as np
+
+from .. import _validate
+from .._dispatch import chosen, implementation, threads_for
+from .._layout import Layout
+from ._arrays import Result, prepare
+
+
+def _normalise(operation, x, axis, out, where, temperature, n_threads):
+    """Run softmax or log_softmax of the contract."""
+    temperature = _validate.number(temperature, "temperature", 0, open_low=True)
+    array, layout, block, result = prepare(x, axis, out)
+    _require_classes(layout)
+    mask = _validate.where_mask(where, array.shape)
+    if mask is not None:
+        mask = layout.block(mask)
+    n_threads = threads_for(array.size, n_threads)
+    getattr(implementation(), operation)(block, result.block, mask, temperature, n_threads)
+    return result.finish()
+
+
+def _require_classes(layout):
+    if layout.block_shape[1] == 0:
+        raise ValueError(f"x must have at least one class along axis, got shape {layout.shape}")
+
+
+def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+    """Turn logits into probabilities: exp(x) / sum(exp(x)) along `axis`.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Logits of any shape and memory order. Integers and booleans become float64.
+    axis : int, tuple of int or None, default -1
+        The axis of the classes; None for all axes.
+    out : ndarray, optional
+        Where to write: the shape and dtype of the result, any strides; it may be `x` itself.
+    where : array_like of bool, optional
+        What takes part, broadcast to x; the rest gets 0.
+    temperature : float, default 1.0
+        What x is divided by, without an intermediate rounding.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`. Results do not depend on it.
+
+    Returns
+    -------
+    ndarray
+        The shape, dtype and memory order of `x`. A NaN or +inf in a row, or nothing but -inf, makes that
+        row NaN and leaves the others untouched. A row where `where` is all false is 0.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not real numbers, or `out` not an array of the result's dtype.
+    ValueError
+        If there are no classes, or a shape or option does not fit, or `out` overlaps `x` partly.
+
+    Notes
+    -----
+    Error: at most 4 ULP where the result is a normal number; smaller ones may be 0. The convention is that of
+    `scipy.special.softmax`, except that the default axis is the last.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax([[1.0, 1.0], [1000.0, 0.0]])
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    if axis == -1 and out is None and where is None and temperature == 1.0 and n_threads is None:
+        result = chosen.door.softmax(x)
+        if result is not None:
+            return result
+    return _normalise("softmax", x, axis, out, where, temperature, n_threads)
+
+
+def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+    """Turn logits into logarithms of probabilities: x - log(sum(exp(x))) along `axis`.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Logits of any shape and memory order. Integers and booleans become float64.
+    axis : int, tuple of int or None, default -1
+        The axis of the classes; None for all axes.
+    out : ndarray, optional
+        Where to write: the shape and dtype of the result, any strides; it may be `x` itself.
+    where : array_like of bool, optional
+        What takes part, broadcast to x; the rest gets -inf.
+    temperature : float, default 1.0
+        What x is divided by, without an intermediate rounding.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`. Results do not depend on it.
+
+    Returns
+    -------
+    ndarray
+        The shape, dtype and memory order of `x`. -inf beside finite logits stays -inf; a NaN or +inf in a
+        row, or nothing but -inf, makes that row NaN.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not real numbers, or `out` not an array of the result's dtype.
+    ValueError
+        If there are no classes, or a shape or option does not fit, or `out` overlaps `x` partly.
+
+    Notes
+    -----
+    Error: at most 4 ULP, also where the result is as small as -1e-30. The convention is that of
+    `scipy.special.log_softmax`, except that the default axis is the last.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.log_softmax([[0.0, 0.0], [1000.0, 0.0]])
+    array([[-6.93147181e-01, -6.93147181e-01],
+           [ 0.00000000e+00, -1.00000000e+03]])
+    """
+    if axis == -1 and out is None and where is None and temperature == 1.0 and n_threads is None:
+        result = chosen.door.log_softmax(x)
+        if result is not None:
+            return result
+    return _normalise("log_softmax", x, axis, out, where, temperature, n_threads)
+
+
+def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=None):
+    """Compute log(sum(exp(x))) along `axis` without overflow.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Logits of any shape and memory order. Integers and booleans become float64.
+    axis : int, tuple of int or None, default -1
+        The axis of the classes; None for all axes.
+    keepdims : bool, default False
+        Keep the reduced axes with size 1.
+    out : ndarray, optional
+        Where to write: the shape and dtype of the result, any strides; apart from `x`.
+    where : array_like of bool, optional
+        What takes part, broadcast to x.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`. Results do not depend on it.
+
+    Returns
+    -------
+    ndarray or scalar
+        The shape of `x` without `axis`, its dtype. +inf where a row has +inf; -inf where it is all -inf,
+        empty or masked; NaN where it has a NaN.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not real numbers, or `out` not an array of the result's dtype.
+    ValueError
+        If a shape does not fit, or `out` overlaps `x`.
+
+    Notes
+    -----
+    Error: at most 4 ULP of max(abs(result), abs(max(x))). The convention is that of
+    `scipy.special.logsumexp`, except that the default axis is the last.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> float(fs.logsumexp([1000.0, 1000.0]))
+    1000.6931471805599
+    """
+    array = _validate.as_real(x, "x")
+    layout = Layout(array, _validate.axes(axis, array.ndim))
+    mask = _validate.where_mask(where, array.shape)
+    outer, n_classes, inner = layout.block_shape
+    rows = np.empty((outer, inner), array.dtype)
+    result = layout.unrows(rows, keepdims)
+    if out is not None:
+        _validate.out_array(out, result.shape, array.dtype)
+        if np.may_share_memory(out, array):
+            raise ValueError("out must share no memory with x, got a part of it")
+    if n_classes == 0:
+        rows[...] = -np.inf
+    else:
+        mask = None if mask is None else layout.block(mask)
+        n_threads = threads_for(array.size, n_threads)
+        implementation().logsumexp(layout.block(array), rows, mask, n_threads)
+    if out is not None:
+        out[...] = result
+        return out
+    return result if result.ndim else result[()]
+
+
+def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
+    """Run a backward function of the contract: `forward` sets the layout, `grad` follows it."""
+    forward, layout, forward_block, _ = prepare(forward, axis, None, forward_name)
+    grad = _validate.as_real(grad, "grad")
+    if grad.shape != forward.shape:
+        raise ValueError(f"grad must have the shape of {forward_name}, {forward.shape}, got {grad.shape}")
+    if grad.dtype != forward.dtype:
+        raise TypeError(
+            f"grad must have the dtype of {forward_name}, {forward.dtype}, got {grad.dtype}"
+        )
+    if out is not None:
+        _validate.out_array(out, forward.shape, forward.dtype)
+        _validate.no_overlap(out, forward, forward_name)
+        _validate.no_overlap(out, grad, "grad")
+    _require_classes(layout)
+    result = Result(layout, forward.dtype, out)
+    n_threads = threads_for(forward.size, n_threads)
+    run = getattr(implementation(), operation)
+    run(layout.block(grad), forward_block, result.block, n_threads)
+    return result.finish()
+
+
+def softmax_backward(grad, probs, axis=-1, *, out=None, n_threads=None):
+    """Propagate a gradient through softmax: probs * (grad - sum(grad * probs)) along `axis`.
+
+    Parameters
+    ----------
+    grad : array_like of float32 or float64
+        Gradient with respect to `probs`, of its shape and dtype.
+    probs : array_like
+        What `softmax` returned.
+    axis : int, tuple of int or None, default -1
+        The axis of the classes.
+    out : ndarray, optional
+        Where to write; it may be `grad` or `probs` itself.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`.
+
+    Returns
+    -------
+    ndarray
+        Gradient with respect to the logits; the shape, dtype and memory order of `probs`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype or shape does not fit, or `out` overlaps an input partly.
+
+    Notes
+    -----
+    Error: at most 4 ULP of probs * (abs(grad) + sum(abs(grad * probs))). The convention is that of PyTorch's
+    autograd.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.softmax_backward([1.0, 0.0], fs.softmax([0.0, 0.0]))
+    array([ 0.25, -0.25])
+    """
+    return _backward("softmax_backward", grad, probs, "probs", axis, out, n_threads)
+
+
+def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None):
+    """Propagate a gradient through log_softmax: grad - exp(log_probs) * sum(grad) along `axis`.
+
+    Parameters
+    ----------
+    grad : array_like of float32 or float64
+        Gradient with respect to `log_probs`, of its shape and dtype.
+    log_probs : array_like
+        What `log_softmax` returned.
+    axis : int, tuple of int or None, default -1
+        The axis of the classes.
+    out : ndarray, optional
+        Where to write; it may be `grad` or `log_probs` itself.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`.
+
+    Returns
+    -------
+    ndarray
+        Gradient with respect to the logits; the shape, dtype and memory order of `log_probs`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype or shape does not fit, or `out` overlaps an input partly.
+
+    Notes
+    -----
+    Error: at most 4 ULP of abs(grad) + exp(log_probs) * sum(abs(grad)), given `log_probs`. The convention is
+    that of PyTorch's autograd.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.log_softmax_backward([1.0, 0.0], fs.log_softmax([0.0, 0.0]))
+    array([ 0.5, -0.5])
+    """
+    return _backward("log_softmax_backward", grad, log_probs, "log_probs", axis, out, n_threads)
