@@ -108,7 +108,6 @@ def extensions():
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
     for isa, march in isas.items():
         built += extension(f"kernels_{isa}", "src_ext/kernels.pyx", flags + openmp + march, link)
-        built += extension(f"training_{isa}", "src_ext/training.pyx", flags + openmp + march, link)
     return built
 
 

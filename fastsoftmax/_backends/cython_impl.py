@@ -56,7 +56,9 @@ def _choose():
 ISA, ISA_REASON = _choose()
 kernels = load_isa(ISA)
 
-door = kernels.Door
+kernels._share_state(runtime.state_capsule())
+
+door = kernels.door
 softmax = kernels.softmax
 log_softmax = kernels.log_softmax
 logsumexp = kernels.logsumexp

@@ -1,0 +1,179 @@
+"""The contract of fastsoftmax._backends, compiled for one instruction set.
+
+Row and lane primitives stand in the headers, one text for float and double; the files included here compose
+them into operations, and run_blocks of teams.pxi is the one place with threads. The functions below
+only fill a task and run it: their arrays are checked, and 3-D blocks (outer, n_classes, inner), already.
+"""
+
+cimport numpy as cnp
+
+include "primitives.pxi"
+include "teams.pxi"
+include "geometry.pxi"
+include "softmax.pxi"
+include "logsumexp.pxi"
+include "losses.pxi"
+include "inspect.pxi"
+include "binary.pxi"
+
+cnp.import_array()
+
+
+def _share_state(capsule):
+    """Take the state that all compiled modules of the process share."""
+    global process_state
+    process_state = <runtime_state *>PyCapsule_GetPointer(capsule, "fastsoftmax.runtime_state")
+
+
+cdef inline void *data_or_null(array):
+    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
+
+
+cdef inline bint is_f32(cnp.ndarray x):
+    return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
+
+
+cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint plain):
+    cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+    cut(g, shape[0], shape[1], shape[2], cnp.PyArray_ITEMSIZE(x), plain)
+
+
+cdef int start_softmax(cnp.ndarray x, cnp.ndarray out, where, double temperature, bint log, int n_threads) except -1:
+    cdef SoftmaxTask task
+    cut_block(&task.g, x, where is None)
+    task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
+    task.where = <const uint8_t *>data_or_null(where)
+    task.temperature, task.log = temperature, log
+    return run_softmax(&task, is_f32(x), n_threads)
+
+
+def softmax(x, out, where, double temperature, int n_threads):
+    """Write softmax(x / temperature) to out."""
+    start_softmax(x, out, where, temperature, False, n_threads)
+
+
+def log_softmax(x, out, where, double temperature, int n_threads):
+    """Write log(softmax(x / temperature)) to out."""
+    start_softmax(x, out, where, temperature, True, n_threads)
+
+
+def logsumexp(cnp.ndarray x, cnp.ndarray out, where, int n_threads):
+    """Write log(sum(exp(x))) to out."""
+    cdef SoftmaxTask task
+    cut_block(&task.g, x, where is None)
+    task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
+    task.where = <const uint8_t *>data_or_null(where)
+    run_blocks(logsumexp_block_f32 if is_f32(x) else logsumexp_block_f64, &task, task.g.n_blocks,
+               task.g.per_block * task.g.n_classes, n_threads,
+               tile_bytes(&task.g) + n_chunks(task.g.n_classes) * sizeof(Part))
+
+
+cdef int start_backward(cnp.ndarray grad, cnp.ndarray forward, cnp.ndarray out, bint log, int n_threads) except -1:
+    cdef BackwardTask task
+    cut_block(&task.g, forward, False)
+    task.grad, task.forward = cnp.PyArray_DATA(grad), cnp.PyArray_DATA(forward)
+    task.out, task.log = cnp.PyArray_DATA(out), log
+    return run_blocks(backward_block_f32 if is_f32(forward) else backward_block_f64, &task, task.g.n_blocks,
+                      task.g.per_block * task.g.n_classes, n_threads, 2 * tile_bytes(&task.g))
+
+
+def softmax_backward(grad, probs, out, int n_threads):
+    """Write probs * (grad - sum(grad * probs)) to out."""
+    start_backward(grad, probs, out, False, n_threads)
+
+
+def log_softmax_backward(grad, log_probs, out, int n_threads):
+    """Write grad - exp(log_probs) * sum(grad) to out."""
+    start_backward(grad, log_probs, out, True, n_threads)
+
+
+cdef int fill_targets(LossTask *task, cnp.ndarray targets, options) except -1:
+    """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the task."""
+    cdef int type_number = cnp.PyArray_TYPE(targets)
+    task.targets = cnp.PyArray_DATA(targets)
+    if cnp.PyArray_ISINTEGER(targets):
+        itemsize = cnp.PyArray_ITEMSIZE(targets)
+        task.kind = INDEX_INT64 if itemsize == 8 else INDEX_INT32 if itemsize == 4 else INDEX_UINT8
+    else:
+        task.kind = PROBABILITIES
+    task.weight = <const double *>data_or_null(options.weight)
+    task.sample_weight = <const double *>data_or_null(options.sample_weight)
+    task.has_ignore = options.ignore_index is not None
+    task.ignore_index = 0
+    if task.has_ignore:
+        if -2**63 <= options.ignore_index < 2**63:
+            task.ignore_index = options.ignore_index
+        else:
+            task.has_ignore = False
+    return 0
+
+
+def inspect_targets(cnp.ndarray targets, Py_ssize_t n_classes, options, int n_threads):
+    """Return (first bad row or -1, its value, divisor of the mean)."""
+    cdef LossTask task
+    cdef Py_ssize_t row
+    cdef double divisor
+    cdef bint good
+    fill_targets(&task, targets, options)
+    task.g.n_lanes, task.g.n_classes = targets.size, n_classes
+    with nogil:
+        good = all_in_range(task.targets, task.kind, task.g.n_lanes, n_classes)
+        row = -1 if good else first_bad(&task)
+        if good and not task.has_ignore and task.weight == NULL and task.sample_weight == NULL:
+            divisor = <double>task.g.n_lanes
+        else:
+            divisor = 0 if row >= 0 else divisor_of(&task)
+    return row, (read_index(task.targets, task.kind, row) if row >= 0 else 0), divisor
+
+
+def _smoothing_base(options, Py_ssize_t n_classes, dtype):
+    """Return smoothing / n_classes * weight for each class, or None without smoothing."""
+    if not options.label_smoothing:
+        return None
+    import numpy as np
+    weight = np.ones(n_classes) if options.weight is None else options.weight
+    return (options.label_smoothing / n_classes * weight).astype(dtype)
+
+
+def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, grad, options, int n_threads):
+    """Write the loss of each row to losses, and the gradient to grad unless that is None."""
+    cdef LossTask task
+    fill_targets(&task, targets, options)
+    task.logits, task.losses = cnp.PyArray_DATA(logits), <double *>cnp.PyArray_DATA(losses)
+    task.grad = data_or_null(grad)
+    task.smoothing, task.z_loss = options.label_smoothing, options.z_loss
+    task.softcap, task.temperature = options.softcap, options.temperature
+    task.grad_scale = options.grad_scale
+    task.plain = (task.kind != PROBABILITIES and task.smoothing == 0 and task.z_loss == 0
+                  and task.softcap == 0)
+    base = None
+    if task.kind != PROBABILITIES:
+        base = _smoothing_base(options, logits.shape[1], "d" if task.softcap else logits.dtype)
+    task.base = data_or_null(base)
+    cut_block(&task.g, logits, task.plain)
+    run_loss(&task, is_f32(logits), n_threads)
+
+
+def sigmoid(cnp.ndarray x, cnp.ndarray out, int n_threads):
+    """Write 1 / (1 + exp(-x)) to out, element by element."""
+    cdef SigmoidTask task
+    task.x, task.out, task.n = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), x.size
+    run_blocks(sigmoid_block_f32 if is_f32(x) else sigmoid_block_f64, &task,
+               (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, n_threads, 0)
+
+
+def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, grad, weight, pos_weight,
+                         double grad_scale, int n_threads):
+    """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
+    cdef BinaryTask task
+    task.logits, task.targets = cnp.PyArray_DATA(logits), cnp.PyArray_DATA(targets)
+    task.losses, task.grad = <double *>cnp.PyArray_DATA(losses), data_or_null(grad)
+    task.weight, task.pos_weight = <const double *>data_or_null(weight), <const double *>data_or_null(pos_weight)
+    task.grad_scale, task.n_rows, task.n_labels = grad_scale, logits.shape[0], logits.shape[1]
+    task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
+    run_blocks(binary_block_f32 if is_f32(logits) else binary_block_f64, &task,
+               (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
+               n_threads, 0)
+
+
+include "doors.pxi"

@@ -1,0 +1,196 @@
+/* Template for one REAL: softmax down the columns of a tile, lanes side by side. Included by primitives.h.
+ *
+ * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
+ * classes are turned into tiles so that the vectors are full; other axes than the last lie like this already
+ * and are copied in short runs. All passes work within the tile, which stays in the cache. */
+
+/* Transpose LANES x LANES values held in r: log2(LANES) rounds of interleaving the halves. */
+INLINE void FN(transpose)(VEC r[LANES]) {
+    VEC next[LANES];
+    for (int round = 1; round < LANES; round *= 2) {
+        for (int i = 0; i < LANES / 2; i++) {
+            next[2 * i] = FN(interleave_low)(r[i], r[i + LANES / 2]);
+            next[2 * i + 1] = FN(interleave_high)(r[i], r[i + LANES / 2]);
+        }
+        for (int i = 0; i < LANES; i++) r[i] = next[i];
+    }
+}
+
+/* Turn up to LANES rows of n_classes into a tile of stride LANES; absent rows become copies of the last. */
+static void FN(turn_in)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile) {
+    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+        VEC r[LANES];
+        for (int i = 0; i < LANES; i++) {
+            Py_ssize_t row = i < n_rows ? i : n_rows - 1;
+            r[i] = FN(load_part)(x + row * n_classes + c, k, (VEC){0});
+        }
+        FN(transpose)(r);
+        for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * LANES, r[i]);
+    }
+}
+
+/* Turn a tile of stride LANES back into up to LANES rows. */
+static void FN(turn_out)(const REAL *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *out) {
+    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+        VEC r[LANES];
+        for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * LANES) : (VEC){0};
+        FN(transpose)(r);
+        for (int i = 0; i < LANES; i++)
+            if (i < n_rows) FN(store_part)(out + i * n_classes + c, k, r[i]);
+    }
+}
+
+/* Copy lanes first .. first + n_lanes of a block (outer, n_classes, inner) into a tile, or back. A run of lanes
+ * with the same outer index is contiguous for each class. */
+static void FN(copy_in)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                        Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
+        const REAL *from = x + outer * n_classes * inner + at;
+        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
+        for (Py_ssize_t c = 0; c < n_classes; c++)
+            memcpy(tile + c * stride + lane, from + c * inner, (size_t)run * sizeof(REAL));
+    }
+    for (Py_ssize_t lane = n_lanes; lane < stride; lane++)
+        for (Py_ssize_t c = 0; c < n_classes; c++) tile[c * stride + lane] = 0;
+}
+
+static void FN(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
+                         Py_ssize_t first, Py_ssize_t n_lanes, REAL *out) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
+        REAL *to = out + outer * n_classes * inner + at;
+        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
+        for (Py_ssize_t c = 0; c < n_classes; c++)
+            memcpy(to + c * inner, tile + c * stride + lane, (size_t)run * sizeof(REAL));
+    }
+}
+
+/* The largest value of each lane; NaNs are passed over. */
+static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        VEC m0 = FN(all)(-INFINITY), m1 = m0;
+        Py_ssize_t c = 0;
+        for (; c + 2 <= n_classes; c += 2) {
+            m0 = FN(max)(FN(load)(tile + c * stride + lane), m0);
+            m1 = FN(max)(FN(load)(tile + (c + 1) * stride + lane), m1);
+        }
+        if (c < n_classes) m0 = FN(max)(FN(load)(tile + c * stride + lane), m0);
+        FN(store)(m + lane, FN(max)(m0, m1));
+    }
+}
+
+INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
+                                   REAL slope, REAL slope_error, double *sum, double *n_max, double *unit,
+                                   int stores, int splits, int has_slope) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const VEC m = FN(load)(max + lane);
+        const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
+        FN(sums) sums = FN(sums_start)();
+        IVEC count = {0};
+        REAL *column = tile + lane;
+        Py_ssize_t c = 0;
+#define STEP(k) \
+    FN(exp_step)(FN(load)(column + (c + k) * stride), column + (c + k) * stride, m, &f, &count, stores, splits, has_slope)
+        for (; c + 4 <= n_classes; c += 4) {
+            VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
+            FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
+        }
+        for (; c < n_classes; c++) FN(sums_add)(&sums, STEP(0));
+#undef STEP
+        FN(sums_lanes)(&sums, sum + lane);
+        for (int i = 0; i < LANES; i++) {
+            unit[lane + i] = f.unit[i];
+            sum[lane + i] /= f.unit[i];
+            n_max[lane + i] = (double)count[i];
+        }
+    }
+}
+
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. */
+static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
+                              int stores, int splits, double *sum, double *n_max, double *unit /* OUT */) {
+    if (temperature != 1.0) {
+        REAL slope, error;
+        FN(slope_parts)(temperature, &slope, &error);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, sum, n_max, unit, stores, splits, 1);
+    } else if (stores && splits) {
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 1, 1, 0);
+    } else if (stores) {
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 1, 0, 0);
+    } else {
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 0, 1, 0);
+    }
+}
+
+/* tile *= factor of the lane, and 0 where that is under the smallest normal number. */
+static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        REAL factors[LANES], lowest_factors[LANES];
+        for (int i = 0; i < LANES; i++) {
+            factors[i] = (REAL)factor[lane + i];
+            lowest_factors[i] = FN(lowest_factor)(factor[lane + i]);
+        }
+        const VEC f = FN(load)(factors), lowest = FN(load)(lowest_factors);
+        for (Py_ssize_t c = 0; c < n_classes; c++) {
+            REAL *at = tile + c * stride + lane;
+            FN(store)(at, FN(scaled)(FN(load)(at), f, lowest));
+        }
+    }
+}
+
+/* tile = (tile - m) / temperature - L. */
+static void FN(lanes_log_shift)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
+                                const double *log_sum, double temperature) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        REAL log_sums[LANES];
+        for (int i = 0; i < LANES; i++) log_sums[i] = (REAL)log_sum[lane + i];
+        const VEC m = FN(load)(max + lane), L = FN(load)(log_sums), divisor = FN(all)((REAL)temperature);
+        for (Py_ssize_t c = 0; c < n_classes; c++) {
+            REAL *at = tile + c * stride + lane;
+            VEC d = FN(load)(at) - m;
+            if (temperature != 1.0) d = d / divisor;
+            FN(store)(at, d - L);
+        }
+    }
+}
+
+/* Turn lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
+ * tile form is computed row by row. */
+static void FN(gather_rows)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                            Py_ssize_t n_lanes, REAL *rows) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
+        const REAL *from = x + outer * n_classes * inner + at;
+        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
+        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+            VEC r[LANES];
+            for (int i = 0; i < LANES; i++)
+                r[i] = i < k ? FN(load_part)(from + (c + i) * inner, run, (VEC){0}) : (VEC){0};
+            FN(transpose)(r);
+            for (int i = 0; i < LANES; i++)
+                if (i < run) FN(store_part)(rows + (lane + i) * n_classes + c, k, r[i]);
+        }
+    }
+}
+
+static void FN(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                             Py_ssize_t n_lanes, REAL *out) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
+        REAL *to = out + outer * n_classes * inner + at;
+        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
+        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+            VEC r[LANES];
+            for (int i = 0; i < LANES; i++)
+                r[i] = i < run ? FN(load_part)(rows + (lane + i) * n_classes + c, k, (VEC){0}) : (VEC){0};
+            FN(transpose)(r);
+            for (int i = 0; i < LANES; i++)
+                if (i < k) FN(store_part)(to + (c + i) * inner, run, r[i]);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+# logsumexp, and the gradients of softmax and log_softmax. One read of each input; the gradients read and write
+# rows that are still in the cache. Sums of products are exact products of floats, or rounded ones of doubles,
+# summed in double or compensated.
+
+from libc.math cimport isnan
+
+cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogil:
+    """Return m + log1p(S'); an infinite maximum is the result itself, unless there is a NaN."""
+    if isfinite(max):
+        return max + log1p(others)
+    return NAN if has_nan else max
+
+
+cdef inline bint row_has_nan(const real *x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if isnan(x[i * step]):
+            return True
+    return False
+
+
+cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, Part *parts) noexcept nogil:
+    cdef Stat stat
+    reduce_row(x, <real *>NULL, n_classes, 1.0, True, parts, &stat)
+    return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
+
+
+cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch) noexcept nogil:
+    cdef real *m = <real *>lane_array(g, scratch, 0)
+    cdef double *total = <double *>lane_array(g, scratch, 1)
+    cdef double *n_max = <double *>lane_array(g, scratch, 2)
+    cdef double *unit = <double *>lane_array(g, scratch, 3)
+    cdef Py_ssize_t lane
+    lanes_max(tile, g.stride, g.n_classes, m)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, total, n_max, unit)
+    for lane in range(n_lanes):
+        out[lane] = <real>lse_of(m[lane], total[lane] + (n_max[lane] - 1),
+                                 not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
+
+
+cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
+    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
+    cdef const Geometry *g = &task.g
+    cdef const real *x = <const real *>task.x
+    cdef real *out = <real *>task.out
+    cdef real *tile = <real *>scratch
+    cdef Part *parts = <Part *>(scratch + tile_bytes(g))
+    cdef Py_ssize_t piece, first, n_lanes, lane, n = g.n_classes
+    for piece in range(n_pieces(g, block)):
+        first = first_lane(g, block, piece)
+        n_lanes = min(g.stride, g.n_lanes - first)
+        if g.form == ROWS and task.where == NULL:
+            out[first] = <real>logsumexp_row(x + first * n, n, parts)
+            continue
+        tile_load(g, x, first, n_lanes, tile)
+        if g.form == TURNED or g.form == COLUMNS:
+            logsumexp_tile(g, tile, n_lanes, out + first, scratch)
+            continue
+        for lane in range(n_lanes):
+            if task.where != NULL:
+                mask_row(tile + lane * n, mask_of(task, first + lane), g.inner, n, <real>-INFINITY)
+            out[first + lane] = <real>logsumexp_row(tile + lane * n, n, parts)
+
+
+cdef void logsumexp_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    logsumexp_block(task, block, scratch, <const float *>NULL)
+
+
+cdef void logsumexp_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    logsumexp_block(task, block, scratch, <const double *>NULL)
+
+
+cdef struct BackwardTask:
+    Geometry g
+    const void *grad
+    const void *forward
+    void *out
+    bint log
+
+
+cdef inline void backward_row(const real *grad, const real *forward, real *out, Py_ssize_t n, bint log) noexcept nogil:
+    if log:
+        row_log_softmax_backward(grad, forward, out, n, row_dot(grad, <const real *>NULL, n))
+    else:
+        row_softmax_backward(grad, forward, out, n, row_dot(grad, forward, n))
+
+
+cdef inline void backward_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
+    cdef const BackwardTask *task = <const BackwardTask *>argument
+    cdef const Geometry *g = &task.g
+    cdef real *grad = <real *>scratch
+    cdef real *forward = <real *>(scratch + tile_bytes(g))
+    cdef Py_ssize_t piece, first, n_lanes, lane, n = g.n_classes
+    for piece in range(n_pieces(g, block)):
+        first = first_lane(g, block, piece)
+        n_lanes = min(g.stride, g.n_lanes - first)
+        if g.form == ROWS:
+            backward_row(<const real *>task.grad + first * n, <const real *>task.forward + first * n,
+                         <real *>task.out + first * n, n, task.log)
+            continue
+        tile_load(g, <const real *>task.grad, first, n_lanes, grad)
+        tile_load(g, <const real *>task.forward, first, n_lanes, forward)
+        for lane in range(n_lanes):
+            backward_row(grad + lane * n, forward + lane * n, grad + lane * n, n, task.log)
+        tile_store(g, grad, first, n_lanes, <real *>task.out)
+
+
+cdef void backward_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    backward_block(task, block, scratch, <const float *>NULL)
+
+
+cdef void backward_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    backward_block(task, block, scratch, <const double *>NULL)

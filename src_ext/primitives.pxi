@@ -1,0 +1,244 @@
+# The primitives of primitives.h: each has a float and a double instance there, and one fused name here.
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "primitives.h":
+    ctypedef struct exp_sum:
+        double sum, n_max, unit
+    int LANES_F32, LANES_F64
+    void log1p_lanes(const double *s, double *L, Py_ssize_t n) noexcept nogil
+    float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
+    double row_max_f64(const double *x, Py_ssize_t n) noexcept nogil
+    void row_exp_sum_f32(const float *x, float *stage, Py_ssize_t n, float m, double temperature,
+                         int splits, exp_sum *result) noexcept nogil
+    void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
+                         int splits, exp_sum *result) noexcept nogil
+    void row_scale_f32(const float *stage, float *out, Py_ssize_t n, double factor) noexcept nogil
+    void row_scale_f64(const double *stage, double *out, Py_ssize_t n, double factor) noexcept nogil
+    void row_log_shift_f32(const float *x, float *out, Py_ssize_t n, float m, double L,
+                           double temperature) noexcept nogil
+    void row_log_shift_f64(const double *x, double *out, Py_ssize_t n, double m, double L,
+                           double temperature) noexcept nogil
+    double row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept nogil
+    double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept nogil
+    void row_softmax_backward_f32(const float *g, const float *p, float *out, Py_ssize_t n,
+                                  double dot) noexcept nogil
+    void row_softmax_backward_f64(const double *g, const double *p, double *out, Py_ssize_t n,
+                                  double dot) noexcept nogil
+    void row_log_softmax_backward_f32(const float *g, const float *log_p, float *out, Py_ssize_t n,
+                                      double total) noexcept nogil
+    void row_log_softmax_backward_f64(const double *g, const double *log_p, double *out, Py_ssize_t n,
+                                      double total) noexcept nogil
+    double row_distance_f32(const float *t, const float *z, Py_ssize_t n, float m,
+                            double *total) noexcept nogil
+    double row_distance_f64(const double *t, const double *z, Py_ssize_t n, double m,
+                            double *total) noexcept nogil
+    void row_target_f32(const float *y, const double *w, double smoothing, float *t,
+                        Py_ssize_t n) noexcept nogil
+    void row_target_f64(const double *y, const double *w, double smoothing, double *t,
+                        Py_ssize_t n) noexcept nogil
+    void row_combine_f32(const float *stage, const float *t, float *out, Py_ssize_t n, double share,
+                         double scale) noexcept nogil
+    void row_combine_f64(const double *stage, const double *t, double *out, Py_ssize_t n, double share,
+                         double scale) noexcept nogil
+    void turn_in_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t n_rows, float *tile) noexcept nogil
+    void turn_in_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t n_rows, double *tile) noexcept nogil
+    void turn_out_f32(const float *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, float *out) noexcept nogil
+    void turn_out_f64(const double *tile, Py_ssize_t n_classes, Py_ssize_t n_rows,
+                      double *out) noexcept nogil
+    void copy_in_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                     Py_ssize_t n_lanes, float *tile, Py_ssize_t stride) noexcept nogil
+    void copy_in_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                     Py_ssize_t n_lanes, double *tile, Py_ssize_t stride) noexcept nogil
+    void copy_out_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
+                      Py_ssize_t first, Py_ssize_t n_lanes, float *out) noexcept nogil
+    void copy_out_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
+                      Py_ssize_t first, Py_ssize_t n_lanes, double *out) noexcept nogil
+    void gather_rows_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                         Py_ssize_t n_lanes, float *rows) noexcept nogil
+    void gather_rows_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                         Py_ssize_t n_lanes, double *rows) noexcept nogil
+    void scatter_rows_f32(const float *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                          Py_ssize_t n_lanes, float *out) noexcept nogil
+    void scatter_rows_f64(const double *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                          Py_ssize_t n_lanes, double *out) noexcept nogil
+    void lanes_max_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, float *m) noexcept nogil
+    void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
+                       double *m) noexcept nogil
+    void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
+                           double temperature, int stores, int splits, double *total, double *n_max,
+                           double *unit) noexcept nogil
+    void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
+                           double temperature, int stores, int splits, double *total, double *n_max,
+                           double *unit) noexcept nogil
+    void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
+                         const double *factor) noexcept nogil
+    void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
+                         const double *factor) noexcept nogil
+    void lanes_log_shift_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
+                             const double *L, double temperature) noexcept nogil
+    void lanes_log_shift_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
+                             const double *L, double temperature) noexcept nogil
+
+
+cdef inline Py_ssize_t lanes_of(const real *x) noexcept nogil:
+    return LANES_F32 if real is float else LANES_F64
+
+
+cdef inline real row_max(const real *x, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return row_max_f32(x, n)
+    else:
+        return row_max_f64(x, n)
+
+
+cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, double temperature,
+                             int splits, exp_sum *result) noexcept nogil:
+    if real is float:
+        row_exp_sum_f32(x, stage, n, m, temperature, splits, result)
+    else:
+        row_exp_sum_f64(x, stage, n, m, temperature, splits, result)
+
+
+cdef inline void row_scale(const real *stage, real *out, Py_ssize_t n, double factor) noexcept nogil:
+    if real is float:
+        row_scale_f32(stage, out, n, factor)
+    else:
+        row_scale_f64(stage, out, n, factor)
+
+
+cdef inline void row_log_shift(const real *x, real *out, Py_ssize_t n, real m, double L,
+                               double temperature) noexcept nogil:
+    if real is float:
+        row_log_shift_f32(x, out, n, m, L, temperature)
+    else:
+        row_log_shift_f64(x, out, n, m, L, temperature)
+
+
+cdef inline double row_dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return row_dot_f32(a, b, n)
+    else:
+        return row_dot_f64(a, b, n)
+
+
+cdef inline void row_softmax_backward(const real *g, const real *p, real *out, Py_ssize_t n,
+                                      double dot) noexcept nogil:
+    if real is float:
+        row_softmax_backward_f32(g, p, out, n, dot)
+    else:
+        row_softmax_backward_f64(g, p, out, n, dot)
+
+
+cdef inline void row_log_softmax_backward(const real *g, const real *log_p, real *out, Py_ssize_t n,
+                                          double total) noexcept nogil:
+    if real is float:
+        row_log_softmax_backward_f32(g, log_p, out, n, total)
+    else:
+        row_log_softmax_backward_f64(g, log_p, out, n, total)
+
+
+cdef inline double row_distance(const real *t, const real *z, Py_ssize_t n, real m,
+                                double *total) noexcept nogil:
+    if real is float:
+        return row_distance_f32(t, z, n, m, total)
+    else:
+        return row_distance_f64(t, z, n, m, total)
+
+
+cdef inline void row_target(const real *y, const double *w, double smoothing, real *t,
+                            Py_ssize_t n) noexcept nogil:
+    if real is float:
+        row_target_f32(y, w, smoothing, t, n)
+    else:
+        row_target_f64(y, w, smoothing, t, n)
+
+
+cdef inline void row_combine(const real *stage, const real *t, real *out, Py_ssize_t n, double share,
+                             double scale) noexcept nogil:
+    if real is float:
+        row_combine_f32(stage, t, out, n, share, scale)
+    else:
+        row_combine_f64(stage, t, out, n, share, scale)
+
+
+cdef inline void turn_in(const real *x, Py_ssize_t n_classes, Py_ssize_t n_rows, real *tile) noexcept nogil:
+    if real is float:
+        turn_in_f32(x, n_classes, n_rows, tile)
+    else:
+        turn_in_f64(x, n_classes, n_rows, tile)
+
+
+cdef inline void turn_out(const real *tile, Py_ssize_t n_classes, Py_ssize_t n_rows,
+                          real *out) noexcept nogil:
+    if real is float:
+        turn_out_f32(tile, n_classes, n_rows, out)
+    else:
+        turn_out_f64(tile, n_classes, n_rows, out)
+
+
+cdef inline void copy_in(const real *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                         Py_ssize_t n_lanes, real *tile, Py_ssize_t stride) noexcept nogil:
+    if real is float:
+        copy_in_f32(x, n_classes, inner, first, n_lanes, tile, stride)
+    else:
+        copy_in_f64(x, n_classes, inner, first, n_lanes, tile, stride)
+
+
+cdef inline void copy_out(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
+                          Py_ssize_t first, Py_ssize_t n_lanes, real *out) noexcept nogil:
+    if real is float:
+        copy_out_f32(tile, stride, n_classes, inner, first, n_lanes, out)
+    else:
+        copy_out_f64(tile, stride, n_classes, inner, first, n_lanes, out)
+
+
+cdef inline void gather_rows(const real *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                             Py_ssize_t n_lanes, real *rows) noexcept nogil:
+    if real is float:
+        gather_rows_f32(x, n_classes, inner, first, n_lanes, rows)
+    else:
+        gather_rows_f64(x, n_classes, inner, first, n_lanes, rows)
+
+
+cdef inline void scatter_rows(const real *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                              Py_ssize_t n_lanes, real *out) noexcept nogil:
+    if real is float:
+        scatter_rows_f32(rows, n_classes, inner, first, n_lanes, out)
+    else:
+        scatter_rows_f64(rows, n_classes, inner, first, n_lanes, out)
+
+
+cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
+                           real *m) noexcept nogil:
+    if real is float:
+        lanes_max_f32(tile, stride, n_classes, m)
+    else:
+        lanes_max_f64(tile, stride, n_classes, m)
+
+
+cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
+                               double temperature, int stores, int splits, double *total, double *n_max,
+                               double *unit) noexcept nogil:
+    if real is float:
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, total, n_max, unit)
+    else:
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, total, n_max, unit)
+
+
+cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
+                             const double *factor) noexcept nogil:
+    if real is float:
+        lanes_scale_f32(tile, stride, n_classes, factor)
+    else:
+        lanes_scale_f64(tile, stride, n_classes, factor)
+
+
+cdef inline void lanes_log_shift(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
+                                 const double *L, double temperature) noexcept nogil:
+    if real is float:
+        lanes_log_shift_f32(tile, stride, n_classes, m, L, temperature)
+    else:
+        lanes_log_shift_f64(tile, stride, n_classes, m, L, temperature)

@@ -1,0 +1,152 @@
+/* Template for one REAL: the passes over a contiguous row of logits. Included by primitives.h.
+ *
+ * A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
+ * doubles (float) or compensated doubles (double), so that a sum of a million terms errs by about 1 ULP.
+ * Nothing here allocates or checks. Results go to the arguments marked OUT. */
+
+
+/* The largest x; NaNs are passed over, -inf where there is nothing else. */
+static REAL FN(row_max)(const REAL *x, Py_ssize_t n) {
+    const VEC lowest = FN(all)(-INFINITY);
+    VEC m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
+    Py_ssize_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        m0 = FN(max)(FN(load)(x + i), m0);
+        m1 = FN(max)(FN(load)(x + i + LANES), m1);
+        m2 = FN(max)(FN(load)(x + i + 2 * LANES), m2);
+        m3 = FN(max)(FN(load)(x + i + 3 * LANES), m3);
+    }
+    for (; i + LANES <= n; i += LANES) m0 = FN(max)(FN(load)(x + i), m0);
+    if (i < n) m1 = FN(max)(FN(load_part)(x + i, n - i, lowest), m1);
+    return FN(max_of_lanes)(FN(max)(FN(max)(m0, m1), FN(max)(m2, m3)));
+}
+
+/* One step of row_exp_sum over four vectors or one. */
+INLINE VEC FN(exp_step)(VEC x, REAL *stage, VEC m, const FN(exp_frame) *f, IVEC *n_max, int stores, int splits,
+                        int has_slope) {
+    VEC e = FN(exp_scaled)(x, f, has_slope);
+    if (stores) FN(store)(stage, e);
+    if (splits) {
+        *n_max = FN(count_equal)(*n_max, x, m);
+        e = FN(zero_equal)(e, x, m);
+    }
+    return e;
+}
+
+INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, REAL slope,
+                                        REAL slope_error, int stores, int splits, int has_slope) {
+    const VEC m = FN(all)(max);
+    const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
+    FN(sums) sums = FN(sums_start)();
+    IVEC n_max = {0};
+    Py_ssize_t i = 0;
+#define STEP(k) \
+    FN(exp_step)(FN(load)(x + i + k * LANES), stage + i + k * LANES, m, &f, &n_max, stores, splits, has_slope)
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
+        FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
+    }
+    for (; i + LANES <= n; i += LANES) FN(sums_add)(&sums, STEP(0));
+#undef STEP
+    if (i < n) {
+        VEC rest = FN(load_part)(x + i, n - i, FN(all)(-INFINITY));
+        VEC e = FN(exp_scaled)(rest, &f, has_slope);
+        if (stores) FN(store_part)(stage + i, n - i, e);
+        if (splits) {
+            n_max = FN(count_equal)(n_max, rest, m);
+            e = FN(zero_equal)(e, rest, m);
+        }
+        FN(sums_add)(&sums, e);
+    }
+    exp_sum result = {FN(sums_total)(&sums), 0, f.unit[0]};
+    result.sum /= result.unit;
+    if (splits)
+        for (int lane = 0; lane < LANES; lane++) result.n_max += n_max[lane];
+    return result;
+}
+
+/* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
+ * the sum and count them if `splits`. x and stage may be the same. */
+static void FN(row_exp_sum)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, double temperature, int splits,
+                            exp_sum *result /* OUT */) {
+    if (temperature != 1.0) {
+        REAL slope, error;
+        FN(slope_parts)(temperature, &slope, &error);
+        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, 1, splits, 1);
+        else *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, 0, 1, 1);
+    } else if (stage && splits) {
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 1, 1, 0);
+    } else if (stage) {
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 1, 0, 0);
+    } else {
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 0, 1, 0);
+    }
+}
+
+/* out = v * factor, and 0 where that is under the smallest normal number. */
+INLINE VEC FN(scaled)(VEC v, VEC factor, VEC lowest) { return FN(product_or_zero)(v, factor, v, lowest); }
+
+INLINE REAL FN(lowest_factor)(double factor) {
+    double lowest = REAL_MIN_NORMAL / fabs(factor);
+    return lowest < REAL_MAX ? (REAL)lowest : lowest >= REAL_MAX ? REAL_MAX : 0;
+}
+
+/* out = stage * factor for stage >= 0; out may be stage. */
+static void FN(row_scale)(const REAL *stage, REAL *out, Py_ssize_t n, double factor) {
+    const VEC f = FN(all)((REAL)factor), lowest = FN(all)(FN(lowest_factor)(factor));
+    Py_ssize_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        FN(store)(out + i, FN(scaled)(FN(load)(stage + i), f, lowest));
+        FN(store)(out + i + LANES, FN(scaled)(FN(load)(stage + i + LANES), f, lowest));
+    }
+    for (; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        FN(store_part)(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, lowest));
+    }
+}
+
+/* out = (x - m) * slope - L. Both terms are <= 0: nothing cancels. out may be x. */
+static void FN(row_log_shift)(const REAL *x, REAL *out, Py_ssize_t n, REAL m, double L, double temperature) {
+    const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), divisor = FN(all)((REAL)temperature);
+    const int divides = temperature != 1.0;
+    for (Py_ssize_t i = 0; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC d = (k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max)) - max;
+        if (divides) d = d / divisor;
+        if (k == LANES) FN(store)(out + i, d - log_sum);
+        else FN(store_part)(out + i, k, d - log_sum);
+    }
+}
+
+/* The sum of a * b, exact products summed in double; of a alone where b is NULL. */
+static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
+    FN(sums) sums = FN(sums_start)();
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FN(dots_add)(&sums, FN(load)(a + i), b ? FN(load)(b + i) : FN(all)(1));
+    if (i < n)
+        FN(dots_add)(&sums, FN(load_part)(a + i, n - i, (VEC){0}), b ? FN(load_part)(b + i, n - i, (VEC){0}) : FN(all)(1));
+    return FN(sums_total)(&sums);
+}
+
+/* out = p * (g - dot). */
+static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n, double dot) {
+    const VEC d = FN(all)((REAL)dot);
+    for (Py_ssize_t i = 0; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC gv = FN(load_part)(g + i, k, d), pv = FN(load_part)(p + i, k, d);
+        FN(store_part)(out + i, k, pv * (gv - d));
+    }
+}
+
+/* out = g - exp(log_p) * sum. */
+static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL *out, Py_ssize_t n, double sum) {
+    const VEC zero = {0};
+    const FN(exp_frame) f = FN(exp_setup)(zero, 1, 0);
+    const VEC s = (REAL)sum / f.unit;
+    for (Py_ssize_t i = 0; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC gv = FN(load_part)(g + i, k, zero), lv = FN(load_part)(log_p + i, k, zero);
+        FN(store_part)(out + i, k, gv - FN(exp_scaled)(lv, &f, 0) * s);
+    }
+}

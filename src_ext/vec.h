@@ -1,0 +1,321 @@
+/* Vectors of the widest registers that the instruction set has, for float and double.
+ *
+ * GCC's and Clang's vector extensions carry the arithmetic (+, -, *, /, comparisons, bits); only what they
+ * lack or compile badly is written per instruction set here: maximum, masked moves, partial loads and
+ * stores, conversions. Everything is static inline and compiled once per instruction set. */
+#ifndef FASTSOFTMAX_VEC_H
+#define FASTSOFTMAX_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef int32_t ivec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef int64_t ivec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef uint64_t uvec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+
+#define LANES_F32 (VECTOR_BYTES / 4)
+#define LANES_F64 (VECTOR_BYTES / 8)
+
+/* ---- max, masked moves: (x, m) -> x > m ? x : m, so that a NaN in x is passed over ---- */
+
+#if VECTOR_BYTES == 64
+INLINE vec_f32 max_f32(vec_f32 x, vec_f32 m) { return _mm512_max_ps(x, m); }
+INLINE vec_f64 max_f64(vec_f64 x, vec_f64 m) { return _mm512_max_pd(x, m); }
+#elif VECTOR_BYTES == 32
+INLINE vec_f32 max_f32(vec_f32 x, vec_f32 m) { return _mm256_max_ps(x, m); }
+INLINE vec_f64 max_f64(vec_f64 x, vec_f64 m) { return _mm256_max_pd(x, m); }
+#elif defined(__SSE2__)
+INLINE vec_f32 max_f32(vec_f32 x, vec_f32 m) { return _mm_max_ps(x, m); }
+INLINE vec_f64 max_f64(vec_f64 x, vec_f64 m) { return _mm_max_pd(x, m); }
+#else
+INLINE vec_f32 max_f32(vec_f32 x, vec_f32 m) {
+    ivec_f32 above = x > m;
+    return (vec_f32)((above & (ivec_f32)x) | (~above & (ivec_f32)m));
+}
+INLINE vec_f64 max_f64(vec_f64 x, vec_f64 m) {
+    ivec_f64 above = x > m;
+    return (vec_f64)((above & (ivec_f64)x) | (~above & (ivec_f64)m));
+}
+#endif
+
+#if VECTOR_BYTES == 64
+INLINE float max_of_lanes_f32(vec_f32 v) { return _mm512_reduce_max_ps(v); }
+INLINE double max_of_lanes_f64(vec_f64 v) { return _mm512_reduce_max_pd(v); }
+#else
+INLINE float max_of_lanes_f32(vec_f32 v) {
+    float m = v[0];
+    for (int lane = 1; lane < LANES_F32; lane++) m = v[lane] > m ? v[lane] : m;
+    return m;
+}
+INLINE double max_of_lanes_f64(vec_f64 v) {
+    double m = v[0];
+    for (int lane = 1; lane < LANES_F64; lane++) m = v[lane] > m ? v[lane] : m;
+    return m;
+}
+#endif
+
+/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v. product_or_zero: v * w, but 0
+ * where a < b, and there nothing is multiplied: a result under the smallest normal number costs 150 cycles. */
+#if VECTOR_BYTES == 64
+INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
+}
+INLINE vec_f64 zero_less_f64(vec_f64 v, vec_f64 a, vec_f64 b) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ), v);
+}
+INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ), v);
+}
+INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ), v);
+}
+INLINE vec_f32 product_or_zero_f32(vec_f32 v, vec_f32 w, vec_f32 a, vec_f32 b) {
+    return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v, w);
+}
+INLINE vec_f64 product_or_zero_f64(vec_f64 v, vec_f64 w, vec_f64 a, vec_f64 b) {
+    return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ), v, w);
+}
+INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) {
+    __mmask16 equal = _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+    return (ivec_f32)_mm512_mask_add_epi32((__m512i)n, equal, (__m512i)n, _mm512_set1_epi32(1));
+}
+INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) {
+    __mmask8 equal = _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ);
+    return (ivec_f64)_mm512_mask_add_epi64((__m512i)n, equal, (__m512i)n, _mm512_set1_epi64(1));
+}
+#else
+INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)(~(a < b) & (ivec_f32)v); }
+INLINE vec_f64 zero_less_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a < b) & (ivec_f64)v); }
+INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)(~(a == b) & (ivec_f32)v); }
+INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a == b) & (ivec_f64)v); }
+INLINE vec_f32 product_or_zero_f32(vec_f32 v, vec_f32 w, vec_f32 a, vec_f32 b) {
+    return zero_less_f32(v, a, b) * zero_less_f32(w, a, b);
+}
+INLINE vec_f64 product_or_zero_f64(vec_f64 v, vec_f64 w, vec_f64 a, vec_f64 b) {
+    return zero_less_f64(v, a, b) * zero_less_f64(w, a, b);
+}
+INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) { return n - (a == b); }
+INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) { return n - (a == b); }
+#endif
+
+/* ---- the first k lanes only, 0 <= k <= LANES; the others read as `fill` and are not touched ---- */
+
+#if VECTOR_BYTES == 64
+INLINE vec_f32 load_part_f32(const float *p, size_t k, vec_f32 fill) {
+    return _mm512_mask_loadu_ps(fill, (__mmask16)((1u << k) - 1), p);
+}
+INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
+    return _mm512_mask_loadu_pd(fill, (__mmask8)((1u << k) - 1), p);
+}
+INLINE void store_part_f32(float *p, size_t k, vec_f32 v) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << k) - 1), v);
+}
+INLINE void store_part_f64(double *p, size_t k, vec_f64 v) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << k) - 1), v);
+}
+#elif VECTOR_BYTES == 32
+INLINE __m256i first_lanes_f32(size_t k) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)k), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE __m256i first_lanes_f64(size_t k) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)k), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+INLINE vec_f32 load_part_f32(const float *p, size_t k, vec_f32 fill) {
+    __m256i first = first_lanes_f32(k);
+    return _mm256_blendv_ps(fill, _mm256_maskload_ps(p, first), (__m256)first);
+}
+INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
+    __m256i first = first_lanes_f64(k);
+    return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, first), (__m256d)first);
+}
+INLINE void store_part_f32(float *p, size_t k, vec_f32 v) { _mm256_maskstore_ps(p, first_lanes_f32(k), v); }
+INLINE void store_part_f64(double *p, size_t k, vec_f64 v) { _mm256_maskstore_pd(p, first_lanes_f64(k), v); }
+#else
+INLINE vec_f32 load_part_f32(const float *p, size_t k, vec_f32 fill) {
+    if (k == LANES_F32) memcpy(&fill, p, sizeof fill);
+    else
+        for (size_t i = 0; i < k; i++) fill[i] = p[i];
+    return fill;
+}
+INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
+    if (k == LANES_F64) memcpy(&fill, p, sizeof fill);
+    else
+        for (size_t i = 0; i < k; i++) fill[i] = p[i];
+    return fill;
+}
+INLINE void store_part_f32(float *p, size_t k, vec_f32 v) {
+    if (k == LANES_F32) memcpy(p, &v, sizeof v);
+    else
+        for (size_t i = 0; i < k; i++) p[i] = v[i];
+}
+INLINE void store_part_f64(double *p, size_t k, vec_f64 v) {
+    if (k == LANES_F64) memcpy(p, &v, sizeof v);
+    else
+        for (size_t i = 0; i < k; i++) p[i] = v[i];
+}
+#endif
+
+/* ---- float lanes as two vectors of double lanes, and back ---- */
+
+#if VECTOR_BYTES == 64
+INLINE vec_f64 widen_low(vec_f32 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
+INLINE vec_f64 widen_high(vec_f32 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
+INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+}
+#elif VECTOR_BYTES == 32
+INLINE vec_f64 widen_low(vec_f32 v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
+INLINE vec_f64 widen_high(vec_f32 v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
+INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
+}
+#elif defined(__SSE2__)
+INLINE vec_f64 widen_low(vec_f32 v) { return _mm_cvtps_pd(v); }
+INLINE vec_f64 widen_high(vec_f32 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); }
+INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) { return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high)); }
+#else
+INLINE vec_f64 widen_low(vec_f32 v) { return (vec_f64){v[0], v[1]}; }
+INLINE vec_f64 widen_high(vec_f32 v) { return (vec_f64){v[2], v[3]}; }
+INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) {
+    return (vec_f32){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
+}
+#endif
+
+/* ---- the rounding error of a * b, given its rounded value ---- */
+
+#if VECTOR_BYTES == 64
+INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) { return _mm512_fmsub_ps(a, b, ab); }
+INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) { return _mm512_fmsub_pd(a, b, ab); }
+#elif VECTOR_BYTES == 32
+INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) { return _mm256_fmsub_ps(a, b, ab); }
+INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) { return _mm256_fmsub_pd(a, b, ab); }
+#else
+/* Dekker's product: each factor in two halves whose products are exact. The halves are cut off by bits, so
+ * that no factor overflows. */
+INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) {
+    vec_f32 a1 = (vec_f32)((ivec_f32)a & ~0xfff), b1 = (vec_f32)((ivec_f32)b & ~0xfff);
+    vec_f32 a2 = a - a1, b2 = b - b1;
+    return ((a1 * b1 - ab) + a1 * b2 + a2 * b1) + a2 * b2;
+}
+INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) {
+    vec_f64 a1 = (vec_f64)((ivec_f64)a & ~0x7ffffffLL), b1 = (vec_f64)((ivec_f64)b & ~0x7ffffffLL);
+    vec_f64 a2 = a - a1, b2 = b - b1;
+    return ((a1 * b1 - ab) + a1 * b2 + a2 * b1) + a2 * b2;
+}
+#endif
+
+/* ---- vectors of sums: float lanes are summed in double, double lanes with their rounding error ---- */
+
+typedef struct {
+    vec_f64 low, high;
+} sums_f32;
+typedef struct {
+    vec_f64 sum, error;
+} sums_f64;
+
+INLINE sums_f32 sums_start_f32(void) { return (sums_f32){{0}, {0}}; }
+INLINE sums_f64 sums_start_f64(void) { return (sums_f64){{0}, {0}}; }
+INLINE void sums_add_f32(sums_f32 *s, vec_f32 v) {
+    s->low += widen_low(v);
+    s->high += widen_high(v);
+}
+INLINE void sums_add_f64(sums_f64 *s, vec_f64 v) {
+    vec_f64 sum = s->sum + v, part = sum - s->sum;
+    s->error += (s->sum - (sum - part)) + (v - part);
+    s->sum = sum;
+}
+INLINE double sums_total_f32(const sums_f32 *s) {
+    vec_f64 v = s->low + s->high;
+    double total[LANES_F64];
+    memcpy(total, &v, sizeof v);
+    for (int step = LANES_F64 / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) total[i] += total[i + step];
+    return total[0];
+}
+INLINE double sums_total_f64(const sums_f64 *s) {
+    double total = 0, error = 0;
+    for (int i = 0; i < LANES_F64; i++) {
+        double v = s->sum[i], sum = total + v, part = sum - total;
+        error += ((total - (sum - part)) + (v - part)) + s->error[i];
+        total = sum;
+    }
+    return total + error;
+}
+/* Add a * b: exact products for float, rounded ones for double. */
+INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
+    s->low += widen_low(a) * widen_low(b);
+    s->high += widen_high(a) * widen_high(b);
+}
+INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) { sums_add_f64(s, a * b); }
+/* Add t * (m - z), 0 where t is 0. */
+INLINE void distances_add_f32(sums_f32 *s, vec_f32 t, vec_f32 m, vec_f32 z) {
+    vec_f64 t0 = widen_low(t), t1 = widen_high(t), zero = {0};
+    s->low += zero_equal_f64(t0 * (widen_low(m) - widen_low(z)), t0, zero);
+    s->high += zero_equal_f64(t1 * (widen_high(m) - widen_high(z)), t1, zero);
+}
+INLINE void distances_add_f64(sums_f64 *s, vec_f64 t, vec_f64 m, vec_f64 z) {
+    sums_add_f64(s, zero_equal_f64(t * (m - z), t, (vec_f64){0}));
+}
+/* The sum of each lane, as doubles. */
+INLINE void sums_lanes_f32(const sums_f32 *s, double *out) {
+    memcpy(out, &s->low, VECTOR_BYTES);
+    memcpy(out + LANES_F64, &s->high, VECTOR_BYTES);
+}
+INLINE void sums_lanes_f64(const sums_f64 *s, double *out) {
+    vec_f64 v = s->sum + s->error;
+    memcpy(out, &v, sizeof v);
+}
+
+/* ---- interleaving, for transposing ---- */
+
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
+#define SHUFFLE(ivec, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(ivec, a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+#define LOW_2 0, 2
+#define HIGH_2 1, 3
+#define LOW_4 0, 4, 1, 5
+#define HIGH_4 2, 6, 3, 7
+#define LOW_8 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_8 4, 12, 5, 13, 6, 14, 7, 15
+#define LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#if VECTOR_BYTES == 64
+#define LOW_F32 LOW_16
+#define HIGH_F32 HIGH_16
+#define LOW_F64 LOW_8
+#define HIGH_F64 HIGH_8
+#elif VECTOR_BYTES == 32
+#define LOW_F32 LOW_8
+#define HIGH_F32 HIGH_8
+#define LOW_F64 LOW_4
+#define HIGH_F64 HIGH_4
+#else
+#define LOW_F32 LOW_4
+#define HIGH_F32 HIGH_4
+#define LOW_F64 LOW_2
+#define HIGH_F64 HIGH_2
+#endif
+INLINE vec_f32 interleave_low_f32(vec_f32 a, vec_f32 b) { return SHUFFLE(ivec_f32, a, b, LOW_F32); }
+INLINE vec_f32 interleave_high_f32(vec_f32 a, vec_f32 b) { return SHUFFLE(ivec_f32, a, b, HIGH_F32); }
+INLINE vec_f64 interleave_low_f64(vec_f64 a, vec_f64 b) { return SHUFFLE(ivec_f64, a, b, LOW_F64); }
+INLINE vec_f64 interleave_high_f64(vec_f64 a, vec_f64 b) { return SHUFFLE(ivec_f64, a, b, HIGH_F64); }
+
+#endif
