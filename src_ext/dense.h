@@ -28,6 +28,6 @@ static void FN(row_combine)(const REAL *stage, const REAL *t, REAL *out, Py_ssiz
     for (Py_ssize_t i = 0; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
-        FN(store_part)(out + i, k, FN(scaled)(e, a, lowest) - b * tv);
+        FN(store_part)(out + i, k, FN(scaled)(e, a, zero, lowest) - b * tv);
     }
 }

@@ -38,7 +38,7 @@ INLINE VEC FN(abs)(VEC v) { return (VEC)((IVEC)v & INT_MAX_REAL); }
 /* exp(r) by its polynomial, for abs(r) <= ln2 / 2. */
 INLINE VEC FN(exp_reduced)(VEC r) {
     VEC q = EXP_POLYNOMIAL(r);
-    return (q * r + (REAL)1) * r + (REAL)1;
+    return (REAL)1 + (r + r * r * q);
 }
 
 /* exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or 0 where exp(x - m) is not a normal number. */

@@ -83,8 +83,8 @@ static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_clas
 }
 
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
-                                   REAL slope, REAL slope_error, double *sum, double *n_max, double *unit,
-                                   int stores, int splits, int has_slope) {
+                                   REAL slope, REAL slope_error, double *sum, double *error, double *n_max,
+                                   double *unit, int stores, int splits, int has_slope) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
@@ -100,43 +100,44 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
         }
         for (; c < n_classes; c++) FN(sums_add)(&sums, STEP(0));
 #undef STEP
-        FN(sums_lanes)(&sums, sum + lane);
+        FN(sums_lanes)(&sums, sum + lane, error + lane);
         for (int i = 0; i < LANES; i++) {
             unit[lane + i] = f.unit[i];
-            sum[lane + i] /= f.unit[i];
             n_max[lane + i] = (double)count[i];
         }
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. */
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. A sum comes in two parts. */
 static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
-                              int stores, int splits, double *sum, double *n_max, double *unit /* OUT */) {
+                              int stores, int splits, double *sum, double *error, double *n_max, double *unit /* OUT */) {
     if (temperature != 1.0) {
-        REAL slope, error;
-        FN(slope_parts)(temperature, &slope, &error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, sum, n_max, unit, stores, splits, 1);
+        REAL slope, slope_error;
+        FN(slope_parts)(temperature, &slope, &slope_error);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, slope_error, sum, error, n_max, unit, stores, splits, 1);
     } else if (stores && splits) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 1, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 1, 1, 0);
     } else if (stores) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 1, 0, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, n_max, unit, 0, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 0, 1, 0);
     }
 }
 
-/* tile *= factor of the lane, and 0 where that is under the smallest normal number. */
-static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor) {
+/* tile *= factor + error of the lane, and 0 where that is under the smallest normal number. */
+static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                            const double *error) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        REAL factors[LANES], lowest_factors[LANES];
+        REAL factors[LANES], errors[LANES], lowest_factors[LANES];
         for (int i = 0; i < LANES; i++) {
             factors[i] = (REAL)factor[lane + i];
+            errors[i] = FN(factor_error)(factor[lane + i] - factors[i] + error[lane + i]);
             lowest_factors[i] = FN(lowest_factor)(factor[lane + i]);
         }
-        const VEC f = FN(load)(factors), lowest = FN(load)(lowest_factors);
+        const VEC f = FN(load)(factors), e = FN(load)(errors), lowest = FN(load)(lowest_factors);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
-            FN(store)(at, FN(scaled)(FN(load)(at), f, lowest));
+            FN(store)(at, FN(scaled)(FN(load)(at), f, e, lowest));
         }
     }
 }

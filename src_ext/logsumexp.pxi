@@ -30,11 +30,12 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
     cdef double *unit = <double *>lane_array(g, scratch, 3)
+    cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, total, n_max, unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, total, error, n_max, unit)
     for lane in range(n_lanes):
-        out[lane] = <real>lse_of(m[lane], total[lane] + (n_max[lane] - 1),
+        out[lane] = <real>lse_of(m[lane], total[lane] / unit[lane] + (n_max[lane] - 1),
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
 
 

@@ -104,16 +104,17 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
                                  const Part *parts, const real *t, real *grad) noexcept nogil:
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
-    cdef double factor, probability = 0
+    cdef long double factor
+    cdef double probability = 0
     if task.kind != PROBABILITIES:
-        probability = grad[r.y] * chunk_factor(parts + r.y // CHUNK, stat, task.temperature)
+        probability = <double>(grad[r.y] * chunk_factor(parts + r.y // CHUNK, stat, task.temperature))
     for k in range(n_chunks(n)):
         at = k * CHUNK
         factor = loss.share * loss.scale * chunk_factor(parts + k, stat, task.temperature)
         if t == NULL:
             row_scale(grad + at, grad + at, chunk_size(n, k), factor)
         else:
-            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor, loss.scale)
+            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), <double>factor, loss.scale)
     if task.kind != PROBABILITIES:
         grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
 
@@ -140,6 +141,13 @@ cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, 
         subtract_target(task, &r, &loss, &stat, parts, t, grad)
 
 
+cdef inline double add(double a, double b, double *error) noexcept nogil:
+    """Return a + b and add what its rounding loses to `error`."""
+    cdef double total = a + b, part = total - a
+    error[0] += (a - (total - part)) + (b - part)
+    return total
+
+
 cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
                            char *scratch) noexcept nogil:
     """A tile of lanes with index targets and neither smoothing nor softcap nor z_loss."""
@@ -152,7 +160,8 @@ cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, P
     cdef double *t = <double *>lane_array(g, scratch, 5)
     cdef double *sample = <double *>lane_array(g, scratch, 6)
     cdef double *z = <double *>lane_array(g, scratch, 7)
-    cdef double *factor = <double *>lane_array(g, scratch, 8)
+    cdef double *sum_of_all = <double *>lane_array(g, scratch, 8)
+    cdef double *error = <double *>lane_array(g, scratch, 10)
     cdef int64_t *at = <int64_t *>lane_array(g, scratch, 9)
     cdef Py_ssize_t lane
     cdef RowTarget r
@@ -163,9 +172,11 @@ cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, P
         t[lane], sample[lane] = r.t, r.s
         z[lane] = tile[r.y * g.stride + lane]
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True, others, n_max, unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True, others,
+                  error, n_max, unit)
     for lane in range(g.stride):
-        others[lane] += n_max[lane] - 1
+        sum_of_all[lane] = add(others[lane], n_max[lane] * unit[lane], error + lane)
+        others[lane] = others[lane] / unit[lane] + (n_max[lane] - 1)
     log1p_lanes(others, log_sum, g.stride)
     for lane in range(n_lanes):
         distance = t[lane] * ((m[lane] - z[lane]) / task.temperature) if t[lane] != 0 else 0
@@ -175,11 +186,11 @@ cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, P
         return
     for lane in range(n_lanes):
         total = t[lane] * sample[lane] * (task.grad_scale / task.temperature)
-        p = tile[max(0, at[lane])] / (unit[lane] * (1 + others[lane]))
+        p = tile[max(0, at[lane])] / sum_of_all[lane]
         own = -others[lane] / (1 + others[lane]) if z[lane] == m[lane] else p - 1
-        factor[lane] = total / (unit[lane] * (1 + others[lane]))
+        divide(tile, total, sum_of_all[lane], error[lane], sum_of_all + lane, error + lane)
         log_sum[lane] = total * own
-    lanes_scale(tile, g.stride, g.n_classes, factor)
+    lanes_scale(tile, g.stride, g.n_classes, sum_of_all, error)
     for lane in range(n_lanes):
         if at[lane] >= 0:
             tile[at[lane]] = <real>log_sum[lane]

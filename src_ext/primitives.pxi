@@ -6,7 +6,8 @@ ctypedef fused real:
 
 cdef extern from "primitives.h":
     ctypedef struct exp_sum:
-        double sum, n_max, unit
+        long double sum
+        double n_max, unit
     int LANES_F32, LANES_F64
     void log1p_lanes(const double *s, double *L, Py_ssize_t n) noexcept nogil
     float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
@@ -15,8 +16,8 @@ cdef extern from "primitives.h":
                          int splits, exp_sum *result) noexcept nogil
     void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
                          int splits, exp_sum *result) noexcept nogil
-    void row_scale_f32(const float *stage, float *out, Py_ssize_t n, double factor) noexcept nogil
-    void row_scale_f64(const double *stage, double *out, Py_ssize_t n, double factor) noexcept nogil
+    void row_scale_f32(const float *stage, float *out, Py_ssize_t n, long double factor) noexcept nogil
+    void row_scale_f64(const double *stage, double *out, Py_ssize_t n, long double factor) noexcept nogil
     void row_log_shift_f32(const float *x, float *out, Py_ssize_t n, float m, double L,
                            double temperature) noexcept nogil
     void row_log_shift_f64(const double *x, double *out, Py_ssize_t n, double m, double L,
@@ -68,15 +69,15 @@ cdef extern from "primitives.h":
     void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                        double *m) noexcept nogil
     void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                           double temperature, int stores, int splits, double *total, double *n_max,
+                           double temperature, int stores, int splits, double *total, double *error, double *n_max,
                            double *unit) noexcept nogil
     void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
-                           double temperature, int stores, int splits, double *total, double *n_max,
+                           double temperature, int stores, int splits, double *total, double *error, double *n_max,
                            double *unit) noexcept nogil
     void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                         const double *factor) noexcept nogil
+                         const double *factor, const double *error) noexcept nogil
     void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                         const double *factor) noexcept nogil
+                         const double *factor, const double *error) noexcept nogil
     void lanes_log_shift_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
                              const double *L, double temperature) noexcept nogil
     void lanes_log_shift_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
@@ -102,7 +103,7 @@ cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, d
         row_exp_sum_f64(x, stage, n, m, temperature, splits, result)
 
 
-cdef inline void row_scale(const real *stage, real *out, Py_ssize_t n, double factor) noexcept nogil:
+cdef inline void row_scale(const real *stage, real *out, Py_ssize_t n, long double factor) noexcept nogil:
     if real is float:
         row_scale_f32(stage, out, n, factor)
     else:
@@ -220,20 +221,20 @@ cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, int stores, int splits, double *total, double *n_max,
+                               double temperature, int stores, int splits, double *total, double *error, double *n_max,
                                double *unit) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, total, n_max, unit)
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, total, error, n_max, unit)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, total, n_max, unit)
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, total, error, n_max, unit)
 
 
 cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                             const double *factor) noexcept nogil:
+                             const double *factor, const double *error) noexcept nogil:
     if real is float:
-        lanes_scale_f32(tile, stride, n_classes, factor)
+        lanes_scale_f32(tile, stride, n_classes, factor, error)
     else:
-        lanes_scale_f64(tile, stride, n_classes, factor)
+        lanes_scale_f64(tile, stride, n_classes, factor, error)
 
 
 cdef inline void lanes_log_shift(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,

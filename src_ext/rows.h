@@ -59,7 +59,6 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
         FN(sums_add)(&sums, e);
     }
     exp_sum result = {FN(sums_total)(&sums), 0, f.unit[0]};
-    result.sum /= result.unit;
     if (splits)
         for (int lane = 0; lane < LANES; lane++) result.n_max += n_max[lane];
     return result;
@@ -83,25 +82,34 @@ static void FN(row_exp_sum)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, do
     }
 }
 
-/* out = v * factor, and 0 where that is under the smallest normal number. */
-INLINE VEC FN(scaled)(VEC v, VEC factor, VEC lowest) { return FN(product_or_zero)(v, factor, v, lowest); }
+/* v * (factor + error) with one rounding, and 0 where that is under the smallest normal number. */
+INLINE VEC FN(scaled)(VEC v, VEC factor, VEC error, VEC lowest) {
+    VEC kept = FN(zero_less)(v, v, lowest);
+    return kept * factor + kept * error;
+}
 
+/* The smallest v whose product with the factor is a normal number. */
 INLINE REAL FN(lowest_factor)(double factor) {
     double lowest = REAL_MIN_NORMAL / fabs(factor);
     return lowest < REAL_MAX ? (REAL)lowest : lowest >= REAL_MAX ? REAL_MAX : 0;
 }
 
-/* out = stage * factor for stage >= 0; out may be stage. */
-static void FN(row_scale)(const REAL *stage, REAL *out, Py_ssize_t n, double factor) {
-    const VEC f = FN(all)((REAL)factor), lowest = FN(all)(FN(lowest_factor)(factor));
+/* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
+INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
+
+/* out = stage * factor for stage >= 0, as if the factor were exact; out may be stage. */
+static void FN(row_scale)(const REAL *stage, REAL *out, Py_ssize_t n, long double factor) {
+    const REAL rounded = (REAL)factor;
+    const VEC f = FN(all)(rounded), e = FN(all)(FN(factor_error)((double)(factor - rounded)));
+    const VEC lowest = FN(all)(FN(lowest_factor)((double)factor));
     Py_ssize_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        FN(store)(out + i, FN(scaled)(FN(load)(stage + i), f, lowest));
-        FN(store)(out + i + LANES, FN(scaled)(FN(load)(stage + i + LANES), f, lowest));
+        FN(store)(out + i, FN(scaled)(FN(load)(stage + i), f, e, lowest));
+        FN(store)(out + i + LANES, FN(scaled)(FN(load)(stage + i + LANES), f, e, lowest));
     }
     for (; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        FN(store_part)(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, lowest));
+        FN(store_part)(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, e, lowest));
     }
 }
 

@@ -248,14 +248,10 @@ INLINE double sums_total_f32(const sums_f32 *s) {
         for (int i = 0; i < step; i++) total[i] += total[i + step];
     return total[0];
 }
-INLINE double sums_total_f64(const sums_f64 *s) {
-    double total = 0, error = 0;
-    for (int i = 0; i < LANES_F64; i++) {
-        double v = s->sum[i], sum = total + v, part = sum - total;
-        error += ((total - (sum - part)) + (v - part)) + s->error[i];
-        total = sum;
-    }
-    return total + error;
+INLINE long double sums_total_f64(const sums_f64 *s) {
+    long double total = 0;
+    for (int i = 0; i < LANES_F64; i++) total += (long double)s->sum[i] + s->error[i];
+    return total;
 }
 /* Add a * b: exact products for float, rounded ones for double. */
 INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
@@ -272,14 +268,16 @@ INLINE void distances_add_f32(sums_f32 *s, vec_f32 t, vec_f32 m, vec_f32 z) {
 INLINE void distances_add_f64(sums_f64 *s, vec_f64 t, vec_f64 m, vec_f64 z) {
     sums_add_f64(s, zero_equal_f64(t * (m - z), t, (vec_f64){0}));
 }
-/* The sum of each lane, as doubles. */
-INLINE void sums_lanes_f32(const sums_f32 *s, double *out) {
-    memcpy(out, &s->low, VECTOR_BYTES);
-    memcpy(out + LANES_F64, &s->high, VECTOR_BYTES);
+/* The sum of each lane, as doubles, and its rounding error. */
+INLINE void sums_lanes_f32(const sums_f32 *s, double *sum, double *error /* OUT */) {
+    memcpy(sum, &s->low, VECTOR_BYTES);
+    memcpy(sum + LANES_F64, &s->high, VECTOR_BYTES);
+    memset(error, 0, 2 * VECTOR_BYTES);
 }
-INLINE void sums_lanes_f64(const sums_f64 *s, double *out) {
-    vec_f64 v = s->sum + s->error;
-    memcpy(out, &v, sizeof v);
+INLINE void sums_lanes_f64(const sums_f64 *s, double *sum, double *error /* OUT */) {
+    vec_f64 v = s->sum + s->error, lost = s->error - (v - s->sum);
+    memcpy(sum, &v, sizeof v);
+    memcpy(error, &lost, sizeof v);
 }
 
 /* ---- interleaving, for transposing ---- */
