@@ -10,8 +10,8 @@
  * subtraction serves both: of 0 or of m. With a temperature the argument goes on as a rounded value and its
  * error, which is added to r.
  *
- * What is returned carries a factor of 2**UNIT_EXPONENT, also a part of the unit, so that every result that is a
- * normal number after the division was one before it.
+ * What is returned carries a factor of 2**UNIT_EXPONENT, also a part of the unit: terms down to 2**-UNIT_EXPONENT of
+ * the smallest normal number are normal here, so that results at that edge, and sums of such terms, keep their digits.
  *
  * Reduction: n = round(x / ln2) by adding a large constant, r = x - n * ln2 in two parts, exact in the first
  * (Cody and Waite 1980). Polynomial of degree EXP_DEGREE on [-ln2/2, ln2/2], minimax for the relative error
@@ -21,7 +21,7 @@
 typedef struct {
     VEC shift;     /* subtracted from x: 0 or the maximum */
     VEC top;       /* n of the maximum less UNIT_EXPONENT, plus the rounding constant: its bits end in n */
-    VEC lowest;    /* where the same of x falls below this, exp(x - m) is not a normal number: 0 */
+    VEC lowest;    /* where the same of x falls below this, the term counts as 0 */
     VEC unit;      /* what exp_scaled returns for the maximum */
     VEC slope, slope_error; /* 1 / temperature in two parts */
 } FN(exp_frame);
@@ -41,7 +41,7 @@ INLINE VEC FN(exp_reduced)(VEC r) {
     return (REAL)1 + (r + r * r * q);
 }
 
-/* exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or 0 where exp(x - m) is not a normal number. */
+/* exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or 0 where that is too small. */
 INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int has_slope) {
     VEC y = x - f->shift, error = {0};
     if (has_slope) {
@@ -66,7 +66,7 @@ INLINE FN(exp_frame) FN(exp_setup)(VEC m, REAL slope, REAL slope_error) {
     f.slope = FN(all)(slope);
     f.slope_error = FN(all)(slope_error);
     f.top = (m - f.shift) * slope * LOG2_E + ROUNDER - UNIT_EXPONENT;
-    f.lowest = f.top + (REAL)(MIN_EXPONENT - 2 + UNIT_EXPONENT);
+    f.lowest = f.top + (REAL)(MIN_EXPONENT + 2); /* UNIT_EXPONENT - 2 under the smallest normal number */
     f.unit = FN(exp_scaled)(m, &f, 1);
     return f;
 }

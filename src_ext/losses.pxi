@@ -239,50 +239,7 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
         tile_store(g, tile, first, n_lanes, grad)
 
 
-# A soft cap bounds the logits by a tanh. Its row is computed in double whatever the dtype, since a rounded z
-# would err by 16 ULP.
-
-cdef extern from "softcap.h":
-    void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double temperature,
-                     double softcap) noexcept nogil
-
-
-cdef inline void widen_row(const real *x, double *out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = x[i]
-
-
-cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
-                              const real *logits, real *grad) noexcept nogil:
-    """As loss_lanes, for capped logits: scratch holds the rows, then z, slope and t of one row in double."""
-    cdef const Geometry *g = &task.g
-    cdef Py_ssize_t lane, i, n = g.n_classes
-    cdef real *tile = <real *>scratch
-    cdef real *dense = <real *>(scratch + tile_bytes(g))
-    cdef double *z = <double *>(scratch + 2 * tile_bytes(g))
-    cdef double *slope = z + round_up(n, LANES_F64)
-    cdef double *t_row = slope + round_up(n, LANES_F64)
-    cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
-    cdef const double *t = <const double *>task.base
-    cdef LossTask capped = task[0]
-    capped.temperature = 1
-    tile_load(g, logits, first, n_lanes, tile)
-    if task.kind == PROBABILITIES:
-        tile_load(g, <const real *>task.targets, first, n_lanes, dense)
-    for lane in range(n_lanes):
-        widen_row(tile + lane * n, z, n)
-        softcap_row(z, z, slope, n, task.temperature, task.softcap)
-        if task.kind == PROBABILITIES:
-            widen_row(dense + lane * n, t_row, n)
-            dense_targets(task, t_row, t_row)
-            t = t_row
-        loss_row(&capped, first + lane, z, t, <double *>NULL if grad == NULL else z, parts)
-        if grad != NULL:
-            for i in range(n):
-                tile[lane * n + i] = <real>(z[i] * slope[i])
-    if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad)
+include "softcap.pxi"
 
 
 cdef inline void loss_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:

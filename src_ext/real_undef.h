@@ -15,4 +15,5 @@
 #undef MIN_EXPONENT
 #undef REAL_MIN_NORMAL
 #undef REAL_MAX
+#undef SMALL_FACTOR
 #undef EXP_POLYNOMIAL

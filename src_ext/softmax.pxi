@@ -125,10 +125,9 @@ cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, dou
 
 cdef inline void divide(const real *dtype, double numerator, double total, double total_error, double *quotient,
                         double *error) noexcept nogil:
-    """Divide by a sum in two parts; in double, the quotient comes in two parts too."""
+    """Divide by a sum in two parts; for doubles the quotient comes in two parts too."""
     cdef double q = numerator / total
-    if real is double:
-        error[0] = (fma(-q, total, numerator) - q * total_error) / total
+    error[0] = (fma(-q, total, numerator) - q * total_error) / total if real is double else 0
     quotient[0] = q
 
 

@@ -1,0 +1,69 @@
+"""Fixtures: every implementation that this machine can load, and seeded random numbers."""
+
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+
+import fastsoftmax as fs
+from fastsoftmax import _dispatch
+from fastsoftmax._backends import cython_impl
+from fastsoftmax._threads import runtime
+
+
+class CythonIsa:
+    """The contract fulfilled by the kernels of one instruction set."""
+
+    def __init__(self, isa):
+        self.kernels = cython_impl.load_isa(isa)
+        self.kernels._share_state(runtime.state_capsule())
+        self.door = self.kernels.door
+
+    def __getattr__(self, name):
+        return getattr(self.kernels, name)
+
+
+def implementation_names():
+    """Return what this machine can load: each instruction set, Numba where installed, NumPy."""
+    isas = [isa for isa, state in cython_impl.isas().items() if not state.startswith("refused")]
+    names = [f"cython-{isa}" for isa in isas]
+    if importlib.util.find_spec("numba"):
+        names.append("numba")
+    return [*names, "numpy"]
+
+
+@pytest.fixture(params=implementation_names())
+def implementation(request, monkeypatch):
+    """Run the test with one implementation behind the public functions."""
+    name = request.param
+    if name.startswith("cython-"):
+        module = CythonIsa(name.removeprefix("cython-"))
+    else:
+        module = _dispatch._load(name)
+    monkeypatch.setattr(_dispatch.chosen, "implementation", module)
+    monkeypatch.setattr(_dispatch.chosen, "door", getattr(module, "door", _dispatch.NoDoor))
+    monkeypatch.setattr(_dispatch.chosen, "name", name)
+    return name
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    """Each computing dtype."""
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    """Fresh random numbers; FASTSOFTMAX_TEST_SEED chooses them."""
+    return np.random.default_rng(int(os.environ.get("FASTSOFTMAX_TEST_SEED", "20260101")))
+
+
+@pytest.fixture(autouse=True)
+def restore_state():
+    """Leave no thread count or back end behind."""
+    before = _dispatch.chosen.name, _dispatch.chosen.reason
+    yield
+    fs.set_num_threads(None)
+    if (_dispatch.chosen.name, _dispatch.chosen.reason) != before and before[0] in _dispatch.NAMES:
+        _dispatch._choose(*before)

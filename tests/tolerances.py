@@ -1,0 +1,13 @@
+"""Every tolerance of the suite, equal to the documented error bounds (docs/accuracy.md)."""
+
+ULP = 4
+"""softmax, log_softmax, losses, sigmoid, gradients for index targets; terms of the other gradients."""
+
+SUM_ULP = 4
+"""A reduced loss, accumulated in double and rounded once: no more than the error of its rows."""
+
+AUTOGRAD = 1e-9
+"""Against PyTorch's autograd in float64, relative and absolute."""
+
+DIFFERENCES = 1e-6
+"""Gradients against central differences in float64, relative to the largest entry."""
