@@ -2,21 +2,11 @@
 # rows that are still in the cache. Sums of products are exact products of floats, or rounded ones of doubles,
 # summed in double or compensated.
 
-from libc.math cimport isnan
-
 cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogil:
     """Return m + log1p(S'); an infinite maximum is the result itself, unless there is a NaN."""
     if isfinite(max):
         return max + log1p(others)
     return NAN if has_nan else max
-
-
-cdef inline bint row_has_nan(const real *x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if isnan(x[i * step]):
-            return True
-    return False
 
 
 cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, Part *parts) noexcept nogil:

@@ -40,6 +40,14 @@ cdef inline void fill(real *out, Py_ssize_t n, real value) noexcept nogil:
         out[i] = value
 
 
+cdef inline bint row_has_nan(const real *x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int found = 0
+    for i in range(n):
+        found |= x[i * step] != x[i * step]
+    return found
+
+
 cdef inline void reduce_chunk(const real *x, real *stage, Py_ssize_t n, double temperature, bint splits,
                               Part *part) noexcept nogil:
     """Maximum and sum of one chunk; the terms go to `stage` unless it is NULL."""
@@ -49,7 +57,7 @@ cdef inline void reduce_chunk(const real *x, real *stage, Py_ssize_t n, double t
         row_exp_sum(x, stage, n, m, temperature, splits, &part.terms)
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
-    part.terms.sum = 0 if row_dot(x, <const real *>NULL, n) == -INFINITY else NAN
+    part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
     part.terms.n_max, part.terms.unit = 0, 1
     if stage != NULL:
         fill(stage, n, 0)

@@ -250,7 +250,10 @@ INLINE double sums_total_f32(const sums_f32 *s) {
 }
 INLINE long double sums_total_f64(const sums_f64 *s) {
     long double total = 0;
-    for (int i = 0; i < LANES_F64; i++) total += (long double)s->sum[i] + s->error[i];
+    for (int i = 0; i < LANES_F64; i++) {
+        total += s->sum[i];
+        if (s->sum[i] - s->sum[i] == 0) total += s->error[i]; /* an infinite sum has no error but NaN */
+    }
     return total;
 }
 /* Add a * b: exact products for float, rounded ones for double. */
