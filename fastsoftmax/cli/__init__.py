@@ -1,4 +1,4 @@
-"""The command `fastsoftmax`: info and bench."""
+"""The command `fastsoftmax`: info, bench, train, evaluate, predict."""
 
 import argparse
 import os
@@ -6,12 +6,12 @@ import sys
 import warnings
 
 from .._version import __version__
-from . import bench, info
+from . import bench, evaluate, info, predict, train
 from ._errors import CommandError
 
 __all__ = ["main"]
 
-COMMANDS = (info, bench)
+COMMANDS = (info, bench, train, evaluate, predict)
 BAD_USE = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # as a process that SIGPIPE ended
