@@ -47,6 +47,8 @@ def main(argv=None):
     fastsoftmax ...
     0
     """
+    if sys.stdout is None:
+        return _fail("standard output is closed", BAD_USE)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -61,7 +63,10 @@ def main(argv=None):
         _forget_stdout()
         return CLOSED_PIPE
     except MemoryError as error:
-        return _fail(f"not enough memory ({error})" if str(error) else "not enough memory", 1)
+        return _fail(f"not enough memory: {error}", BAD_USE)
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start : error.end]
+        return _fail(f"the output's encoding, {error.encoding}, lacks {bad!a}", BAD_USE)
     except OSError as error:  # for example a full disk behind stdout
         return _fail(error, BAD_USE)
 

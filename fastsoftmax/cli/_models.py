@@ -50,19 +50,23 @@ def estimators():
 
 
 def save(model, path):
-    """Write a model file; its folder must exist."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import save_file
+    """Write a model file, whole or not at all."""
+    from safetensors import SafetensorError, safe_open, numpy
 
+    part = path.with_name(f"{path.name}.part")
     try:
-        model.estimator.save(path)
-        with safe_open(path, "numpy") as file:
+        model.estimator.save(part)
+        with safe_open(part, "numpy") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata[NOTES_KEY] = json.dumps(dataclasses.asdict(model.notes))
-        save_file(tensors, path, metadata)
+        part.unlink()  # safetensors would leave a file that only its owner may read
+        part.write_bytes(numpy.save(tensors, metadata))
+        part.replace(path)
     except (OSError, SafetensorError) as error:
         raise CommandError(f"{path} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load(path):

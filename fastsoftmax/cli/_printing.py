@@ -8,7 +8,7 @@ import numpy as np
 
 def print_json(data):
     """Print one JSON object; numbers that JSON lacks (NaN, infinity) become null."""
-    print(json.dumps(_plain(data), indent=2, allow_nan=False, ensure_ascii=False))
+    print(json.dumps(_plain(data), indent=2, allow_nan=False))
 
 
 def _plain(data):

@@ -197,8 +197,9 @@ def _npz_rows(path, name, X):
         raise CommandError(f"{path}: {name!r} must hold numbers, got {X.dtype}")
     if X.ndim < 2 or X.size == 0:
         raise CommandError(f"{path}: {name!r} must have the shape (n, ...), got {X.shape}")
-    if X.dtype not in (np.uint8, np.float32):
-        X = X.astype(np.float32 if X.dtype == np.float16 else np.float64)
+    if X.dtype != np.uint8:
+        small = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+        X = X.astype(np.float32 if small else np.float64, copy=False)
     if X.dtype.kind == "f":
         bad = np.flatnonzero(~np.isfinite(X))
         if len(bad):

@@ -84,15 +84,16 @@ def run(args):
     """Read, train, test, save; print each as it is known."""
     rows = _load(args)
     estimator_class = getattr(_models.estimators(), _models.CLASSES[args.model])
-    path = Path(args.save or f"{Path(rows.name).stem}-{args.model}.safetensors")
+    default = f"{Path(rows.name).stem}-{args.model}.safetensors"
+    path = Path(default if args.save is None else args.save)
     _check_folder(path)
     parts = split(rows, args.test_size, args.seed)
     about = _describe(args, rows, parts)
     if not args.json:
         _print_data(about)
     model = _fit(args, estimator_class, rows, parts)
-    found = assess(model.estimator, _models.as_model_input(model, parts.X_test), parts.y_test)
     _models.save(model, path)
+    found = assess(model.estimator, _models.as_model_input(model, parts.X_test), parts.y_test)
     command = next_command(args, path)
     if args.json:
         report = {name: value for name, value in found.items() if name != "text"}
@@ -129,8 +130,8 @@ def _load(args):
 
 def _check_folder(path):
     """Raise before hours of training, not after, about a model file that cannot be written."""
-    if path.is_dir():
-        raise CommandError(f"--save: {path} is a folder")
+    if path.exists() and not path.is_file():
+        raise CommandError(f"--save: {path} is there and is not a file")
     if not path.parent.is_dir():
         raise CommandError(f"--save: there is no folder {path.parent}")
 
