@@ -93,7 +93,7 @@ def _read_notes(path):
     try:
         return Notes(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: its {NOTES_KEY} metadata are damaged: {error}") from error
+        raise CommandError(f"{path}: its {NOTES_KEY} metadata are damaged: {error}") from error
 
 
 def standardization(X):
