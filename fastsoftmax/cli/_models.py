@@ -1,43 +1,18 @@
 """The models that the commands train, keep in a file, and read back.
 
-A model file is what the estimators' `save` writes: safetensors, nothing that has to be unpickled.
-Standardisation is not kept beside the weights but folded into those of the first layer, so that
-the file gives the same predictions from Python. What only the command line needs to know (the
-names of the columns) is one JSON string in the file's metadata, under NOTES_KEY.
+A model file is what the estimators' `save` writes, nothing more: the names of a CSV file's columns
+are the estimator's feature_names_in_, and standardisation is folded into the weights of the first
+layer, so that the file gives the same predictions from Python.
 """
 
-import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ._errors import CommandError, missing_extra
 
-NOTES_KEY = "fastsoftmax.cli"
 CLASSES = {"softmax": "SoftmaxRegression", "mlp": "MLPClassifier"}
-
-
-@dataclasses.dataclass
-class Notes:
-    """What the command line keeps in a model file for itself."""
-
-    features: list[str] | None = None  # the columns of a CSV file, in the model's order
-    standardized: bool = False
-    reads_bytes: bool = False  # standardised from uint8, so that bytes are turned into floats
-
-
-@dataclasses.dataclass
-class Model:
-    """An estimator and its notes."""
-
-    estimator: object
-    notes: Notes
-
-    @property
-    def has_text_labels(self):
-        """Whether the model learnt strings."""
-        return np.asarray(self.estimator.classes_).dtype.kind in "US"
+BYTE_SCALE = 1 / 255  # what the estimators multiply uint8 with
 
 
 def estimators():
@@ -49,51 +24,43 @@ def estimators():
     return module
 
 
-def save(model, path):
-    """Write a model file, whole or not at all."""
-    from safetensors import SafetensorError, safe_open, numpy
-
-    part = path.with_name(f"{path.name}.part")
+def save(estimator, path):
+    """Write a model file."""
     try:
-        model.estimator.save(part)
-        with safe_open(part, "numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata[NOTES_KEY] = json.dumps(dataclasses.asdict(model.notes))
-        part.unlink()  # safetensors would leave a file that only its owner may read
-        part.write_bytes(numpy.save(tensors, metadata))
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
+        estimator.save(path)
+    except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path):
-    """Read a model file, or say what is wrong with it."""
+    """Read a model file of either kind, or say what is wrong with it."""
     module = estimators()
     if not Path(path).is_file():
         raise CommandError(f"{path}: no such model file")
-    errors = []
-    for name in CLASSES.values():
-        try:
-            return Model(getattr(module, name).load(path), _read_notes(path))
-        except (ValueError, TypeError, OSError) as error:
-            errors.append(error)
-    raise CommandError(str(errors[0]))
+    from ..estimators import _storage
 
-
-def _read_notes(path):
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        text = (file.metadata() or {}).get(NOTES_KEY)
-    if text is None:
-        return Notes()  # saved from Python
     try:
-        return Notes(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise CommandError(f"{path}: its {NOTES_KEY} metadata are damaged: {error}") from error
+        metadata, _ = _storage.read(path)
+        name = metadata.get("class")
+        if name not in CLASSES.values():
+            raise ValueError(f"{path} holds a {name}, expected a {' or '.join(CLASSES.values())}")
+        estimator = getattr(module, name).load(path)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error)) from error
+    if estimator.multilabel_:
+        raise CommandError(f"{path} is a multi-label model, which only Python can use")
+    return estimator
+
+
+def has_text_labels(estimator):
+    """Whether the model learnt strings."""
+    return np.asarray(estimator.classes_).dtype.kind in "USO"
+
+
+def feature_names(estimator):
+    """Return the names of the columns that the model learnt from; None if they had none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
 
 
 def standardization(X):
@@ -104,23 +71,41 @@ def standardization(X):
     return mean, scale
 
 
-def fold(estimator, mean, scale):
-    """Change a model of (x - mean) / scale into the same model of x."""
-    if hasattr(estimator, "coefs_"):
-        weights, bias = estimator.coefs_[0], estimator.intercepts_[0]  # (n_features, n_hidden)
-    else:
-        weights, bias = estimator.coef_.T, estimator.intercept_  # (n_classes, n_features)
+def fold(estimator, mean, scale, *, is_uint8=False):
+    """
+    Change a model of (x - mean) / scale into the same model of x.
+
+    Parameters
+    ----------
+    estimator : SoftmaxRegression or MLPClassifier
+        Trained on floats.
+    mean, scale : ndarray, shape (n_features,)
+        From `standardization`.
+    is_uint8 : bool, default False
+        Whether x is uint8: the model then reads bytes, and scales them, as others of its kind.
+    """
+    network = estimator._network
+    weights, bias = network.coefs[0], network.intercepts[0]  # (n_features, n_outputs)
     folded = weights.astype(np.float64) / scale[:, None]
     bias -= (mean @ folded).astype(bias.dtype)
-    weights[...] = folded
+    weights[...] = folded / BYTE_SCALE if is_uint8 else folded
+    if is_uint8:
+        estimator.input_scale_, estimator._fitted_on_uint8 = BYTE_SCALE, True
 
 
-def as_model_input(model, X):
-    """Return rows in the dtype family that a model was trained on, where that changes no value."""
+def as_input(estimator, X):
+    """Return rows as the model expects them: as many features, with names if it has names."""
     n_features = int(np.prod(X.shape[1:]))
-    expected = getattr(model.estimator, "n_features_in_", n_features)
-    if n_features != expected:
-        raise CommandError(f"the model expects {expected} features, the rows have {n_features}")
-    if model.notes.reads_bytes and X.dtype == np.uint8:
-        return X.astype(np.float32)
-    return X
+    if n_features != estimator.n_features_in_:
+        raise CommandError(
+            f"the model expects {estimator.n_features_in_} features, the rows have {n_features}"
+        )
+    names = feature_names(estimator)
+    return X if names is None else named(X.reshape(len(X), -1), names)
+
+
+def named(X, names):
+    """Return rows with the names of their columns."""
+    import pandas as pd
+
+    return pd.DataFrame(X, columns=names, copy=False)

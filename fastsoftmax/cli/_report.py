@@ -3,20 +3,21 @@
 import numpy as np
 
 from ._errors import CommandError
+from ._models import has_text_labels
 
 MOST_CLASSES = 30  # a wider confusion matrix is left to --json
 
 
-def check_labels(model, rows):
+def check_labels(estimator, rows):
     """Raise about the first label that the model has never seen."""
-    unknown = np.flatnonzero(~np.isin(rows.y, model.estimator.classes_))
-    if rows.y.dtype.kind in "US" and not model.has_text_labels:
+    unknown = np.flatnonzero(~np.isin(rows.y, estimator.classes_))
+    if rows.y.dtype.kind in "US" and not has_text_labels(estimator):
         unknown = np.arange(len(rows.y))
     if len(unknown):
         row = unknown[0]
         raise CommandError(
             f"{rows.name}: label {str(rows.y[row])!r} in row {row + 1} is none of the model's "
-            f"{len(model.estimator.classes_)} classes"
+            f"{len(estimator.classes_)} classes"
         )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._errors import CommandError, missing_extra
+from ._models import feature_names, has_text_labels
 from ._reading import read_table
 
 DATASETS = ("digits", "fashion-mnist", "mnist")
@@ -55,7 +56,7 @@ def _digits():
     return Rows("digits", X.astype(np.float32), y, None, None)
 
 
-def load_for_model(args, model):
+def load_for_model(args, estimator):
     """
     Return the rows that `evaluate` and `predict` work on.
 
@@ -63,7 +64,7 @@ def load_for_model(args, model):
     ----------
     args : namespace
         Holds file or dataset, data_dir, and perhaps target.
-    model : _models.Model
+    estimator : SoftmaxRegression or MLPClassifier
         Tells the columns to look for and the kind of its labels.
     """
     if (args.file is None) == (args.dataset is None):
@@ -80,6 +81,9 @@ def load_for_model(args, model):
     if args.data_dir is not None:
         raise CommandError("--data-dir needs --dataset")
     table = read_table(
-        args.file, target, features=model.notes.features, labels_as_text=model.has_text_labels
+        args.file,
+        target,
+        features=feature_names(estimator),
+        labels_as_text=has_text_labels(estimator),
     )
     return Rows(table.path, table.X, table.y, table.features, None)

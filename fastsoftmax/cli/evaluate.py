@@ -19,12 +19,12 @@ def run(args):
     """Print loss, accuracy, confusion matrix and report."""
     if args.file is not None and args.target is None:
         raise CommandError("FILE needs --target NAME, the column or array of labels")
-    model = _models.load(args.model)
-    rows = load_for_model(args, model)
-    X = _models.as_model_input(model, rows.X)
-    check_labels(model, rows)
+    estimator = _models.load(args.model)
+    rows = load_for_model(args, estimator)
+    X = _models.as_input(estimator, rows.X)
+    check_labels(estimator, rows)
     try:
-        found = assess(model.estimator, X, rows.y)
+        found = assess(estimator, X, rows.y)
     except (ValueError, TypeError) as error:
         raise CommandError(f"{rows.name}: {error}") from error
     if args.json:

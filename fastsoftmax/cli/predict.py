@@ -24,14 +24,14 @@ def add_arguments(parser):
 
 def run(args):
     """Print a line for each row."""
-    model = _models.load(args.model)
-    rows = load_for_model(args, model)
-    X = _models.as_model_input(model, rows.X)
+    estimator = _models.load(args.model)
+    rows = load_for_model(args, estimator)
+    X = _models.as_input(estimator, rows.X)
     try:
-        probs = model.estimator.predict_proba(X)
+        probs = estimator.predict_proba(X)
     except (ValueError, TypeError) as error:
         raise CommandError(f"{rows.name}: {error}") from error
-    classes = model.estimator.classes_
+    classes = estimator.classes_
     best = probs.argmax(axis=1)
     if args.json:
         report = {

@@ -6,6 +6,7 @@ Without options it learns the handwritten digits that scikit-learn carries, with
 import argparse
 import math
 import shlex
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -91,16 +92,17 @@ def run(args):
     about = _describe(args, rows, parts)
     if not args.json:
         _print_data(about)
-    model = _fit(args, estimator_class, rows, parts)
-    _models.save(model, path)
-    found = assess(model.estimator, _models.as_model_input(model, parts.X_test), parts.y_test)
+    estimator = _fit(args, estimator_class, rows, parts)
+    _models.save(estimator, path)
+    X_test = _models.as_input(estimator, parts.X_test)
+    found = assess(estimator, X_test, parts.y_test)
     command = next_command(args, path)
     if args.json:
         report = {name: value for name, value in found.items() if name != "text"}
         print_json(
             {
                 "data": about,
-                "history": model.estimator.history_,
+                "history": estimator.history_,
                 "test": report,
                 "model": str(path),
                 "next": command,
@@ -170,7 +172,7 @@ def _print_data(about):
 
 
 def _fit(args, estimator_class, rows, parts):
-    """Return the trained model, standardisation folded in."""
+    """Return the trained estimator, standardisation folded in."""
     options = {} if args.model == "softmax" else {"hidden_layer_sizes": args.hidden or (128,)}
     estimator = estimator_class(
         **options,
@@ -181,21 +183,30 @@ def _fit(args, estimator_class, rows, parts):
         random_state=args.seed,
         verbose=0 if args.json else 1,
     )
-    X = parts.X
+    X, is_uint8 = parts.X, parts.X.dtype == np.uint8
     if args.standardize:
-        X = X.reshape(len(X), -1).astype(np.float32 if X.dtype == np.uint8 else np.float64)
+        X = X.reshape(len(X), -1).astype(np.float32 if is_uint8 else np.float64)
         mean, scale = _models.standardization(X)
         X -= mean.astype(X.dtype)
         X /= scale.astype(X.dtype)
-    try:
-        estimator.fit(X, parts.y)
-    except (ValueError, TypeError) as error:
-        raise CommandError(str(error)) from error
+    if rows.features is not None:
+        X = _models.named(X, rows.features)
+    _fit_or_stop(estimator, X, parts.y)
     if args.standardize:
-        _models.fold(estimator, mean, scale)
-    reads_bytes = args.standardize and rows.X.dtype == np.uint8
-    notes = _models.Notes(rows.features, args.standardize, reads_bytes)
-    return _models.Model(estimator, notes)
+        _models.fold(estimator, mean, scale, is_uint8=is_uint8)
+    return estimator
+
+
+def _fit_or_stop(estimator, X, y):
+    """Fit; Ctrl-C, after which `fit` keeps what it has, ends the command."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "training was interrupted", UserWarning)
+        try:
+            estimator.fit(X, y)
+        except UserWarning:
+            raise KeyboardInterrupt from None
+        except (ValueError, TypeError) as error:
+            raise CommandError(str(error)) from error
 
 
 def next_command(args, path):

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+import fastsoftmax as fs
 from fastsoftmax.cli import _models
 
 pytest.importorskip("sklearn")
@@ -35,7 +36,7 @@ def test_predict(run, flowers, model):
     header, *rows = rows_of(outcome.out)
     assert header == ["prediction", "probability"]
     assert [row[0] for row in rows] == labels.tolist()
-    probs = _models.load(model).estimator.predict_proba(X)
+    probs = _models.load(model).predict_proba(X)
     assert [float(row[1]) for row in rows] == probs.max(axis=1).tolist()
 
 
@@ -154,20 +155,24 @@ def test_damaged_model(refused, tmp_path, flowers, model, damage):
     assert "bad" in refused("evaluate", "bad", flowers[0], "--target", "kind")
 
 
-def test_damaged_notes(refused, tmp_path, flowers, model):
-    from safetensors import safe_open
+def test_other_safetensors(refused, tmp_path, flowers):
     from safetensors.numpy import save_file
 
-    with safe_open(tmp_path / model, "numpy") as file:
-        metadata = {**file.metadata(), _models.NOTES_KEY: '{"features": 3, "x": 1}'}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors, tmp_path / "bad", metadata)
-    assert "metadata are damaged" in refused("predict", "bad", flowers[0])
+    save_file({"x": np.zeros(3)}, tmp_path / "bad", {"format": "pt"})
+    assert "bad is not a fastsoftmax model" in refused("predict", "bad", flowers[0])
 
 
-def test_model_saved_from_python(run, flowers, model, tmp_path):
+def test_multilabel_model(refused, tmp_path, flowers):
+    fs.SoftmaxRegression(max_iter=5).fit(np.eye(4), np.eye(4)[:, :3] + np.eye(4)[:, 1:]).save("n")
+    assert "is a multi-label model" in refused("predict", "n", flowers[0])
+
+
+def test_model_saved_from_python(run, flowers, tmp_path):
     """It has no names of columns: all but the target are taken, in the order of the file."""
-    path, _, _ = flowers
-    _models.load(model).estimator.save(str(tmp_path / "n"))
+    path, X, labels = flowers
+    clf = fs.MLPClassifier((8,), random_state=0, max_iter=60, learning_rate_init=0.05)
+    clf.fit(X / [1, 100], labels)
+    clf.coefs_[0] /= [[1], [100]]
+    clf.save(tmp_path / "n")
     found = run("evaluate", "n", path, "--target", "kind", "--json").json["test"]
     assert found["accuracy"] == 1.0

@@ -52,13 +52,13 @@ def test_same_seed_same_model(run):
     options = ("train", "--epochs", 2, "--model", "mlp", "--hidden", 8)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run(*options, "--seed", seed, "--save", name).code == 0
-    a, b, c = (_models.load(name).estimator.coefs_ for name in "abc")
+    a, b, c = (_models.load(name).coefs_ for name in "abc")
     assert all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
     assert not np.array_equal(a[0], c[0])
 
 
 def test_csv_with_text_labels(run, flowers):
-    path, X, _ = flowers
+    path, _, _ = flowers
     report = run(
         "train", "--data", path, "--target", "kind", "--standardize", "--epochs", 60,
         "--learning-rate", 0.05, "--json",
@@ -84,13 +84,14 @@ def test_standardization_is_in_the_weights(run, tmp_path, flowers, write_csv, ki
     options = ("train", "--data", "a.csv", "--target", "y", "--model", kind, "--save", "m")
     learnt = run(*options, "--standardize", "--epochs", 60, "--learning-rate", 0.05, "--json").json
     assert learnt["test"]["accuracy"] == 1.0
-    estimator = _models.load("m").estimator
-    assert estimator.score(X, y) == 1.0
+    estimator = _models.load("m")
+    assert estimator.score(_models.named(X, ["a", "b", "c"]), y) == 1.0
 
     mean, scale = _models.standardization(X)
-    before = estimator.predict_proba((X - mean) / scale)
+    frame = _models.named(X, ["a", "b", "c"])
+    before = estimator.predict_proba((frame - mean) / scale)
     _models.fold(estimator, mean, scale)
-    np.testing.assert_allclose(estimator.predict_proba(X), before, rtol=1e-9)
+    np.testing.assert_allclose(estimator.predict_proba(frame), before, rtol=1e-9)
 
 
 def test_standardized_bytes(run, tmp_path):
@@ -199,10 +200,10 @@ def test_earlier_model_survives_a_failed_save(run, refused, tmp_path, monkeypatc
     assert run("train", "--epochs", 1, "--save", "m").code == 0
     before = (tmp_path / "m").read_bytes()
 
-    def full(self, data):
+    def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("os.replace", full)
     line = refused("train", "--epochs", 1, "--seed", 1, "--save", "m")
     assert "m cannot be written: [Errno 28]" in line
     assert (tmp_path / "m").read_bytes() == before
