@@ -169,7 +169,7 @@ def test_rows_without_time_are_named(run, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--seconds", "61"), "expected a number in (0, 60], got '61'"),
+        (("--seconds", "51"), "expected a number in (0, 50], got '51'"),
         (("--seconds", "nan"), "got 'nan'"),
         (("--shape", "10"), "expected ROWSxCLASSES, such as 8192x1000, got '10'"),
         (("--shape", "0x3"), "got '0x3'"),

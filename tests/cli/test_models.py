@@ -36,7 +36,7 @@ def test_predict(run, flowers, model):
     header, *rows = rows_of(outcome.out)
     assert header == ["prediction", "probability"]
     assert [row[0] for row in rows] == labels.tolist()
-    probs = _models.load(model).predict_proba(X)
+    probs = _models.load(model).predict_proba(_models.named(X, ["width", "height"]))
     assert [float(row[1]) for row in rows] == probs.max(axis=1).tolist()
 
 
