@@ -18,17 +18,23 @@ BYTE_SCALE = 1 / 255  # what the estimators multiply uint8 with
 def estimators():
     """Return the module of the estimators, or say what to install."""
     try:
-        import fastsoftmax.estimators as module
+        import safetensors  # noqa: F401 - asked for now, not after the training
     except ImportError as error:
         raise missing_extra(error, "The trainer") from error
+    try:
+        import fastsoftmax.estimators as module
+    except ImportError as error:
+        raise CommandError(str(error)) from error
     return module
 
 
 def save(estimator, path):
     """Write a model file."""
+    from safetensors import SafetensorError
+
     try:
         estimator.save(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CommandError(f"{path} cannot be written: {error}") from error
 
 

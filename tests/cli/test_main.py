@@ -12,8 +12,16 @@ from fastsoftmax import cli
 from fastsoftmax.cli import _errors
 
 
-def command(*args):
-    return [sys.executable, "-m", "fastsoftmax", *args]
+def spawn(folder, *args, **options):
+    """Start the command in a process of its own, with the fastsoftmax that is tested."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastsoftmax", *args],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        **options,
+    )
 
 
 def test_version(run):
@@ -100,43 +108,35 @@ def test_missing_pandas(refused, monkeypatch, tmp_path):
     )
 
 
-def test_closed_pipe():
+def test_closed_pipe(tmp_path):
     read, write = os.pipe()
     os.close(read)
-    try:
-        done = subprocess.run(
-            command("info"), stdout=write, stderr=subprocess.PIPE, text=True, check=False
-        )
-    finally:
+    with spawn(tmp_path, "info", stdout=write) as process:
         os.close(write)
-    assert (done.returncode, done.stderr) == (141, "")
+        assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 141
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_behind_stdout():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command("info"), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 2
-    assert done.stderr == "fastsoftmax: [Errno 28] No space left on device\n"
+def test_full_disk_behind_stdout(tmp_path):
+    with open("/dev/full", "w") as full, spawn(tmp_path, "info", stdout=full) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == "fastsoftmax: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c(tmp_path):
-    """Interrupt the training after its first line; many more epochs would follow."""
+    """Interrupt a slow training after its first line."""
     pytest.importorskip("sklearn")
-    done = subprocess.Popen(
-        command("train", "--epochs", "1000000"),
+    with spawn(
+        tmp_path,
+        *("train", "--model", "mlp", "--hidden", "4000", "--batch-size", "1"),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert done.stdout.readline().startswith("data")
-    done.send_signal(signal.SIGINT)
-    _, err = done.communicate(timeout=60)
-    assert (done.returncode, err) == (130, "fastsoftmax: interrupted\n")
+    ) as process:
+        assert process.stdout.readline().startswith("data")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "fastsoftmax: interrupted\n")
     assert not list(tmp_path.iterdir())

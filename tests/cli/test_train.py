@@ -210,6 +210,38 @@ def test_earlier_model_survives_a_failed_save(run, refused, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_missing_trainer_is_told(refused, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fastsoftmax.estimators", None)
-    assert 'pip install "fastsoftmax[train]"' in refused("train")
+def test_folder_that_takes_no_file(refused, monkeypatch):
+    from safetensors import SafetensorError
+
+    def fail(self, path):
+        raise SafetensorError("I/O error")
+
+    monkeypatch.setattr("fastsoftmax.SoftmaxRegression.save", fail)
+    assert "m cannot be written: I/O error" in refused("train", "--epochs", 1, "--save", "m")
+
+
+def test_ctrl_c_while_fitting(run, monkeypatch, tmp_path):
+    """`fit` keeps what it has learnt and warns; the command ends all the same."""
+    monkeypatch.setattr("fastsoftmax.estimators._loop.Epochs._train_rows", interrupt)
+    outcome = run("train")
+    assert (outcome.code, outcome.err) == (130, "fastsoftmax: interrupted\n")
+    assert not list(tmp_path.iterdir())
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def test_missing_safetensors(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    line = refused("train")
+    assert 'The trainer needs safetensors: pip install "fastsoftmax[train]"' in line
+
+
+def test_missing_scikit_learn(refused, monkeypatch, tmp_path, write_csv):
+    write_csv(tmp_path / "a.csv", ["a", "y"], np.arange(10.0)[:, None], ["x", "z"] * 5)
+    monkeypatch.delitem(sys.modules, "fastsoftmax.estimators", raising=False)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    for options in ((), ("--data", "a.csv", "--target", "y")):
+        assert 'pip install "fastsoftmax[train]"' in refused("train", *options)
