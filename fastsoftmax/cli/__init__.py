@@ -37,8 +37,8 @@ def main(argv=None):
     Returns
     -------
     int
-        0; 2 for a bad file, column or option, told in one line on stderr; 130 after Ctrl-C;
-        141 when the reader of the output is gone.
+        0; 2 for a bad file, column or option, told in one line on stderr; 130 after Ctrl-C; 141
+        when the reader of the output is gone.
 
     Examples
     --------
@@ -55,8 +55,6 @@ def main(argv=None):
             code = _run(argv)
             sys.stdout.flush()
             return code
-    except CommandError as error:
-        return _fail(error, BAD_USE)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -67,7 +65,7 @@ def main(argv=None):
     except UnicodeEncodeError as error:
         bad = error.object[error.start : error.end]
         return _fail(f"the output's encoding, {error.encoding}, lacks {bad!a}", BAD_USE)
-    except OSError as error:  # for example a full disk behind stdout
+    except (CommandError, OSError) as error:  # OSError: a full disk behind stdout
         return _fail(error, BAD_USE)
 
 

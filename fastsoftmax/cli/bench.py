@@ -92,12 +92,8 @@ def measure(contenders, operation, shape, dtype, seconds):
     ----------
     contenders : list
         From `_peers.installed()`, fastsoftmax first.
-    operation : str
-        One of `_operations.OPERATIONS`.
-    shape : (int, int)
-        Rows and classes.
-    dtype : dtype
-        Of the logits.
+    operation, shape, dtype
+        One of `_operations.OPERATIONS`; rows and classes, and the dtype, of the logits.
     seconds : float
         About how long to take.
 

@@ -29,7 +29,7 @@ def read(path, item_shape):
     Parameters
     ----------
     path : Path
-        The file; unpacked if its name ends in .gz.
+        Unpacked if its name ends in .gz.
     item_shape : tuple of int
         The shape that each item must have: (28, 28) for an image, () for a label.
 
@@ -43,8 +43,7 @@ def read(path, item_shape):
     ValueError
         Not an IDX file of this shape, or not of the length that its header promises.
     """
-    data = unpack(path)
-    n_dims = 1 + len(item_shape)
+    data, n_dims = unpack(path), 1 + len(item_shape)
     n_header = 4 + 4 * n_dims
     expected = (UNSIGNED_BYTES << 8) | n_dims
     if len(data) < n_header:
