@@ -1,0 +1,64 @@
+"""Benchmarks with pytest-benchmark: every operation, shape and contender, grouped by the first two.
+
+    python bench/table.py                  run all of it and print the table of ratios
+    pytest bench/ -k "8192x1000"           a part of it, with pytest-benchmark's own table
+    pytest bench/ --benchmark-disable      check every contender on a few rows; nothing is timed
+
+The contenders and the exact results are those of `fastsoftmax bench`, which measures a selection
+in a minute and lets the contenders take turns.
+"""
+
+import functools
+
+import numpy as np
+import pytest
+
+import fastsoftmax
+from fastsoftmax.cli import _operations, _peers
+from fastsoftmax.cli.bench import check
+
+SHAPES = (*_operations.SHAPES, (128, 128256))
+CHECKED_ELEMENTS = 1 << 16  # of logits when nothing is timed
+PRESENT, ABSENT = _peers.installed()
+
+
+def pytest_report_header(config):
+    info = fastsoftmax.backend_info()
+    lines = [f"fastsoftmax: {info['backend']} {info['isa']}, {info['threads']} threads"]
+    lines += [f"{peer.name} {_peers.version(peer)}" for peer in PRESENT[1:]]
+    return [*lines, *(f"without {name}: {reason}" for name, reason in ABSENT.items())]
+
+
+def pytest_generate_tests(metafunc):
+    """Make a test for each shape, operation of the module, and contender that offers it."""
+    if "contender" not in metafunc.fixturenames:
+        return
+    cases = [
+        pytest.param(shape, operation, peer, id=f"{shape[0]}x{shape[1]}-{operation}-{peer.name}")
+        for shape in SHAPES
+        for operation in metafunc.module.OPERATIONS
+        for peer in PRESENT
+        if _peers.offers(peer, operation)
+    ]
+    metafunc.parametrize(("shape", "operation", "contender"), cases)
+
+
+@pytest.fixture
+def compare(benchmark):
+    """Check a contender's result, then time it."""
+
+    def compare(shape, operation, contender):
+        if benchmark.disabled:
+            shape = (max(1, min(shape[0], CHECKED_ELEMENTS // shape[1])), shape[1])
+        logits, targets = inputs(shape)
+        errors = check([contender], operation, logits, targets)
+        benchmark.group = f"{operation} {shape[0]}x{shape[1]}"
+        benchmark.extra_info.update(contender=contender.name, ulp=errors[contender.name])
+        benchmark(_peers.prepare(contender, operation, logits, targets))
+
+    return compare
+
+
+@functools.lru_cache(maxsize=1)
+def inputs(shape):
+    return _operations.make_inputs(shape, np.float32)

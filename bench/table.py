@@ -1,0 +1,72 @@
+"""Run the benchmarks and print a table: our time, and how many times as long each peer takes.
+
+python bench/table.py                   run everything (some minutes), then print
+python bench/table.py -k 8192x1000      with options of pytest: run a part
+python bench/table.py results.json      print what --benchmark-json has written earlier
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fastsoftmax.cli._printing import duration, three_digits
+
+OURS = "fastsoftmax"
+
+
+def main(argv):
+    """Run or read; return pytest's exit code."""
+    if len(argv) == 1 and argv[0].endswith(".json"):
+        print_table(json.loads(Path(argv[0]).read_text()))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "results.json")
+        here = str(Path(__file__).parent)
+        options = [f"--benchmark-json={path}", "--benchmark-columns=median,rounds", "-q"]
+        code = pytest.main([here, *options, *argv])
+        if path.exists() and path.stat().st_size:
+            print_table(json.loads(path.read_text()))
+    return code
+
+
+def print_table(results):
+    """Print a line for each group of the results."""
+    groups, names = {}, []
+    for result in results["benchmarks"]:
+        info = result["extra_info"]
+        groups.setdefault(result["group"], {})[info["contender"]] = (
+            result["stats"]["median"],
+            info.get("ulp"),
+        )
+        if info["contender"] not in (OURS, *names):
+            names.append(info["contender"])
+    cpu = results["machine_info"].get("cpu", {}).get("brand_raw", "")
+    print(f"\n{cpu}: the median time of {OURS}, how many times as long each peer takes; (ULP)\n")
+    wide = max(len(group) for group in groups) + 2
+    print(f"{'':<{wide}}{OURS:>16}" + "".join(f"{name:>18}" for name in names))
+    for group, found in groups.items():
+        if OURS in found:
+            print(f"{group:<{wide}}{_line(found, names)}")
+
+
+def _line(found, names):
+    ours, ulp = found[OURS]
+    line = f"{duration(ours) + _error(ulp):>16}"
+    for name in names:
+        if name in found:
+            theirs, ulp = found[name]
+            line += f"{three_digits(theirs / ours) + 'x' + _error(ulp):>18}"
+        else:
+            line += f"{'-':>18}"
+    return line
+
+
+def _error(ulp):
+    return "" if ulp is None else f" ({three_digits(ulp)})"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

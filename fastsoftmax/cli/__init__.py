@@ -1,0 +1,117 @@
+"""The command `fastsoftmax`: info, bench, train, evaluate, predict."""
+
+import argparse
+import os
+import sys
+import warnings
+
+from .._version import __version__
+from . import bench, evaluate, info, predict, train
+from ._errors import CommandError
+
+__all__ = ["main"]
+
+COMMANDS = (info, bench, train, evaluate, predict)
+BAD_USE = 2
+INTERRUPTED = 130
+CLOSED_PIPE = 141  # as a process that SIGPIPE ended
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message):
+        """Raise the one line instead of printing it with the usage."""
+        raise CommandError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv=None):
+    """
+    Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0; 2 for a bad file, column or option, told in one line on stderr; 130 after Ctrl-C; 141
+        when the reader of the output is gone.
+
+    Examples
+    --------
+    >>> from fastsoftmax.cli import main
+    >>> main(["--version"])
+    fastsoftmax ...
+    0
+    """
+    if sys.stdout is None:
+        return _fail("standard output is closed", BAD_USE)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = _run(argv)
+            sys.stdout.flush()
+            return code
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _forget_stdout()
+        return CLOSED_PIPE
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}", BAD_USE)
+    except UnicodeEncodeError as error:
+        bad = error.object[error.start : error.end]
+        return _fail(f"the output's encoding, {error.encoding}, lacks {bad!a}", BAD_USE)
+    except (CommandError, OSError) as error:  # OSError: a full disk behind stdout
+        return _fail(error, BAD_USE)
+
+
+def _run(argv):
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as done:  # --help, --version
+        return done.code or 0
+    args.run(args)
+    return 0
+
+
+def _parser():
+    parser = Parser(
+        prog="fastsoftmax",
+        description="Softmax, cross-entropy and a thin trainer on the CPU.",
+        epilog="fastsoftmax COMMAND --help tells the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"fastsoftmax {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        name = command.__name__.rpartition(".")[2]
+        summary = command.__doc__.partition("\n")[0]
+        sub = commands.add_parser(name, help=summary, description=summary)
+        command.add_arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print one JSON object instead")
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def _fail(message, code):
+    text = " ".join(str(message).split())
+    print(f"fastsoftmax: {text}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"fastsoftmax: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _forget_stdout():
+    """Point stdout at nothing, or the interpreter complains while it closes the broken pipe."""
+    try:
+        stdout = sys.stdout.fileno()
+    except (AttributeError, OSError):  # replaced by something that is not a file
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stdout)
+    os.close(nothing)

@@ -1,0 +1,117 @@
+"""The models that the commands train, keep in a file, and read back.
+
+A model file is what the estimators' `save` writes, nothing more: the names of a CSV file's columns
+are the estimator's feature_names_in_, and standardisation is folded into the weights of the first
+layer, so that the file gives the same predictions from Python.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ._errors import CommandError, missing_extra
+
+CLASSES = {"softmax": "SoftmaxRegression", "mlp": "MLPClassifier"}
+BYTE_SCALE = 1 / 255  # what the estimators multiply uint8 with
+
+
+def estimators():
+    """Return the module of the estimators, or say what to install."""
+    try:
+        import safetensors  # noqa: F401 - asked for now, not after the training
+    except ImportError as error:
+        raise missing_extra(error, "The trainer") from error
+    try:
+        import fastsoftmax.estimators as module
+    except ImportError as error:
+        raise CommandError(str(error)) from error
+    return module
+
+
+def save(estimator, path):
+    """Write a model file."""
+    from safetensors import SafetensorError
+
+    try:
+        estimator.save(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CommandError(f"{path} cannot be written: {error}") from error
+
+
+def load(path):
+    """Read a model file of either kind, or say what is wrong with it."""
+    module = estimators()
+    if not Path(path).is_file():
+        raise CommandError(f"{path}: no such model file")
+    from ..estimators import _storage
+
+    try:
+        metadata, _ = _storage.read(path)
+        name = metadata.get("class")
+        if name not in CLASSES.values():
+            raise ValueError(f"{path} holds a {name}, expected a {' or '.join(CLASSES.values())}")
+        estimator = getattr(module, name).load(path)
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error)) from error
+    if estimator.multilabel_:
+        raise CommandError(f"{path} is a multi-label model, which only Python can use")
+    return estimator
+
+
+def has_text_labels(estimator):
+    """Whether the model learnt strings."""
+    return np.asarray(estimator.classes_).dtype.kind in "USO"
+
+
+def feature_names(estimator):
+    """Return the names of the columns that the model learnt from; None if they had none."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def standardization(X):
+    """Return the mean and the scale of each feature: its standard deviation, 1 for a constant."""
+    mean = X.mean(axis=0, dtype=np.float64)
+    scale = X.std(axis=0, dtype=np.float64)
+    scale[scale < 1e-12 * np.maximum(np.abs(mean), 1)] = 1.0  # constant but for rounding
+    return mean, scale
+
+
+def fold(estimator, mean, scale, *, is_uint8=False):
+    """
+    Change a model of (x - mean) / scale into the same model of x.
+
+    Parameters
+    ----------
+    estimator : SoftmaxRegression or MLPClassifier
+        Trained on floats.
+    mean, scale : ndarray, shape (n_features,)
+        From `standardization`.
+    is_uint8 : bool, default False
+        Whether x is uint8: the model then reads bytes, and scales them, as others of its kind.
+    """
+    network = estimator._network
+    weights, bias = network.coefs[0], network.intercepts[0]  # (n_features, n_outputs)
+    folded = weights.astype(np.float64) / scale[:, None]
+    bias -= (mean @ folded).astype(bias.dtype)
+    weights[...] = folded / BYTE_SCALE if is_uint8 else folded
+    if is_uint8:
+        estimator.input_scale_, estimator._fitted_on_uint8 = BYTE_SCALE, True
+
+
+def as_input(estimator, X):
+    """Return rows as the model expects them: as many features, with names if it has names."""
+    n_features = int(np.prod(X.shape[1:]))
+    if n_features != estimator.n_features_in_:
+        raise CommandError(
+            f"the model expects {estimator.n_features_in_} features, the rows have {n_features}"
+        )
+    names = feature_names(estimator)
+    return X if names is None else named(X.reshape(len(X), -1), names)
+
+
+def named(X, names):
+    """Return rows with the names of their columns."""
+    import pandas as pd
+
+    return pd.DataFrame(X, columns=names, copy=False)

@@ -1,0 +1,51 @@
+"""What the commands print: JSON without NaN, tables, times."""
+
+import json
+import math
+
+import numpy as np
+
+
+def print_json(data):
+    """Print one JSON object; numbers that JSON lacks (NaN, infinity) become null."""
+    print(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def _plain(data):
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_plain(value) for value in data]
+    if isinstance(data, np.ndarray):
+        return _plain(data.tolist())
+    if isinstance(data, np.generic):
+        return _plain(data.item())
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data
+
+
+def print_fields(fields):
+    """Print names and values in two columns; a list takes a line for each of its items."""
+    width = max(len(name) for name in fields) + 2
+    for name, value in fields.items():
+        lines = value if isinstance(value, list) else [value]
+        for number, line in enumerate(lines or ["none"]):
+            print(f"{name if number == 0 else '':<{width}}{line}")
+
+
+def duration(seconds):
+    """Return a time in the unit that suits it, three digits."""
+    if seconds >= 1:
+        return f"{three_digits(seconds)} s"
+    if seconds >= 1e-3:
+        return f"{three_digits(seconds * 1e3)} ms"
+    return f"{three_digits(seconds * 1e6)} us"
+
+
+def three_digits(number):
+    """Return a number with three digits, never in scientific notation."""
+    if not math.isfinite(number):
+        return str(number)
+    decimals = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
+    return f"{number:.{decimals}f}"
