@@ -1,4 +1,4 @@
-"""The fused training step of one hidden ReLU layer, and inference and losses for linear models.
+"""The fused training step of one hidden ReLU layer, inference, and the loss of linear models.
 
 Only `fastsoftmax.estimators` imports this module. It holds no state: every array, scratch included,
 comes from there, so nothing is allocated inside a parallel region. The kernels and their story are in
@@ -103,7 +103,7 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
     job.b1, job.mb1, job.vb1 = data_of(state["b1"]), data_of(state["mb1"]), data_of(state["vb1"])
     job.w2, job.m2, job.v2 = data_of(state["w2"]), data_of(state["m2"]), data_of(state["v2"])
     job.b2, job.mb2, job.vb2 = data_of(state["b2"]), data_of(state["mb2"]), data_of(state["vb2"])
-    job.learning_rate, job.alpha, job.smoothing = rule["learning_rate"], rule["alpha"], rule["label_smoothing"]
+    job.learning_rate, job.decay, job.smoothing = rule["learning_rate"], rule["decay"], rule["label_smoothing"]
     job.beta_1, job.beta_2, job.epsilon = rule["beta_1"], rule["beta_2"], rule["epsilon"]
     job.momentum, job.step = rule["momentum"], rule["step"]
     job.batches, job.hidden = data_of(work["batches"]), data_of(work["hidden"])
@@ -159,14 +159,14 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
 def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray sample_weights,
                          double smoothing, cnp.ndarray weights, cnp.ndarray gradients, bint multi, int n_outputs,
                          int n_threads):
-    """Return (sum of losses, gradient (n_features + 1, width) in double) of a linear model over all rows of X.
+    """Return ((loss sum, weight sum, correct weight), gradient in double) of a linear model over all rows of X.
 
     `weights` is (n_features + 1, width), the bias last and the width whole vectors; `gradients` is scratch of shape
     (n_groups, n_features + 1, width).
     """
     cdef linear_job job
     cdef bint is_double = weights.dtype.itemsize == 8
-    cdef cnp.ndarray losses = np.empty(gradients.shape[0])
+    cdef cnp.ndarray tallies = np.empty((gradients.shape[0], 3))
     cdef cnp.ndarray total = np.empty((weights.shape[0], weights.shape[1]))
     cdef cnp.ndarray scratch
     cdef ptrdiff_t size
@@ -179,10 +179,10 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     size = ROW_BLOCK * (job.data.n_features + job.width + n_outputs + 4)
     scratch = aligned_empty((n_threads, size), weights.dtype)
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
-    job.losses, job.total = <double *>data_of(losses), <double *>data_of(total)
+    job.tallies, job.total = <loss_tally *>data_of(tallies), <double *>data_of(total)
     with nogil:
         if is_double:
             linear_loss_gradient_f64(&job, n_threads)
         else:
             linear_loss_gradient_f32(&job, n_threads)
-    return losses.sum(), total
+    return tallies.sum(axis=0), total

@@ -47,7 +47,7 @@ typedef struct {
     const int64_t *order;
     ptrdiff_t n_rows, batch_size, n_outputs, n_tiles, ldx, lanes;
     void *w1, *m1, *v1, *b1, *mb1, *vb1, *w2, *m2, *v2, *b2, *mb2, *vb2;
-    double learning_rate, beta_1, beta_2, epsilon, momentum, alpha, smoothing;
+    double learning_rate, beta_1, beta_2, epsilon, momentum, decay, smoothing;
     int64_t step;
     /* batches (3, batch_size, ldx); hidden (n_tiles, lanes, T); shares (2, n_tiles, n_outputs, lanes);
        scratch (n_threads, scratch_size) */
@@ -78,7 +78,8 @@ typedef struct {
     double smoothing;
     const void *weights;
     void *gradients, *scratch;
-    double *losses, *total; /* OUT */
+    loss_tally *tallies; /* OUT (n_groups,) */
+    double *total;       /* OUT */
 } linear_job;
 
 #endif

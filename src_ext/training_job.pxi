@@ -46,7 +46,7 @@ cdef extern from "training_kernels.h" nogil:
         void *b2
         void *mb2
         void *vb2
-        double learning_rate, beta_1, beta_2, epsilon, momentum, alpha, smoothing
+        double learning_rate, beta_1, beta_2, epsilon, momentum, decay, smoothing
         int64_t step
         void *batches
         void *hidden
@@ -76,7 +76,7 @@ cdef extern from "training_kernels.h" nogil:
         const void *weights
         void *gradients
         void *scratch
-        double *losses
+        loss_tally *tallies
         double *total
 
     void train_f32(training_job *job, int n_threads)

@@ -104,6 +104,7 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
         const loss_batch B = {n, lanes, C, J->targets ? J->targets + first : NULL, labels,
                               J->sample_weights ? J->sample_weights + first : NULL, J->smoothing};
+        tally.weight += batch_weight(&B);
         if (J->labels) NAME(logistic_loss)(&B, z, rows, 1.0, &tally);
         else NAME(softmax_loss)(&B, z, rows, 1.0, &tally);
         for (ptrdiff_t b = 0; b < n; b++)
@@ -113,7 +114,7 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
             }
         NAME(product_columns)(1, F, width, n, x, ldx, logits, width, gradient, width);
     }
-    J->losses[group] = tally.loss;
+    J->tallies[group] = tally;
 }
 
 /* Sum the groups' gradients in order, in double, for a share of the entries. */

@@ -137,9 +137,9 @@ static void NAME(step_output_bias)(const training_job *J, const NAME(update_rule
     NAME(update)(rule, 0, C, new, AT(mb2), AT(vb2), gradient);
 }
 
-static NAME(update_rule) NAME(rule_at)(const training_job *J, int64_t step, double divisor) {
+static NAME(update_rule) NAME(rule_at)(const training_job *J, int64_t step) {
     NAME(update_rule) rule = {(REAL)J->learning_rate, (REAL)J->beta_1, (REAL)J->beta_2, (REAL)J->epsilon, (REAL)J->momentum,
-                              (REAL)(divisor > 0 ? J->alpha / divisor : 0.0), J->solver};
+                              (REAL)J->decay, J->solver};
     if (J->solver == SOLVER_ADAM)
         rule.rate = (REAL)(J->learning_rate * sqrt(1 - pow(J->beta_2, (double)step)) / (1 - pow(J->beta_1, (double)step)));
     return rule;
@@ -185,7 +185,7 @@ static void NAME(train_thread)(training_job *J, spin_barrier *barrier, int threa
         loss_batch B;
         NAME(describe_batch)(J, batch, targets, weights, labels, &B);
         const double divisor = batch_weight(&B);
-        const NAME(update_rule) rule = NAME(rule_at)(J, J->step + batch + 1, divisor);
+        const NAME(update_rule) rule = NAME(rule_at)(J, J->step + batch + 1);
         tally.weight += divisor;
         NAME(loss_gradient)(J, batch, z, rows, divisor, &B, &tally);
         if (thread == n_threads - 1) NAME(step_output_bias)(J, &rule, batch, z, gradient);
