@@ -219,7 +219,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray, shape (n_rows,); (n_rows, n_labels) for multi-label
         """
-        return self._labels.decode(self._logits(X))
+        logits = self._logits(X)
+        return self._labels.decode(logits)
 
     def predict_proba(self, X):
         """Return the probability of each class, or of each label.
@@ -232,7 +233,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray, shape (n_rows, n_classes)
         """
-        return self._loss.probabilities(self._logits(X))
+        logits = self._logits(X)
+        return self._loss.probabilities(logits)
 
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
@@ -245,7 +247,8 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray, shape (n_rows, n_classes)
         """
-        return self._loss.log_probabilities(self._logits(X))
+        logits = self._logits(X)
+        return self._loss.log_probabilities(logits)
 
     def evaluate(self, X, y, sample_weight=None):
         """Return mean loss and accuracy on other data, as Keras names them.

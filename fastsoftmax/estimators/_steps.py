@@ -5,6 +5,8 @@ A step is made from (network, optimizer state, rows, targets, weights, loss, rul
 `network` and `optimizer`, copies of what it has reached.
 """
 
+from threadpoolctl import ThreadpoolController
+
 from . import _fused
 from ._losses import Tally
 from ._network import loss_and_gradients
@@ -20,12 +22,15 @@ class NumpyStep:
         self._second = [array.copy() for array in optimizer.second]
         self._rows, self._targets, self._weights = rows, targets, weights
         self._loss, self._rule, self._batch_size = loss, rule, batch_size
+        # BLAS with one thread: the same bits everywhere, and no quarrel with OpenMP's threads over cores.
+        self._blas = ThreadpoolController()
 
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         tally = Tally()
-        for start in range(0, len(order), self._batch_size):
-            tally += self._batch(order[start : start + self._batch_size], learning_rate)
+        with self._blas.limit(limits=1, user_api="blas"):
+            for start in range(0, len(order), self._batch_size):
+                tally += self._batch(order[start : start + self._batch_size], learning_rate)
         return tally
 
     def _batch(self, indices, learning_rate):
