@@ -291,7 +291,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         training_state : bool, default False
             Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best weights.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "classes_")
         _storage.save(self, path, training_state)
 
     @classmethod

@@ -40,7 +40,10 @@ def fit_input_scale(input_scale, X):
 
 def check_family(estimator, X):
     """Raise if "auto" has scaled the training data and would not scale these, or the reverse."""
-    if not isinstance(estimator.input_scale, str) or (X.dtype == np.uint8) == estimator._fitted_on_uint8:
+    if (
+        not isinstance(estimator.input_scale, str)
+        or (X.dtype == np.uint8) == estimator._fitted_on_uint8
+    ):
         return
     fitted, got = "uint8", X.dtype
     if not estimator._fitted_on_uint8:
@@ -65,10 +68,9 @@ def is_plain(estimator, X):
 
 def predict_rows(estimator, X):
     """Return (Rows, whether X still has to be checked for NaN and infinity)."""
-    check_is_fitted(estimator)
-    if plain := is_plain(estimator, X):
-        pass
-    else:
+    check_is_fitted(estimator, "classes_")
+    plain = is_plain(estimator, X)
+    if not plain:
         X = check_fit_X(estimator, X, reset=False)
     check_family(estimator, X)
     return Rows(X, estimator.input_scale_), plain

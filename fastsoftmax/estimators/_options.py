@@ -57,9 +57,7 @@ def check_options(params):
             _boolean(params[name], name)
     if params["l1_ratio"] > 0 if "l1_ratio" in params else False:
         if params["solver"] != "lbfgs":
-            raise ValueError(
-                f"l1_ratio > 0 needs solver='lbfgs', got solver={params['solver']!r}"
-            )
+            raise ValueError(f"l1_ratio > 0 needs solver='lbfgs', got solver={params['solver']!r}")
 
 
 def hidden_sizes(value):

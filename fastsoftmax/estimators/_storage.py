@@ -52,11 +52,24 @@ def _plain_number(value):
 
 def _classes_as_json(classes):
     if classes.dtype.kind not in "biufUO":
-        raise ValueError(f"classes must be numbers or strings to be saved, got dtype {classes.dtype}")
+        raise ValueError(
+            f"classes must be numbers or strings to be saved, got dtype {classes.dtype}"
+        )
     values = classes.tolist()
     if classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
         raise ValueError("classes of mixed types cannot be saved")
     return {"dtype": classes.dtype.str if classes.dtype.kind != "O" else "O", "values": values}
+
+
+def _classes_from_json(classes):
+    if classes["dtype"] == "O" or classes["dtype"][1] == "U":
+        values = [str(value) for value in classes["values"]]
+        found = np.array(values, dtype=object if classes["dtype"] == "O" else None)
+    else:
+        found = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+    if found.dtype.kind not in "biufUO" or not np.array_equal(np.unique(found), found):
+        raise ValueError("classes are not sorted numbers or strings")
+    return found
 
 
 def _metadata(estimator):
@@ -165,10 +178,8 @@ def _check_network(network, sizes):
 
 
 def _restore(estimator, metadata, tensors):
-    classes = metadata["classes"]
-    dtype = object if classes["dtype"] == "O" else np.dtype(classes["dtype"])
     estimator.set_params(**metadata["params"])
-    estimator.classes_ = np.array(classes["values"], dtype=dtype)
+    estimator.classes_ = _classes_from_json(metadata["classes"])
     estimator.multilabel_ = bool(metadata["multilabel"])
     estimator.n_features_in_ = int(metadata["n_features_in"])
     if metadata["feature_names_in"] is not None:
@@ -177,9 +188,7 @@ def _restore(estimator, metadata, tensors):
     estimator._fitted_on_uint8 = bool(metadata["fitted_on_uint8"])
     estimator.n_iter_, estimator.history_ = metadata["n_iter"], metadata["history"]
     network = _network_from(tensors, "", metadata["n_layers"])
-    _check_network(
-        network, estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs)
-    )
+    _check_network(network, estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs))
     estimator._store(network)
     estimator._state = _read_state(metadata, tensors, network)
     return estimator
@@ -223,7 +232,9 @@ def load_training_state(estimator, path):
     other = load(path, type(estimator))
     metadata, _ = read(path)
     if "training" not in metadata:
-        raise ValueError(f"{os.fspath(path)} holds no training state: save it with training_state=True")
+        raise ValueError(
+            f"{os.fspath(path)} holds no training state: save it with training_state=True"
+        )
     mine, theirs = _json_params(estimator), metadata["params"]
     for name in sorted(set(mine) | set(theirs)):
         if name not in _FREE_ON_RESUME and mine.get(name) != theirs.get(name):

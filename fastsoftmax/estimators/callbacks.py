@@ -144,7 +144,9 @@ class CallbackList:
             callbacks = [callbacks]
         self._callbacks = list(callbacks or ())
         self._model, self._params = model, params
-        self.want_batches = any(_overrides(c, hook) for c in self._callbacks for hook in _BATCH_HOOKS)
+        self.want_batches = any(
+            _overrides(c, hook) for c in self._callbacks for hook in _BATCH_HOOKS
+        )
 
     def __bool__(self):
         return bool(self._callbacks)
