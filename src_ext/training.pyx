@@ -5,6 +5,7 @@ comes from there, so nothing is allocated inside a parallel region. The kernels 
 training_step.h (training), training_product.h (the matrix product), training_loss.h (the losses).
 """
 
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -14,7 +15,18 @@ cimport numpy as cnp
 
 cnp.import_array()
 
+from fastsoftmax._ext import runtime
+
 include "training_job.pxi"
+
+cdef extern from "runtime_state.h":
+    ctypedef struct runtime_state:
+        pass
+    int team_acquire(runtime_state *state) noexcept nogil
+    void team_release(runtime_state *state) noexcept nogil
+
+cdef runtime_state *process_state = <runtime_state *>PyCapsule_GetPointer(
+    runtime.state_capsule(), "fastsoftmax.runtime_state")
 
 cdef enum:
     MAX_LAYERS = 64
@@ -50,6 +62,17 @@ def scratch_size(ptrdiff_t lanes, ptrdiff_t n_outputs, bint is_double):
     cdef ptrdiff_t block = max(n_outputs, FEATURE_BLOCK)
     cdef ptrdiff_t reals = n_outputs * lanes + 4 * lanes + 2 * lanes * tile + block * tile
     return reals + (3 * lanes * 8) // (8 if is_double else 4)
+
+
+cdef int team_of(int n_threads) noexcept nogil:
+    """Return how many threads may run: one in a forked child, or while another caller has the team."""
+    return n_threads if n_threads > 1 and team_acquire(process_state) else 1
+
+
+cdef void dismiss(int n_threads) noexcept nogil:
+    """Give the team of `team_of` back."""
+    if n_threads > 1:
+        team_release(process_state)
 
 
 cdef int source_kind(cnp.ndarray X) except -1:
@@ -109,10 +132,12 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
     job.batches, job.hidden = data_of(work["batches"]), data_of(work["hidden"])
     job.shares, job.scratch = data_of(work["shares"]), data_of(work["scratch"])
     with nogil:
+        n_threads = team_of(n_threads)
         if is_double:
             train_f64(&job, n_threads)
         else:
             train_f32(&job, n_threads)
+        dismiss(n_threads)
     return job.tally.loss, job.tally.weight, job.tally.correct
 
 
@@ -149,10 +174,12 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     scratch = aligned_empty((n_threads, size), out.dtype)
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     with nogil:
+        n_threads = team_of(n_threads)
         if is_double:
             finite = forward_f64(&job, n_threads)
         else:
             finite = forward_f32(&job, n_threads)
+        dismiss(n_threads)
     return finite
 
 
@@ -181,8 +208,10 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     job.tallies, job.total = <loss_tally *>data_of(tallies), <double *>data_of(total)
     with nogil:
+        n_threads = team_of(n_threads)
         if is_double:
             linear_loss_gradient_f64(&job, n_threads)
         else:
             linear_loss_gradient_f32(&job, n_threads)
+        dismiss(n_threads)
     return tallies.sum(axis=0), total

@@ -1,27 +1,27 @@
-"""What both estimators share: prediction, evaluation, the way from user data to a fit."""
+"""What both estimators share: the way from the user's data to a fit, and storage."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _storage
 from ._data import Rows
-from ._inference import logits_of
+from ._from_sklearn import from_sklearn
 from ._inputs import (
     check_family,
     check_fit_X,
     fit_input_scale,
     hold_out,
-    predict_rows,
     row_weights,
     validation_split,
 )
 from ._lbfgs import Iterations, Objective
 from ._loop import Epochs
-from ._losses import LogisticLoss, SoftmaxLoss, tally_of
-from ._optimizers import OptimizerState, Rule
+from ._losses import LogisticLoss, SoftmaxLoss
+from ._optimizers import OptimizerState
 from ._options import check_options
+from ._prediction import Prediction
 from ._progress import Reporter
 from ._state import FitState, Problem, Split
 from ._targets import Labels, find_labels, read_targets
@@ -35,7 +35,7 @@ def _has_batches(estimator):
     return True
 
 
-class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
+class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     """A network whose outputs are classes. Subclasses say how large it is and where its weights are kept.
 
     They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`, `_rule(n_rows_weight, batch_size)`,
@@ -91,6 +91,7 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         """Set what the fitted estimator knows of its data."""
         self.classes_ = labels.classes
         self.multilabel_ = labels.is_multilabel
+        self.temperature_ = 1.0
         self.input_scale_ = fit_input_scale(self.input_scale, X)
         self._fitted_on_uint8 = bool(X.dtype == np.uint8)
 
@@ -180,105 +181,6 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
         epochs.run(state.epoch + 1)
         self.n_iter_ = state.epoch
 
-    # Prediction -------------------------------------------------------------------------------------------
-
-    def _logits(self, X):
-        """Return the logits of every row, (n_rows, n_outputs)."""
-        rows, unchecked = predict_rows(self, X)
-        logits, finite = logits_of(self._network, rows)
-        if unchecked and not finite:
-            check_array(rows.X, dtype=None, input_name="X", estimator=self)
-        return logits
-
-    def decision_function(self, X):
-        """Return the logits.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-
-        Returns
-        -------
-        ndarray, shape (n_rows, n_classes); (n_rows,) for two classes
-        """
-        logits = self._logits(X)
-        return logits[:, 0] if self._is_binary else logits
-
-    @property
-    def _is_binary(self):
-        return not self.multilabel_ and len(self.classes_) == 2
-
-    def predict(self, X):
-        """Return the most probable class of each row, or the labels of each row as 0 and 1.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-
-        Returns
-        -------
-        ndarray, shape (n_rows,); (n_rows, n_labels) for multi-label
-        """
-        logits = self._logits(X)
-        return self._labels.decode(logits)
-
-    def predict_proba(self, X):
-        """Return the probability of each class, or of each label.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-
-        Returns
-        -------
-        ndarray, shape (n_rows, n_classes)
-        """
-        logits = self._logits(X)
-        return self._loss.probabilities(logits)
-
-    def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-
-        Returns
-        -------
-        ndarray, shape (n_rows, n_classes)
-        """
-        logits = self._logits(X)
-        return self._loss.log_probabilities(logits)
-
-    def evaluate(self, X, y, sample_weight=None):
-        """Return mean loss and accuracy on other data, as Keras names them.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-        y : array_like, shape (n_rows,) or (n_rows, n_labels)
-        sample_weight : array_like, shape (n_rows,), optional
-
-        Returns
-        -------
-        dict
-            "loss" and "accuracy" (of multi-label rows: all labels right).
-
-        Raises
-        ------
-        ValueError
-            If `y` has a class that the estimator was not fitted on.
-        """
-        logits = self._logits(X)
-        y = read_targets(y)
-        check_consistent_length(logits, y)
-        weights = None
-        if sample_weight is not None:
-            weights = np.asarray(sample_weight, dtype=np.float64)
-            check_consistent_length(logits, weights)
-        targets = self._labels.encode(y)
-        return tally_of(self._loss, logits, targets, weights).means
-
     # Storage ----------------------------------------------------------------------------------------------
 
     def save(self, path, *, training_state=False):
@@ -314,3 +216,23 @@ class SoftmaxClassifier(ClassifierMixin, BaseEstimator):
             If it cannot be read.
         """
         return _storage.load(path, cls)
+
+    @classmethod
+    def from_sklearn(cls, fitted):
+        """Return an estimator with the weights of a fitted one from scikit-learn, for faster prediction.
+
+        Parameters
+        ----------
+        fitted : LogisticRegression for SoftmaxRegression, MLPClassifier for MLPClassifier
+            The network must have ReLU layers, the regression one softmax over all classes.
+
+        Returns
+        -------
+        estimator of this class
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `fitted` is of another class, or a model that this class cannot express.
+        """
+        return from_sklearn(cls(), fitted)

@@ -69,6 +69,8 @@ class SoftmaxRegression(SoftmaxClassifier):
     n_iter_ : int
         Epochs or iterations done.
     input_scale_ : float
+    temperature_ : float
+        What logits are divided by before they become probabilities: 1 until `calibrate` is called.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names.

@@ -83,6 +83,7 @@ def _metadata(estimator):
         "n_features_in": int(estimator.n_features_in_),
         "feature_names_in": None if names is None else [str(name) for name in names],
         "input_scale": estimator.input_scale_,
+        "temperature": estimator.temperature_,
         "fitted_on_uint8": estimator._fitted_on_uint8,
         "n_layers": len(estimator._network.coefs),
         "n_iter": estimator.n_iter_,
@@ -185,6 +186,7 @@ def _restore(estimator, metadata, tensors):
     if metadata["feature_names_in"] is not None:
         estimator.feature_names_in_ = np.array(metadata["feature_names_in"], dtype=object)
     estimator.input_scale_ = float(metadata["input_scale"])
+    estimator.temperature_ = float(metadata["temperature"])
     estimator._fitted_on_uint8 = bool(metadata["fitted_on_uint8"])
     estimator.n_iter_, estimator.history_ = metadata["n_iter"], metadata["history"]
     network = _network_from(tensors, "", metadata["n_layers"])
