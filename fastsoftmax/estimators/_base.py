@@ -65,13 +65,12 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         previous = self._network if going_on else None
         self._learn_shape(X, labels)
         weights = row_weights(self, X, y, labels, sample_weight)
-        rng = check_random_state(self.random_state)
+        state = self._start(previous, X, resume_from)
         train = Split(Rows(X, self.input_scale_), labels.encode(y), weights)
         validation = validation_split(self, X_val, y_val, labels)
         if validation is None:
-            train, validation = hold_out(self, train, labels, y, rng)
+            train, validation = hold_out(self, train, labels, y, state.seed)
         problem = Problem(train, validation, self._loss)
-        state = self._start(previous, X, rng, resume_from)
         with training(self):
             self._train(problem, state, self.max_iter, callbacks)
         return self
@@ -86,6 +85,11 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         y = read_targets(y)
         check_consistent_length(X, y)
         return X, y
+
+    def _take(self, state):
+        """Make what training has reached the fitted attributes."""
+        self._store(state.network)
+        self.n_iter_ = state.epoch
 
     def _learn_shape(self, X, labels):
         """Set what the fitted estimator knows of its data."""
@@ -103,11 +107,13 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     def _loss(self):
         return (LogisticLoss if self._labels.logistic else SoftmaxLoss)(self.label_smoothing)
 
-    def _start(self, previous, X, rng, resume_from=None):
+    def _start(self, previous, X, resume_from=None):
         """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
-        seed = int(rng.randint(np.iinfo(np.int32).max))
         if resume_from is not None:
+            if self.solver == "lbfgs":
+                raise ValueError("resume_from must be None with solver='lbfgs', which starts afresh")
             return _storage.load_training_state(self, resume_from)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
         network = previous
         if network is None:
@@ -129,7 +135,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         }
         hooks = CallbackList(callbacks, self, told)
         self._state = state
-        self._store(state.network)
+        self._take(state)
         self.history_ = state.history
         weight = problem.train.total_weight
         if self.solver == "lbfgs":
@@ -153,7 +159,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             y_all = y if y.ndim == 2 else np.unique(np.asarray(classes))
             labels = find_labels(y_all, type(self).__name__)
             self._learn_shape(X, labels)
-            self._state = self._start(None, X, check_random_state(self.random_state))
+            self._state = self._start(None, X)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be those of the first call, {self.classes_}, got {classes}"
@@ -176,7 +182,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         rule = self._rule(problem.train.total_weight, batch_size)
         hooks = CallbackList(None, self, {})
         self.history_ = state.history
-        self._store(state.network)
+        self._take(state)
         epochs = Epochs(self, problem, state, rule, batch_size, hooks, quiet)
         epochs.run(state.epoch + 1)
         self.n_iter_ = state.epoch

@@ -96,14 +96,14 @@ def row_weights(estimator, X, y, labels, sample_weight):
     return by_row if weights is None else weights * by_row
 
 
-def hold_out(estimator, train, labels, y, rng):
+def hold_out(estimator, train, labels, y, seed):
     """Return the rows to train on and, under early stopping, a stratified share to validate on."""
     if not estimator.early_stopping:
         return train, None
     index = np.arange(train.n_rows)
     stratify = None if labels.is_multilabel else y
     kept, held = train_test_split(
-        index, test_size=estimator.validation_fraction, random_state=rng, stratify=stratify
+        index, test_size=estimator.validation_fraction, random_state=seed, stratify=stratify
     )
     parts = (np.sort(kept), np.sort(held))
     return [Split(train.rows, train.targets, train.weights, part) for part in parts]

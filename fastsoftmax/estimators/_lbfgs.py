@@ -162,7 +162,7 @@ class Iterations:
             )
         self.reporter.close()
         self.state.restore_best()
-        self.host._store(self.state.network)
+        self.host._take(self.state)
         self.callbacks.train_ends()
         return self.state
 
@@ -196,9 +196,8 @@ class Iterations:
         if problem.validation is not None:
             means = evaluate_split(network, problem.loss, problem.validation).means
             logs |= {f"val_{name}": value for name, value in means.items()}
-        if self.callbacks:
-            self.host._store(network)
         state.record(logs)
+        self.host._take(state)
         self.reporter.epoch_ends(state.epoch - 1, logs)
         self.callbacks.epoch_ends(state.epoch - 1, logs)
         self.reporter.epoch_begins(state.epoch, None)

@@ -62,14 +62,14 @@ class Epochs:
         finally:
             self.reporter.close()
         state.restore_best()
-        self.host._store(state.network)
+        self.host._take(state)
         self.callbacks.train_ends()
         return state
 
     def _keep(self):
         """Take over what the step has reached."""
         self.state.network, self.state.optimizer = self.step.network, self.step.optimizer
-        self.host._store(self.state.network)
+        self.host._take(self.state)
 
     def _one_epoch(self, n_epochs):
         state, problem = self.state, self.problem
@@ -86,8 +86,8 @@ class Epochs:
         if problem.validation is not None:
             means = evaluate_split(network, problem.loss, problem.validation).means
             logs |= {f"val_{name}": value for name, value in means.items()}
-        self._keep()
         state.record(logs)
+        self._keep()
         state.watch(logs, self.host.tol, self.host.early_stopping)
         self.reporter.epoch_ends(state.epoch - 1, logs)
         self.callbacks.epoch_ends(state.epoch - 1, logs)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 
@@ -71,7 +71,9 @@ def read_targets(y):
     y = y if isinstance(y, np.ndarray) else np.asarray(y)
     if y.ndim == 2 and y.shape[1] > 1:
         return check_array(y, dtype=None, input_name="y")
-    return column_or_1d(y, warn=True)
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    return y
 
 
 def find_labels(y, name):
