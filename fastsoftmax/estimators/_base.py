@@ -1,0 +1,244 @@
+"""What both estimators share: the way from the user's data to a fit, and storage."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from . import _storage
+from ._data import Rows
+from ._from_sklearn import from_sklearn
+from ._inputs import (
+    check_family,
+    check_fit_X,
+    fit_input_scale,
+    hold_out,
+    row_weights,
+    validation_split,
+)
+from ._lbfgs import Iterations, Objective
+from ._loop import Epochs
+from ._losses import LogisticLoss, SoftmaxLoss
+from ._optimizers import OptimizerState
+from ._options import check_options
+from ._prediction import Prediction
+from ._progress import Reporter
+from ._state import FitState, Problem, Split
+from ._targets import Labels, find_labels, read_targets
+from .callbacks import CallbackList, training
+
+
+def _has_batches(estimator):
+    """Tell scikit-learn's `available_if` whether partial_fit exists."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs solver='adam' or 'sgd', got solver='lbfgs'")
+    return True
+
+
+class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
+    """A network whose outputs are classes. Subclasses say how large it is and where its weights are kept.
+
+    They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`, `_rule(n_rows_weight, batch_size)`,
+    `_penalties(weight)` for lbfgs as (l2, l1), `_network` (the fitted Network) and `_store(network)`.
+    """
+
+    _accepts_sparse = False
+    _fit_intercept = True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
+
+    # Training ---------------------------------------------------------------------------------------------
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
+        check_options(self.get_params(deep=False))
+        X, y = self._read(X, y, reset=True)
+        labels = find_labels(y, type(self).__name__)
+        going_on = self.warm_start and hasattr(self, "classes_")
+        if going_on and not np.array_equal(labels.classes, self.classes_):
+            raise ValueError(
+                f"warm_start needs the classes of the last fit, {self.classes_}, got {labels.classes}"
+            )
+        previous = self._network if going_on else None
+        self._learn_shape(X, labels)
+        weights = row_weights(self, X, y, labels, sample_weight)
+        state = self._start(previous, X, resume_from)
+        train = Split(Rows(X, self.input_scale_), labels.encode(y), weights)
+        validation = validation_split(self, X_val, y_val, labels)
+        if validation is None:
+            train, validation = hold_out(self, train, labels, y, state.seed)
+        problem = Problem(train, validation, self._loss)
+        with training(self):
+            self._train(problem, state, self.max_iter, callbacks)
+        return self
+
+    def _read(self, X, y, *, reset):
+        """Return X and y, checked; finite values of X included."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        X = check_fit_X(self, X, reset=reset)
+        y = read_targets(y)
+        check_consistent_length(X, y)
+        return X, y
+
+    def _take(self, state):
+        """Make what training has reached the fitted attributes."""
+        self._store(state.network)
+        self.n_iter_ = state.epoch
+
+    def _learn_shape(self, X, labels):
+        """Set what the fitted estimator knows of its data."""
+        self.classes_ = labels.classes
+        self.multilabel_ = labels.is_multilabel
+        self.temperature_ = 1.0
+        self.input_scale_ = fit_input_scale(self.input_scale, X)
+        self._fitted_on_uint8 = bool(X.dtype == np.uint8)
+
+    @property
+    def _labels(self):
+        return Labels(self.classes_, self.multilabel_)
+
+    @property
+    def _loss(self):
+        return (LogisticLoss if self._labels.logistic else SoftmaxLoss)(self.label_smoothing)
+
+    def _start(self, previous, X, resume_from=None):
+        """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
+        if resume_from is not None:
+            if self.solver == "lbfgs":
+                raise ValueError("resume_from must be None with solver='lbfgs', which starts afresh")
+            return _storage.load_training_state(self, resume_from)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        sizes = self._sizes(X.shape[1], self._labels.n_outputs)
+        network = previous
+        if network is None:
+            network = self._initial(sizes, Rows(X, 1.0).dtype, np.random.default_rng((seed, 0)))
+        return FitState(network, OptimizerState.zeros(network), seed)
+
+    def _batch_size(self, n_rows):
+        return min(200 if isinstance(self.batch_size, str) else self.batch_size, n_rows)
+
+    def _train(self, problem, state, n_epochs, callbacks):
+        """Run the solver and keep what it reached."""
+        n_rows = problem.train.n_rows
+        batch_size = self._batch_size(n_rows)
+        told = {
+            "epochs": n_epochs,
+            "samples": n_rows,
+            "batch_size": batch_size,
+            "verbose": self.verbose,
+        }
+        hooks = CallbackList(callbacks, self, told)
+        self._state = state
+        self._take(state)
+        self.history_ = state.history
+        weight = problem.train.total_weight
+        if self.solver == "lbfgs":
+            reporter = Reporter(self.verbose, n_epochs, "Iteration")
+            penalties = self._penalties(weight)
+            objective = Objective(problem, state.network, *penalties, self._fit_intercept)
+            Iterations(self, problem, state, objective, hooks, reporter).run(n_epochs)
+        else:
+            reporter = Reporter(self.verbose, n_epochs)
+            rule = self._rule(weight, batch_size)
+            Epochs(self, problem, state, rule, batch_size, hooks, reporter).run(n_epochs)
+        self.n_iter_ = max(1, state.epoch)
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        check_options(self.get_params(deep=False))
+        first = not hasattr(self, "classes_")
+        X, y = self._read(X, y, reset=first)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be passed to the first call of partial_fit")
+            y_all = y if y.ndim == 2 else np.unique(np.asarray(classes))
+            labels = find_labels(y_all, type(self).__name__)
+            self._learn_shape(X, labels)
+            self._state = self._start(None, X)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes}"
+            )
+        check_family(self, X)
+        labels = self._labels
+        targets = labels.encode(y)
+        weights = row_weights(self, X, y, labels, sample_weight)
+        problem = Problem(Split(Rows(X, self.input_scale_), targets, weights), None, self._loss)
+        self._state.network = self._network if not first else self._state.network
+        with training(self):
+            self._train_once(problem)
+        return self
+
+    def _train_once(self, problem):
+        """Run one epoch over what partial_fit was given; early stopping takes no part."""
+        state, self._state.stale = self._state, 0
+        quiet = Reporter(0, state.epoch + 1)
+        batch_size = self._batch_size(problem.train.n_rows)
+        rule = self._rule(problem.train.total_weight, batch_size)
+        hooks = CallbackList(None, self, {})
+        self.history_ = state.history
+        self._take(state)
+        epochs = Epochs(self, problem, state, rule, batch_size, hooks, quiet)
+        epochs.run(state.epoch + 1)
+        self.n_iter_ = state.epoch
+
+    # Storage ----------------------------------------------------------------------------------------------
+
+    def save(self, path, *, training_state=False):
+        """Save the fitted estimator as safetensors with JSON metadata; nothing is pickled.
+
+        Parameters
+        ----------
+        path : path
+            The file, by custom "*.safetensors". It appears whole or not at all.
+        training_state : bool, default False
+            Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best weights.
+        """
+        check_is_fitted(self, "classes_")
+        _storage.save(self, path, training_state)
+
+    @classmethod
+    def load(cls, path):
+        """Return the estimator that `save` has written.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        estimator of this class
+
+        Raises
+        ------
+        ValueError
+            If the file is not a whole model of this class.
+        OSError
+            If it cannot be read.
+        """
+        return _storage.load(path, cls)
+
+    @classmethod
+    def from_sklearn(cls, fitted):
+        """Return an estimator with the weights of a fitted one from scikit-learn, for faster prediction.
+
+        Parameters
+        ----------
+        fitted : LogisticRegression for SoftmaxRegression, MLPClassifier for MLPClassifier
+            The network must have ReLU layers, the regression one softmax over all classes.
+
+        Returns
+        -------
+        estimator of this class
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `fitted` is of another class, or a model that this class cannot express.
+        """
+        return from_sklearn(cls(), fitted)

@@ -1,0 +1,70 @@
+"""Weights of scikit-learn's own estimators."""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.utils.validation import check_is_fitted
+
+from ._network import Network
+from ._optimizers import OptimizerState
+from ._state import FitState
+
+_SOURCES = {
+    "SoftmaxRegression": (LogisticRegression, LogisticRegressionCV),
+    "MLPClassifier": (MLPClassifier,),
+}
+
+
+def _linear_network(fitted):
+    one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" or fitted.solver == "liblinear"
+    if one_vs_rest and len(fitted.classes_) > 2:
+        raise ValueError("fitted must be one softmax over all classes, got one model per class")
+    coefs = [np.ascontiguousarray(fitted.coef_.T)]
+    return Network(coefs, [fitted.intercept_.astype(coefs[0].dtype)]), False
+
+
+def _mlp_network(fitted):
+    if fitted.activation != "relu" and len(fitted.coefs_) > 1:
+        raise ValueError(f"fitted must have activation='relu', got {fitted.activation!r}")
+    multilabel = fitted.out_activation_ == "logistic" and fitted.n_outputs_ > 1
+    coefs = [np.ascontiguousarray(coef) for coef in fitted.coefs_]
+    return Network(coefs, [np.array(intercept) for intercept in fitted.intercepts_]), multilabel
+
+
+def _common_params(estimator, fitted):
+    """Return the options that both have, where ours takes the value."""
+    theirs = fitted.get_params(deep=False)
+    names = {"class_weight", "fit_intercept", "max_iter", "tol", "warm_start", "hidden_layer_sizes"}
+    names |= {"alpha", "beta_1", "beta_2", "momentum", "learning_rate_init", "n_iter_no_change"}
+    mine = estimator.get_params(deep=False)
+    params = {name: theirs[name] for name in names if name in theirs and name in mine}
+    if theirs.get("solver") in ("lbfgs", "adam", "sgd"):
+        params["solver"] = theirs["solver"]
+    if isinstance(theirs.get("C"), float) and theirs["C"] < np.inf:
+        params["C"] = theirs["C"]
+    return params
+
+
+def from_sklearn(estimator, fitted):
+    """Give `estimator` the weights of `fitted`."""
+    sources = _SOURCES[type(estimator).__name__]
+    if not isinstance(fitted, sources):
+        names = " or ".join(source.__name__ for source in sources)
+        raise TypeError(f"fitted must be a {names}, got {type(fitted).__name__}")
+    check_is_fitted(fitted)
+    linear = estimator._accepts_sparse
+    network, multilabel = (_linear_network if linear else _mlp_network)(fitted)
+    # scikit-learn reads images as they are: a fixed factor of 1 takes every dtype.
+    estimator.set_params(**_common_params(estimator, fitted), input_scale=1.0)
+    estimator.classes_ = np.asarray(fitted.classes_)
+    estimator.multilabel_, estimator._fitted_on_uint8 = multilabel, False
+    estimator.input_scale_ = estimator.temperature_ = 1.0
+    estimator.n_features_in_ = fitted.n_features_in_
+    if hasattr(fitted, "feature_names_in_"):
+        estimator.feature_names_in_ = fitted.feature_names_in_
+    estimator.n_iter_ = int(np.max(fitted.n_iter_))
+    estimator.history_ = {}
+    estimator._store(network)
+    estimator._state = FitState(network, OptimizerState.zeros(network), 0)
+    estimator._state.history = estimator.history_
+    return estimator

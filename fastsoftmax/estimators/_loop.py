@@ -1,0 +1,139 @@
+"""The training loop of adam and sgd: epochs of shuffled batches until nothing improves."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from ._losses import Tally
+from ._optimizers import learning_rate_at
+from ._state import evaluate_split
+from ._steps import make_step
+
+BLOCK_ROWS = 1 << 14
+"""Rows between two looks at Ctrl-C and at the loss: a tenth of a second and less."""
+
+
+class LossIsNaN(Exception):
+    """The training loss has left the finite numbers."""
+
+
+class Epochs:
+    """Trains `problem` from `state` on; `host` is the estimator, whose options it follows."""
+
+    def __init__(self, host, problem, state, rule, batch_size, callbacks, reporter):
+        self.host, self.problem, self.state = host, problem, state
+        self.callbacks, self.reporter = callbacks, reporter
+        self.rule, self.batch_size = rule, batch_size
+        self.step = self._make_step()
+
+    def _make_step(self):
+        train, state = self.problem.train, self.state
+        return make_step(
+            state.network,
+            state.optimizer,
+            train.rows,
+            train.targets,
+            train.weights,
+            self.problem.loss,
+            self.rule,
+            self.batch_size,
+        )
+
+    def run(self, n_epochs):
+        """Train until `n_epochs` epochs are done, or something says stop; return the state."""
+        state = self.state
+        self.callbacks.train_begins()
+        try:
+            while state.epoch < n_epochs and not self.host.stop_training:
+                self._one_epoch(n_epochs)
+                if self._has_converged():
+                    break
+        except KeyboardInterrupt:
+            self._keep()
+            warnings.warn(
+                f"training was interrupted in epoch {state.epoch + 1} of {n_epochs}; "
+                "the estimator keeps what it has learned so far",
+                UserWarning,
+                stacklevel=4,
+            )
+        except LossIsNaN:
+            self._warn_of_nan(n_epochs)
+        finally:
+            self.reporter.close()
+        state.restore_best()
+        self.host._take(state)
+        self.callbacks.train_ends()
+        return state
+
+    def _keep(self):
+        """Take over what the step has reached."""
+        self.state.network, self.state.optimizer = self.step.network, self.step.optimizer
+        self.host._take(self.state)
+
+    def _one_epoch(self, n_epochs):
+        state, problem = self.state, self.problem
+        rate = learning_rate_at(
+            self.host.learning_rate, self.host.learning_rate_init, state.epoch, n_epochs
+        )
+        self.callbacks.epoch_begins(state.epoch)
+        self.reporter.epoch_begins(state.epoch, problem.train.n_rows)
+        tally = self._train_rows(self._shuffled(), rate)
+        network = self.step.network
+        if not network.is_finite():
+            raise LossIsNaN
+        logs = tally.means
+        if problem.validation is not None:
+            means = evaluate_split(network, problem.loss, problem.validation).means
+            logs |= {f"val_{name}": value for name, value in means.items()}
+        state.record(logs)
+        self._keep()
+        state.watch(logs, self.host.tol, self.host.early_stopping)
+        self.reporter.epoch_ends(state.epoch - 1, logs)
+        self.callbacks.epoch_ends(state.epoch - 1, logs)
+
+    def _shuffled(self):
+        train = self.problem.train
+        order = self.state.epoch_rng().permutation(train.n_rows)
+        return order if train.index is None else train.index[order]
+
+    def _train_rows(self, order, rate):
+        """Run the batches of an epoch in blocks, so that Ctrl-C and NaN are seen in time."""
+        per_block = max(1, BLOCK_ROWS // self.batch_size) * self.batch_size
+        if self.callbacks.want_batches:
+            per_block = self.batch_size
+        tally = Tally()
+        for start in range(0, len(order), per_block):
+            block = order[start : start + per_block]
+            self.callbacks.batch_begins(start // self.batch_size)
+            tally += self.step.run(block, rate)
+            if not np.isfinite(tally.loss):
+                raise LossIsNaN
+            self.reporter.rows_done(len(block))
+            self.callbacks.batch_ends(start // self.batch_size, tally)
+        return tally
+
+    def _has_converged(self):
+        if self.state.stale < self.host.n_iter_no_change:
+            return False
+        if self.host.verbose:
+            what = "val_accuracy" if self.host.early_stopping else "loss"
+            print(
+                f"{what} did not improve by more than tol={self.host.tol:g} for "
+                f"{self.host.n_iter_no_change} epochs: stopping"
+            )
+        return True
+
+    def _warn_of_nan(self, n_epochs):
+        """Go back to the last good weights and say so."""
+        state = self.state
+        rate = learning_rate_at(
+            self.host.learning_rate, self.host.learning_rate_init, state.epoch, n_epochs
+        )
+        kept = f"those after epoch {state.epoch}" if state.epoch else "the initial ones"
+        warnings.warn(
+            f"the loss became NaN or infinite in epoch {state.epoch + 1} at learning rate {rate:g}: "
+            f"training stops and keeps the last good weights, {kept}. Try a smaller learning_rate_init",
+            ConvergenceWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,127 @@
+"""The loss of a network's outputs: softmax cross-entropy, or one sigmoid a column.
+
+Targets are int32 class numbers (n_rows,) under softmax, uint8 labels (n_rows, n_outputs) under sigmoids.
+The loss of a row with several sigmoids is the sum over its columns.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from ..functional import cross_entropy, cross_entropy_with_grad, log_softmax, softmax
+
+
+class Tally(NamedTuple):
+    """Weighted sums over rows: of their losses, of their weights, of the weights of correct rows."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    correct: float = 0.0
+
+    def __add__(self, other):
+        return Tally(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    @property
+    def means(self):
+        """Mean loss and accuracy, under Keras's names."""
+        weight = self.weight or np.nan
+        return {"loss": float(self.loss / weight), "accuracy": float(self.correct / weight)}
+
+
+def _divisor(logits, weights):
+    """Return what a sum over rows is divided by; a batch without weight teaches nothing."""
+    return len(logits) if weights is None else weights.sum() or np.inf
+
+
+class SoftmaxLoss:
+    """Cross-entropy of class numbers under softmax(logits)."""
+
+    logistic = False
+
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def with_gradient(self, logits, targets, weights=None):
+        """Return the mean loss and its gradient."""
+        total, gradient = cross_entropy_with_grad(
+            logits,
+            targets,
+            sample_weight=weights,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        divisor = _divisor(logits, weights)
+        gradient /= gradient.dtype.type(divisor)
+        return total / divisor, gradient
+
+    def rows(self, logits, targets):
+        """Return the loss of each row."""
+        return cross_entropy(
+            logits, targets, label_smoothing=self.label_smoothing, reduction="none"
+        )
+
+    def correct(self, logits, targets):
+        """Return which rows are predicted right."""
+        return logits.argmax(axis=1) == targets
+
+    def probabilities(self, logits):
+        """Turn logits into probabilities, in place."""
+        return softmax(logits, out=logits)
+
+    def log_probabilities(self, logits):
+        """Turn logits into logarithms of probabilities, in place."""
+        return log_softmax(logits, out=logits)
+
+
+class LogisticLoss:
+    """Cross-entropy of labels 0 and 1 under one sigmoid a column."""
+
+    logistic = True
+
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def _smooth(self, targets):
+        return (1 - self.label_smoothing) * targets + self.label_smoothing / 2
+
+    def with_gradient(self, logits, targets, weights=None):
+        """Return the mean loss and its gradient."""
+        y = self._smooth(targets)
+        z = logits.astype(np.float64)
+        gradient = np.where(y == 1, -expit(-z), expit(z) - y)
+        losses = self.rows(logits, targets)
+        if weights is None:
+            weights = np.ones(len(z))
+        divisor = _divisor(logits, weights)
+        gradient *= (weights / divisor)[:, np.newaxis]
+        return weights @ losses / divisor, gradient.astype(logits.dtype)
+
+    def rows(self, logits, targets):
+        """Return the loss of each row."""
+        z = logits.astype(np.float64)
+        return (np.maximum(z, 0) - z * self._smooth(targets) - log_expit(np.abs(z))).sum(axis=1)
+
+    def correct(self, logits, targets):
+        """Return which rows have every label right."""
+        return ((logits > 0) == targets).all(axis=1)
+
+    def probabilities(self, logits):
+        """Return the probability of each label; of both classes where there is one column."""
+        if logits.shape[1] == 1:
+            logits = np.hstack([-logits, logits])
+        return expit(logits)
+
+    def log_probabilities(self, logits):
+        """Return the logarithm of `probabilities`."""
+        if logits.shape[1] == 1:
+            logits = np.hstack([-logits, logits])
+        return log_expit(logits)
+
+
+def tally_of(loss, logits, targets, weights=None):
+    """Return the sums that a history and an evaluation are made of."""
+    losses, correct = loss.rows(logits, targets), loss.correct(logits, targets)
+    if weights is None:
+        weights = np.ones(len(logits))
+    return Tally(float(weights @ losses), float(weights.sum()), float(weights @ correct))

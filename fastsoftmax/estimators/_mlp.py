@@ -1,0 +1,201 @@
+"""Multilayer perceptron: fully connected ReLU layers under a softmax."""
+
+from sklearn.utils.metaestimators import available_if
+
+from ._base import SoftmaxClassifier, _has_batches
+from ._network import Network, glorot_network
+from ._options import hidden_sizes
+from ._optimizers import Rule
+
+
+class MLPClassifier(SoftmaxClassifier):
+    """Fully connected network of ReLU layers, trained by cross-entropy: Keras's first tutorial, on a CPU.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default (128,)
+        Units of each hidden layer. One hidden layer trains in the compiled step, several in NumPy.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        "sgd" uses Nesterov's momentum; "lbfgs" is SciPy's L-BFGS-B over all rows, for small data.
+    alpha : float, default 0.0
+        L2 penalty 0.5 * alpha * sum(W**2), divided by the rows of a batch (of the data under lbfgs).
+    class_weight : dict, "balanced" or None, default None
+        Factor of the loss of each class; "balanced" makes them weigh the same in total.
+    batch_size : int or "auto", default "auto"
+        Rows a batch; "auto" is min(200, n_rows).
+    learning_rate_init : float, default 1e-3
+        Learning rate of the first epoch.
+    learning_rate : {"constant", "invscaling", "cosine"} or callable, default "constant"
+        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over max_iter; or a
+        function of the epoch, counted from 0, that returns the rate.
+    label_smoothing : float in [0, 1], default 0.0
+        Share of each target that is spread over all classes.
+    early_stopping : bool, default False
+        Stop when the validation accuracy does not improve, and restore the best weights. Validates on
+        X_val, y_val if `fit` gets them, else on a stratified share of the data.
+    validation_fraction : float in (0, 1), default 0.1
+        That share.
+    n_iter_no_change : int, default 10
+        Epochs without improvement before training stops.
+    warm_start : bool, default False
+        Whether `fit` starts from the weights of the last fit.
+    input_scale : float or "auto", default "auto"
+        What X is multiplied with as it is read; "auto" is 1/255 for uint8, 1 for all else.
+    random_state : int, RandomState or None, default None
+        Makes a fit reproducible, bit for bit, for every number of threads.
+    verbose : int, default 0
+        1 prints a line per epoch.
+    max_iter : int, default 200
+        Epochs, or iterations of lbfgs.
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+        Adam's decay rates of the two moments.
+    epsilon : float, default 1e-7
+        Adam's term in the denominator.
+    momentum : float in [0, 1], default 0.9
+        SGD's momentum.
+    tol : float, default 1e-4
+        Training stops when the loss (with early_stopping, the validation accuracy) has not improved by more
+        for `n_iter_no_change` epochs; lbfgs when no entry of the gradient is larger.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray, shapes (n_in, n_out)
+    intercepts_ : list of ndarray, shapes (n_out,)
+    classes_ : ndarray, shape (n_classes,)
+    history_ : dict of lists
+        "loss" (without penalty) and "accuracy" of every epoch, "val_loss" and "val_accuracy" if validated.
+    n_iter_ : int
+        Epochs or iterations done.
+    input_scale_ : float
+    temperature_ : float
+        What logits are divided by before they become probabilities: 1 until `calibrate` is called.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had names.
+
+    Notes
+    -----
+    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. Two classes share one sigmoid.
+    Initial weights are Glorot's uniform, biases 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastsoftmax as fs
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> clf = fs.MLPClassifier((16,), learning_rate_init=0.1, random_state=0)
+    >>> clf.fit(X, ["equal", "different", "different", "equal"]).predict(X)
+    array(['equal', 'different', 'different', 'equal'], dtype='<U9')
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(128,),
+        *,
+        solver="adam",
+        alpha=0.0,
+        class_weight=None,
+        batch_size="auto",
+        learning_rate_init=1e-3,
+        learning_rate="constant",
+        max_iter=200,
+        label_smoothing=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        input_scale="auto",
+        random_state=None,
+        verbose=0,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        momentum=0.9,
+        tol=1e-4,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.solver = solver
+        self.alpha = alpha
+        self.class_weight = class_weight
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.label_smoothing = label_smoothing
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.input_scale = input_scale
+        self.random_state = random_state
+        self.verbose = verbose
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.momentum = momentum
+        self.tol = tol
+
+    def _sizes(self, n_features, n_outputs):
+        return (n_features, *hidden_sizes(self.hidden_layer_sizes), n_outputs)
+
+    def _initial(self, sizes, dtype, rng):
+        return glorot_network(sizes, dtype, rng)
+
+    def _rule(self, weight, batch_size):
+        decay = self.alpha / batch_size
+        return Rule(self.solver, self.beta_1, self.beta_2, self.epsilon, self.momentum, decay)
+
+    def _penalties(self, weight):
+        return self.alpha / weight, 0.0
+
+    @property
+    def _network(self):
+        return Network(self.coefs_, self.intercepts_)
+
+    def _store(self, network):
+        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
+
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None, resume_from=None
+    ):
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+            float32 and float64 keep their dtype; uint8 images are read as they are, times input_scale;
+            axes after the first are flattened.
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+            Classes (numbers or strings), or labels 0 and 1.
+        sample_weight : array_like, shape (n_rows,), optional
+            Factor of the loss of each row.
+        X_val, y_val : array_like, optional
+            Data to validate on after every epoch.
+        callbacks : list of Callback, optional
+            See `fastsoftmax.estimators.callbacks`.
+        resume_from : path, optional
+            A checkpoint of an interrupted fit with the same options and data; the result has the bits of an
+            uninterrupted one. Not for lbfgs.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+
+    @available_if(_has_batches)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train one epoch on some more rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array_like, shape (n_classes,)
+            All classes that will ever occur; needed by the first call.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, classes, sample_weight)

@@ -1,0 +1,169 @@
+"""What a fitted estimator says about rows, and how good that is."""
+
+import numpy as np
+from scipy import optimize
+from sklearn.utils import check_array, check_consistent_length
+
+from .._validate import integer
+from ._inference import logits_of
+from ._inputs import predict_rows
+from ._losses import tally_of
+from ._targets import read_targets
+
+
+class Prediction:
+    """Prediction, evaluation and calibration, from the logits of the fitted network."""
+
+    def _logits(self, X):
+        """Return the logits of every row, (n_rows, n_outputs)."""
+        rows, unchecked = predict_rows(self, X)
+        logits, finite = logits_of(self._network, rows)
+        if unchecked and not finite:
+            check_array(rows.X, dtype=None, input_name="X", estimator=self)
+        return logits
+
+    def decision_function(self, X):
+        """Return the logits.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+
+        Returns
+        -------
+        ndarray, shape (n_rows, n_classes); (n_rows,) for two classes
+        """
+        logits = self._logits(X)
+        return logits[:, 0] if self._is_binary else logits
+
+    @property
+    def _is_binary(self):
+        return not self.multilabel_ and len(self.classes_) == 2
+
+    def predict(self, X):
+        """Return the most probable class of each row, or the labels of each row as 0 and 1.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+
+        Returns
+        -------
+        ndarray, shape (n_rows,); (n_rows, n_labels) for multi-label
+        """
+        logits = self._logits(X)
+        return self._labels.decode(logits)
+
+    def predict_proba(self, X):
+        """Return the probability of each class, or of each label.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+
+        Returns
+        -------
+        ndarray, shape (n_rows, n_classes)
+        """
+        logits = self._logits(X)
+        return self._loss.probabilities(self._tempered(logits))
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+
+        Returns
+        -------
+        ndarray, shape (n_rows, n_classes)
+        """
+        logits = self._logits(X)
+        return self._loss.log_probabilities(self._tempered(logits))
+
+    def _tempered(self, logits):
+        return logits if self.temperature_ == 1 else logits / logits.dtype.type(self.temperature_)
+
+    def _logits_and_targets(self, X, y):
+        """Return the logits of X and the targets that the loss reads, both checked."""
+        logits = self._logits(X)
+        y = read_targets(y)
+        check_consistent_length(logits, y)
+        return logits, self._labels.encode(y)
+
+    def evaluate(self, X, y, sample_weight=None, *, top_k=None):
+        """Return mean loss and accuracy on other data, as Keras names them.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+        sample_weight : array_like, shape (n_rows,), optional
+        top_k : int, optional
+            Report also how often the right class is among the `top_k` most probable ones.
+
+        Returns
+        -------
+        dict
+            "loss" and "accuracy" (of multi-label rows: all labels right), and "top_{k}_accuracy".
+
+        Raises
+        ------
+        ValueError
+            If `y` has a class that the estimator was not fitted on.
+        """
+        logits, targets = self._logits_and_targets(X, y)
+        weights = np.ones(len(logits))
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, dtype=np.float64)
+            check_consistent_length(logits, weights)
+        figures = tally_of(self._loss, self._tempered(logits), targets, weights).means
+        if top_k is not None:
+            among = _ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
+            figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
+        return figures
+
+    def calibrate(self, X, y):
+        """Fit `temperature_`, which all logits are divided by before they become probabilities.
+
+        It minimises the loss on data that was not used for training, so that among rows predicted with
+        a probability of 0.8 about 80 % are right. Predicted classes do not change.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
+        """
+        logits, targets = self._logits_and_targets(X, y)
+        logits = logits.astype(np.float64)
+        loss = type(self._loss)()
+
+        def mean_loss(log_temperature):
+            return loss.rows(logits / np.exp(log_temperature), targets).mean()
+
+        bounds = (np.log(0.01), np.log(100))
+        found = optimize.minimize_scalar(
+            mean_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}
+        )
+        self.temperature_ = float(np.exp(found.x))
+        return self
+
+
+def _ranks(labels, logits, targets):
+    """Return how many classes are more probable than the right one; ties go to the first, as in argmax."""
+    if labels.is_multilabel:
+        raise ValueError("top_k must be None for multi-label y")
+    if labels.logistic:
+        return ((logits[:, 0] > 0) != targets[:, 0]).astype(int)
+    right = np.take_along_axis(logits, targets[:, np.newaxis].astype(np.intp), axis=1)
+    before = np.arange(logits.shape[1]) < targets[:, np.newaxis]
+    return ((logits > right) | ((logits == right) & before)).sum(axis=1)

@@ -1,0 +1,203 @@
+"""Softmax regression: multinomial logistic regression."""
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+
+from ._base import SoftmaxClassifier, _has_batches
+from ._network import Network, zero_network
+from ._optimizers import Rule
+
+
+class SoftmaxRegression(SoftmaxClassifier):
+    """Linear classifier: softmax of X @ coef_.T + intercept_; logistic regression for two classes.
+
+    Minimises the mean cross-entropy plus, with W the coefficients and weights summing to n::
+
+        ((1 - l1_ratio) / 2 * sum(W**2) + l1_ratio * sum(abs(W))) / (C * n)
+
+    which is the objective of scikit-learn's LogisticRegression.
+
+    Parameters
+    ----------
+    C : float, default 1.0
+        Inverse strength of the penalty.
+    l1_ratio : float in [0, 1], default 0.0
+        0 is L2, 1 is L1, between them lies the elastic net. Above 0 it needs solver="lbfgs".
+    fit_intercept : bool, default True
+        Whether intercept_ is learned, or stays 0.
+    class_weight : dict, "balanced" or None, default None
+        Factor of the loss of each class; "balanced" makes them weigh the same in total.
+    solver : {"lbfgs", "adam", "sgd"}, default "lbfgs"
+        "lbfgs" is SciPy's L-BFGS-B over all rows; the others take batches and offer partial_fit.
+    max_iter : int, default 100
+        Iterations of lbfgs, epochs of the others.
+    tol : float, default 1e-4
+        lbfgs stops when no entry of the gradient is larger; the others when the loss (with early_stopping,
+        the validation accuracy) has not improved by more for `n_iter_no_change` epochs.
+    batch_size : int or "auto", default "auto"
+        Rows a batch; "auto" is min(200, n_rows).
+    learning_rate_init : float, default 1e-3
+        Learning rate of the first epoch.
+    learning_rate : {"constant", "invscaling", "cosine"} or callable, default "constant"
+        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over max_iter; or a
+        function of the epoch, counted from 0, that returns the rate.
+    label_smoothing : float in [0, 1], default 0.0
+        Share of each target that is spread over all classes.
+    early_stopping : bool, default False
+        Stop when the validation accuracy does not improve, and restore the best weights. Validates on
+        X_val, y_val if `fit` gets them, else on a stratified share of the data.
+    validation_fraction : float in (0, 1), default 0.1
+        That share.
+    n_iter_no_change : int, default 10
+        Epochs without improvement before training stops.
+    warm_start : bool, default False
+        Whether `fit` starts from the weights of the last fit.
+    input_scale : float or "auto", default "auto"
+        What X is multiplied with as it is read; "auto" is 1/255 for uint8, 1 for all else.
+    random_state : int, RandomState or None, default None
+        Makes a fit reproducible, bit for bit, for every number of threads.
+    verbose : int, default 0
+        1 prints a line per epoch.
+
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n_classes, n_features); (1, n_features) for two classes
+    intercept_ : ndarray, shape (n_classes,) or (1,)
+    classes_ : ndarray, shape (n_classes,)
+    history_ : dict of lists
+        "loss" (without penalty) and "accuracy" of every epoch, "val_loss" and "val_accuracy" if validated.
+    n_iter_ : int
+        Epochs or iterations done.
+    input_scale_ : float
+    temperature_ : float
+        What logits are divided by before they become probabilities: 1 until `calibrate` is called.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had names.
+
+    Notes
+    -----
+    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. SGD uses Nesterov's momentum of 0.9,
+    Adam beta_1=0.9, beta_2=0.999 and epsilon=1e-7.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> clf = fs.SoftmaxRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"])
+    >>> clf.predict([[0.5], [2.5]])
+    array(['low', 'high'], dtype='<U4')
+    """
+
+    _accepts_sparse = True
+
+    def __init__(
+        self,
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        fit_intercept=True,
+        class_weight=None,
+        solver="lbfgs",
+        max_iter=100,
+        tol=1e-4,
+        batch_size="auto",
+        learning_rate_init=1e-3,
+        learning_rate="constant",
+        label_smoothing=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        input_scale="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.label_smoothing = label_smoothing
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.input_scale = input_scale
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def _fit_intercept(self):
+        return self.fit_intercept
+
+    def _sizes(self, n_features, n_outputs):
+        return (n_features, n_outputs)
+
+    def _initial(self, sizes, dtype, rng):
+        return zero_network(sizes, dtype)
+
+    def _rule(self, weight, batch_size):
+        decay = 1 / (self.C * weight) if weight else 0.0
+        return Rule(self.solver, decay=decay, fit_intercept=self.fit_intercept)
+
+    def _penalties(self, weight):
+        strength = 1 / (self.C * weight)
+        return (1 - self.l1_ratio) * strength, self.l1_ratio * strength
+
+    @property
+    def _network(self):
+        return Network([self.coef_.T], [self.intercept_])
+
+    def _store(self, network):
+        self.coef_ = np.ascontiguousarray(network.coefs[0].T)
+        self.intercept_ = network.intercepts[0]
+
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, callbacks=None, resume_from=None
+    ):
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : array_like or CSR, shape (n_rows, ...)
+            float32 and float64 keep their dtype; uint8 images are read as they are, times input_scale;
+            axes after the first are flattened.
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+            Classes (numbers or strings), or labels 0 and 1.
+        sample_weight : array_like, shape (n_rows,), optional
+            Factor of the loss of each row.
+        X_val, y_val : array_like, optional
+            Data to validate on after every epoch.
+        callbacks : list of Callback, optional
+            See `fastsoftmax.estimators.callbacks`.
+        resume_from : path, optional
+            A checkpoint of an interrupted fit with the same options and data; the result has the bits of an
+            uninterrupted one. Not for lbfgs.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+
+    @available_if(_has_batches)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train one epoch on some more rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array_like, shape (n_classes,)
+            All classes that will ever occur; needed by the first call.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, classes, sample_weight)

@@ -1,0 +1,98 @@
+"""Labels as the user writes them, and as the loss reads them."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+
+class Labels(NamedTuple):
+    """The classes of a problem, sorted, and whether they are labels that a row may have several of."""
+
+    classes: np.ndarray
+    is_multilabel: bool
+
+    @property
+    def logistic(self):
+        """Whether outputs are sigmoids: two classes share one, labels have one each."""
+        return self.is_multilabel or len(self.classes) == 2
+
+    @property
+    def n_outputs(self):
+        """Number of logits."""
+        return 1 if self.logistic and not self.is_multilabel else len(self.classes)
+
+    def encode(self, y):
+        """Return int32 class numbers (n_rows,), or uint8 labels (n_rows, n_outputs) for sigmoids."""
+        if self.is_multilabel:
+            return _encode_indicators(y, len(self.classes))
+        codes = np.searchsorted(self.classes, y)
+        codes[codes == len(self.classes)] = 0
+        unknown = np.flatnonzero(self.classes[codes] != y)
+        if len(unknown):
+            row = unknown[0]
+            raise ValueError(
+                f"y must contain only the classes {_shown(self.classes)}, "
+                f"got {y[row].item()!r} at row {row}"
+            )
+        if self.logistic:
+            return codes.astype(np.uint8)[:, np.newaxis]
+        return codes.astype(np.int32)
+
+    def decode(self, logits):
+        """Return the predicted labels of rows of logits."""
+        if self.is_multilabel:
+            return (logits > 0).astype(np.int64)
+        if self.logistic:
+            return self.classes[(logits[:, 0] > 0).astype(np.intp)]
+        return self.classes[logits.argmax(axis=1)]
+
+
+def _shown(classes):
+    names = ", ".join(repr(c) for c in classes[:10].tolist())
+    return f"[{names}{', ...' if len(classes) > 10 else ''}]"
+
+
+def _encode_indicators(y, n_labels):
+    if y.ndim != 2 or y.shape[1] != n_labels:
+        raise ValueError(f"y must have shape (n_rows, {n_labels}), got {y.shape}")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("multi-label y must contain only 0 and 1")
+    return np.ascontiguousarray(y, dtype=np.uint8)
+
+
+def read_targets(y):
+    """Return y as a vector of labels, or as a matrix where rows may have several."""
+    if sparse.issparse(y):
+        y = y.toarray()
+    y = y if isinstance(y, np.ndarray) else np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        return check_array(y, dtype=None, input_name="y")
+    y = column_or_1d(y, warn=True)
+    assert_all_finite(y, input_name="y")
+    return y
+
+
+def find_labels(y, name):
+    """Return the Labels that occur in y; at least two."""
+    check_classification_targets(y)
+    if y.ndim == 2:
+        if type_of_target(y) != "multilabel-indicator":
+            raise ValueError(f"y of shape {y.shape} must contain 0 and 1 only: one label a column")
+        if (y.sum(axis=1) == 1).all():
+            warnings.warn(
+                "every row of y has exactly one 1, so the classes exclude each other: "
+                "pass y.argmax(axis=1) to train one softmax instead of a sigmoid a column",
+                UserWarning,
+                stacklevel=4,
+            )
+        return Labels(np.arange(y.shape[1]), True)
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs samples of at least 2 classes, got one class: {classes[0].item()!r}"
+        )
+    return Labels(classes, False)

@@ -1,0 +1,81 @@
+/* What the training kernels need of the machine: vector width, tile shape, a barrier.
+
+   VBYTES is the width of one vector register; PRODUCT_ROWS times two vectors of accumulators fill the
+   register file (32 registers with AVX-512 and NEON, 16 elsewhere). Neither enters into the bits of
+   a product: every element is one sum over its depth, in order. */
+#ifndef FASTSOFTMAX_TRAINING_CONFIG_H
+#define FASTSOFTMAX_TRAINING_CONFIG_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(_OPENMP)
+#include <omp.h>
+#include <sched.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VBYTES 64
+#define PRODUCT_ROWS 12
+#elif defined(__AVX__)
+#define VBYTES 32
+#define PRODUCT_ROWS 6
+#elif defined(__aarch64__)
+#define VBYTES 16
+#define PRODUCT_ROWS 12
+#else
+#define VBYTES 16
+#define PRODUCT_ROWS 6
+#endif
+
+/* Features whose weights are updated and then used at once for the next batch, while they sit in L1. */
+#define FEATURE_BLOCK 48
+
+/* Rows that the inference and L-BFGS kernels take at a time. */
+#define ROW_BLOCK 32
+
+enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
+enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
+enum { SOLVER_ADAM, SOLVER_SGD };
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* A barrier that spins: a step is tens of microseconds, a sleeping thread takes as long to wake.
+   After a while it yields, for machines with more threads than cores. */
+typedef struct {
+    int n_threads;
+    int arrived __attribute__((aligned(64)));
+    int generation __attribute__((aligned(64)));
+} spin_barrier;
+
+static inline void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+static void spin_wait(spin_barrier *barrier) {
+    if (barrier->n_threads == 1) return;
+    int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
+    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
+        __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation; spins++) {
+        cpu_relax();
+#if defined(_OPENMP)
+        if (spins > 4000) sched_yield();
+#endif
+    }
+}
+
+/* The fixed share of `count` items that thread `index` of `n_threads` takes. */
+static inline ptrdiff_t share_start(ptrdiff_t count, int index, int n_threads) {
+    return count * index / n_threads;
+}
+
+#endif

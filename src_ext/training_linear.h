@@ -1,0 +1,147 @@
+/* Inference of any network of ReLU layers, and loss with gradient of a linear model over all rows   (once per REAL)
+
+   Rows are taken ROW_BLOCK at a time: they stay in L2 through every layer, and in the linear model through both the
+   forward product and the gradient, so that the data are read from memory once. Rows that need neither scaling nor
+   converting are used where they are. */
+
+/* Whether all values of a row are finite; uint8 always is. */
+static int NAME(row_is_finite)(const char *row, int source, ptrdiff_t n) {
+    if (source == SOURCE_FLOAT32) {
+        const float *x = (const float *)row;
+        float zero = 0;
+#pragma omp simd reduction(+ : zero)
+        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0f;
+        return zero == 0;
+    }
+    if (source == SOURCE_FLOAT64) {
+        const double *x = (const double *)row;
+        double zero = 0;
+#pragma omp simd reduction(+ : zero)
+        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0;
+        return zero == 0;
+    }
+    return 1;
+}
+
+/* Rows first..first + n as a matrix of REAL: where they are, or gathered into `buffer`. */
+static const REAL *NAME(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, REAL *buffer, ptrdiff_t *ldx /* OUT */) {
+    const char *x = data->x + first * data->stride;
+    const int same = data->source == (REAL_IS_DOUBLE ? SOURCE_FLOAT64 : SOURCE_FLOAT32);
+    if (same && data->scale == 1.0 && data->stride % (ptrdiff_t)sizeof(REAL) == 0) {
+        *ldx = data->stride / (ptrdiff_t)sizeof(REAL);
+        return (const REAL *)x;
+    }
+    *ldx = data->n_features;
+    for (ptrdiff_t b = 0; b < n; b++)
+        NAME(gather_row)(buffer + b * data->n_features, x + b * data->stride, data->source, data->n_features, (REAL)data->scale);
+    return buffer;
+}
+
+/* (n, width) = bias + x @ weights, then ReLU. */
+static void NAME(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REAL *x, ptrdiff_t ldx, const REAL *weights,
+                        ptrdiff_t ldw, const REAL *bias, int relu, REAL *restrict to /* OUT */) {
+    for (ptrdiff_t b = 0; b < n; b++) memcpy(to + b * width, bias, width * sizeof(REAL));
+    NAME(product_rows)(1, n, width, depth, x, ldx, weights, ldw, to, width);
+    if (relu)
+        for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
+}
+
+static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *scratch) {
+    const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
+    const ptrdiff_t F = J->data.n_features;
+    int finite = 1;
+    for (ptrdiff_t b = 0; b < n; b++)
+        finite &= NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F);
+    ptrdiff_t depth = F, ldx;
+    REAL *to = scratch + ROW_BLOCK * F, *other = to + ROW_BLOCK * J->widest;
+    const REAL *x = NAME(rows_as_real)(&J->data, first, n, scratch, &ldx);
+    for (ptrdiff_t i = 0; i < J->n_layers; i++) {
+        const ptrdiff_t width = J->widths[i];
+        NAME(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], i + 1 < J->n_layers, to);
+        x = to, ldx = width, depth = J->sizes[i];
+        REAL *swap = to;
+        to = other, other = swap;
+    }
+    REAL *out = (REAL *)J->out + first * J->n_outputs;
+    for (ptrdiff_t b = 0; b < n; b++) memcpy(out + b * J->n_outputs, x + b * ldx, J->n_outputs * sizeof(REAL));
+    return finite;
+}
+
+/* Logits of all rows. Returns whether X was finite. */
+static int NAME(forward)(const network_job *J, int n_threads) {
+    const ptrdiff_t n_blocks = (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    REAL *scratch = J->scratch;
+    int finite = 1;
+    if (n_threads <= 1) {
+        for (ptrdiff_t block = 0; block < n_blocks; block++) finite &= NAME(logits_of_block)(J, block, scratch);
+        return finite;
+    }
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(n_threads) schedule(static) reduction(& : finite)
+    for (ptrdiff_t block = 0; block < n_blocks; block++)
+        finite &= NAME(logits_of_block)(J, block, scratch + omp_get_thread_num() * J->scratch_size);
+#endif
+    return finite;
+}
+
+/* Loss and gradient of one group of rows. The group's gradient: (n_features + 1, width), bias last. */
+static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
+    const ptrdiff_t F = J->data.n_features, C = J->n_outputs, width = J->width, lanes = ROW_BLOCK;
+    REAL *buffer = scratch, *logits = buffer + ROW_BLOCK * F, *z = logits + ROW_BLOCK * width, *rows = z + C * lanes;
+    REAL *gradient = (REAL *)J->gradients + group * (F + 1) * width;
+    const REAL *weights = J->weights;
+    const uint8_t *labels[ROW_BLOCK];
+    loss_tally tally = {0, 0, 0};
+    memset(gradient, 0, (F + 1) * width * sizeof(REAL));
+    const ptrdiff_t end = share_start(J->n_rows, group + 1, J->n_groups);
+    for (ptrdiff_t first = share_start(J->n_rows, group, J->n_groups); first < end; first += ROW_BLOCK) {
+        const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
+        ptrdiff_t ldx;
+        const REAL *x = NAME(rows_as_real)(&J->data, first, n, buffer, &ldx);
+        NAME(layer)(n, F, width, x, ldx, weights, width, weights + F * width, 0, logits);
+        for (ptrdiff_t c = 0; c < C; c++)
+            for (ptrdiff_t b = 0; b < lanes; b++) z[c * lanes + b] = b < n ? logits[b * width + c] : 0;
+        for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
+        const loss_batch B = {n, lanes, C, J->targets ? J->targets + first : NULL, labels,
+                              J->sample_weights ? J->sample_weights + first : NULL, J->smoothing};
+        tally.weight += batch_weight(&B);
+        if (J->labels) NAME(logistic_loss)(&B, z, rows, 1.0, &tally);
+        else NAME(softmax_loss)(&B, z, rows, 1.0, &tally);
+        for (ptrdiff_t b = 0; b < n; b++)
+            for (ptrdiff_t c = 0; c < C; c++) {
+                logits[b * width + c] = z[c * lanes + b];
+                gradient[F * width + c] += z[c * lanes + b];
+            }
+        NAME(product_columns)(1, F, width, n, x, ldx, logits, width, gradient, width);
+    }
+    J->tallies[group] = tally;
+}
+
+/* Sum the groups' gradients in order, in double, for a share of the entries. */
+static void NAME(linear_sum)(const linear_job *J, int thread, int n_threads) {
+    const ptrdiff_t size = (J->data.n_features + 1) * J->width;
+    const ptrdiff_t first = share_start(size, thread, n_threads), end = share_start(size, thread + 1, n_threads);
+    for (ptrdiff_t i = first; i < end; i++) J->total[i] = 0;
+    for (ptrdiff_t group = 0; group < J->n_groups; group++) {
+        const REAL *gradient = (const REAL *)J->gradients + group * size;
+        for (ptrdiff_t i = first; i < end; i++) J->total[i] += (double)gradient[i];
+    }
+}
+
+static void NAME(linear_loss_gradient)(const linear_job *J, int n_threads) {
+    if (n_threads <= 1) {
+        for (ptrdiff_t group = 0; group < J->n_groups; group++) NAME(linear_group)(J, group, J->scratch);
+        NAME(linear_sum)(J, 0, 1);
+        return;
+    }
+#if defined(_OPENMP)
+#pragma omp parallel num_threads(n_threads)
+    {
+        const int thread = omp_get_thread_num();
+#pragma omp for schedule(dynamic)
+        for (ptrdiff_t group = 0; group < J->n_groups; group++)
+            NAME(linear_group)(J, group, (REAL *)J->scratch + thread * J->scratch_size);
+        NAME(linear_sum)(J, thread, omp_get_num_threads());
+    }
+#endif
+}

@@ -1,0 +1,154 @@
+"""The compiled kernels against the NumPy specification."""
+
+import numpy as np
+import pytest
+
+import fastsoftmax as fs
+from fastsoftmax.estimators import _fused
+from fastsoftmax.estimators._data import Rows
+from fastsoftmax.estimators._inference import logits_of
+from fastsoftmax.estimators._lbfgs import CompiledLinear, NumpySum
+from fastsoftmax.estimators._losses import LogisticLoss, SoftmaxLoss
+from fastsoftmax.estimators._network import glorot_network
+from fastsoftmax.estimators._optimizers import OptimizerState, Rule
+from fastsoftmax.estimators._state import Split
+from fastsoftmax.estimators._steps import NumpyStep
+
+TOLERANCE = {np.dtype("float32"): 2e-4, np.dtype("float64"): 1e-10}
+
+
+def make_problem(dtype, n_rows, n_features, n_outputs, logistic, weighted, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(0, 1, (n_rows, n_features))
+    X = (255 * X).astype(np.uint8) if dtype == np.uint8 else X.astype(dtype)
+    rows = Rows(X, 1 / 255 if dtype == np.uint8 else 1.0)
+    if logistic:
+        targets = rng.integers(0, 2, (n_rows, n_outputs)).astype(np.uint8)
+    else:
+        targets = rng.integers(0, n_outputs, n_rows).astype(np.int32)
+    weights = rng.integers(0, 3, n_rows).astype(float) if weighted else None
+    return rows, targets, weights
+
+
+def both_steps(problem, sizes, loss, rule, batch_size):
+    rows, targets, weights = problem
+    network = glorot_network(sizes, rows.dtype, np.random.default_rng(1))
+    state = OptimizerState.zeros(network)
+    arguments = (network, state, rows, targets, weights, loss, rule, batch_size)
+    return _fused.FusedStep(*arguments), NumpyStep(*arguments)
+
+
+def assert_same(fused, numpy):
+    tolerance = TOLERANCE[numpy.network.dtype]
+    pairs = [
+        (fused.network.arrays, numpy.network.arrays),
+        (fused.optimizer.first, numpy.optimizer.first),
+        (fused.optimizer.second, numpy.optimizer.second),
+    ]
+    assert fused.optimizer.step == numpy.optimizer.step
+    for mine, theirs in pairs:
+        for one, other in zip(mine, theirs, strict=True):
+            scale = np.abs(other).max() or 1
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("logistic", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fused_step_is_the_numpy_step(dtype, solver, logistic, weighted):
+    problem = make_problem(dtype, 150, 53, 5, logistic, weighted)
+    loss = (LogisticLoss if logistic else SoftmaxLoss)(0.1 if weighted else 0.0)
+    rule = Rule(solver, epsilon=1e-3, decay=0.01)
+    fused, numpy = both_steps(problem, (53, 37, 5), loss, rule, 32)
+    order = np.random.default_rng(2).permutation(150)
+    for block in (order[:64], order[64:]):
+        np.testing.assert_allclose(fused.run(block, 0.01), numpy.run(block, 0.01), rtol=1e-4)
+    assert_same(fused, numpy)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 47, 48, 49, 97])
+@pytest.mark.parametrize("n_hidden", [1, 31, 32, 33, 100])
+@pytest.mark.parametrize("batch_size", [1, 7, 33])
+def test_fused_step_serves_every_shape(n_features, n_hidden, batch_size):
+    problem = make_problem(np.float64, 40, n_features, 3, False, False)
+    fused, numpy = both_steps(
+        problem, (n_features, n_hidden, 3), SoftmaxLoss(), Rule("sgd"), batch_size
+    )
+    order = np.random.default_rng(3).permutation(40)
+    np.testing.assert_allclose(fused.run(order, 0.1), numpy.run(order, 0.1), rtol=1e-9)
+    assert_same(fused, numpy)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 3, 17, 100])
+def test_fused_step_serves_every_number_of_outputs(n_outputs):
+    problem = make_problem(np.float64, 40, 20, n_outputs, n_outputs == 1, False)
+    loss = LogisticLoss() if n_outputs == 1 else SoftmaxLoss()
+    fused, numpy = both_steps(problem, (20, 16, n_outputs), loss, Rule("sgd"), 8)
+    order = np.arange(40)
+    np.testing.assert_allclose(fused.run(order, 0.1), numpy.run(order, 0.1), rtol=1e-9)
+    assert_same(fused, numpy)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_bits_do_not_depend_on_the_number_of_threads(dtype, n_threads):
+    results = []
+    for n in (1, n_threads):
+        with fs.set_num_threads(n):
+            problem = make_problem(dtype, 200, 60, 7, False, True)
+            fused, _ = both_steps(problem, (60, 130, 7), SoftmaxLoss(), Rule("adam"), 16)
+            tally = fused.run(np.arange(200), 0.01)
+            results.append((tally, [array.tobytes() for array in fused.network.arrays]))
+    assert results[0] == results[1]
+
+
+def test_a_padded_step_learns_from_nan_what_numpy_learns():
+    problem = make_problem(np.float64, 16, 5, 3, False, False)
+    problem[0].X[3, 2] = np.nan
+    fused, numpy = both_steps(problem, (5, 4, 3), SoftmaxLoss(), Rule("adam"), 8)
+    assert np.isnan(fused.run(np.arange(16), 0.1).loss)
+    assert np.isnan(numpy.run(np.arange(16), 0.1).loss)
+    assert not fused.network.is_finite()
+
+
+@pytest.mark.parametrize("sizes", [(9, 3), (9, 130, 3), (9, 16, 7, 33, 1)])
+@pytest.mark.parametrize("n_rows", [1, 31, 32, 200])
+def test_compiled_logits_are_numpys(dtype, sizes, n_rows):
+    rows, _, _ = make_problem(dtype, n_rows, sizes[0], 3, False, False)
+    network = glorot_network(sizes, rows.dtype, np.random.default_rng(0))
+    with fs.use_backend("numpy"):
+        expected, _ = logits_of(network, rows)
+    for n_threads in (1, 3):
+        with fs.set_num_threads(n_threads):
+            got, finite = logits_of(network, rows)
+        assert finite
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    one, _ = logits_of(network, Rows(rows.X[-1:], rows.scale))
+    np.testing.assert_array_equal(one, got[-1:])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_compiled_logits_notice_what_is_not_finite(bad):
+    X = np.zeros((50, 7), np.float32)
+    X[49, 6] = bad
+    network = glorot_network((7, 3), np.float32, np.random.default_rng(0))
+    assert not logits_of(network, Rows(X, 1.0))[1]
+
+
+@pytest.mark.parametrize("logistic", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_linear_loss_and_gradient_are_numpys(dtype, logistic, weighted, smoothing):
+    rows, targets, weights = make_problem(dtype, 333, 21, 4, logistic, weighted)
+    network = glorot_network((21, 4), rows.dtype, np.random.default_rng(0))
+    loss = (LogisticLoss if logistic else SoftmaxLoss)(smoothing)
+    split = Split(rows, targets, weights)
+    expected_tally, expected = NumpySum(network, loss, split)(network)
+    results = []
+    for n_threads in (1, 3):
+        with fs.set_num_threads(n_threads):
+            tally, gradients = CompiledLinear(network, loss, split)(network)
+        np.testing.assert_allclose(tally, expected_tally, rtol=1e-5)
+        for mine, theirs in zip(gradients, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+        results.append((tally, [gradient.tobytes() for gradient in gradients]))
+    assert results[0] == results[1]

@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import fastsoftmax as fs
+
+
+@pytest.fixture
+def fitted(images):
+    X, y = images(dtype="uint8")
+    return fs.MLPClassifier((12,), max_iter=3, random_state=0).fit(X, np.array(list("abcde"))[y])
+
+
+LABELS = [
+    np.array(list("abcde")),
+    np.array(["a", "bb", "c", "d", "e"], dtype=object),
+    np.array([-1, 10, 20, 30, 40]),
+    np.array([0.0, 1.0, 2.0, 3.0, 4.0]),
+    np.array([1, 2, 3, 4, 5], np.uint8),
+]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=lambda labels: str(labels.dtype))
+@pytest.mark.parametrize(
+    "estimator", [fs.MLPClassifier((9, 4), max_iter=2), fs.SoftmaxRegression()]
+)
+def test_round_trip(estimator, labels, images, dtype, tmp_path):
+    X, y = images(dtype=dtype)
+    clf = estimator.fit(X, labels[y])
+    clf.save(tmp_path / "model.safetensors")
+    other = type(estimator).load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    np.testing.assert_array_equal(other.predict(X), clf.predict(X))
+    assert other.classes_.dtype == clf.classes_.dtype
+    assert other.history_ == clf.history_
+    for name, value in clf.get_params().items():
+        saved = other.get_params()[name]
+        assert (tuple(saved) if isinstance(value, tuple) else saved) == value
+
+
+def test_loaded_models_can_go_on(fitted, images, tmp_path):
+    X, y = images(dtype="uint8")
+    fitted.save(tmp_path / "m")
+    other = fs.MLPClassifier.load(tmp_path / "m")
+    y = np.array(list("abcde"))[y]
+    before = other.evaluate(X, y)["loss"]
+    assert other.partial_fit(X, y).evaluate(X, y)["loss"] < before
+
+
+def test_feature_names_are_kept(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is absent")
+    X = pandas.DataFrame({"width": [0.0, 1, 2, 3], "height": [3.0, 2, 1, 0]})
+    fs.SoftmaxRegression().fit(X, [0, 0, 1, 1]).save(tmp_path / "m")
+    clf = fs.SoftmaxRegression.load(tmp_path / "m")
+    assert clf.feature_names_in_.tolist() == ["width", "height"]
+    with pytest.raises(ValueError, match="feature names"):
+        clf.predict(X.rename(columns={"width": "depth"}))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 100, 0.5, 0.9, 0.999])
+def test_truncated_files(fitted, tmp_path, keep):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    with pytest.raises(ValueError, match="model.safetensors is not a whole safetensors file"):
+        fs.MLPClassifier.load(path)
+
+
+def test_foreign_files(fitted, tmp_path):
+    path = tmp_path / "foreign"
+    for content in (b"\x80\x04pickle", b"PK\x03\x04", b"\0" * 100, b'{"json": 1}'):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a whole safetensors file"):
+            fs.MLPClassifier.load(path)
+    safetensors.numpy.save_file({"a": np.zeros(2)}, path)
+    with pytest.raises(ValueError, match="not a fastsoftmax model"):
+        fs.MLPClassifier.load(path)
+    fitted.save(path)
+    with pytest.raises(ValueError, match="holds a MLPClassifier, expected a SoftmaxRegression"):
+        fs.SoftmaxRegression.load(path)
+    with pytest.raises(FileNotFoundError):
+        fs.MLPClassifier.load(tmp_path / "absent")
+
+
+def _rewrite(path, change):
+    with safetensors.safe_open(path, framework="numpy") as file:
+        header = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    metadata = json.loads(header["fastsoftmax"])
+    change(metadata, tensors)
+    header["fastsoftmax"] = json.dumps(metadata)
+    safetensors.numpy.save_file(tensors, path, metadata=header)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda metadata, tensors: tensors.pop("coefs.1"),
+        lambda metadata, tensors: tensors.update({"coefs.0": tensors["coefs.0"][:-1].copy()}),
+        lambda metadata, tensors: tensors.update({"coefs.0": tensors["coefs.0"].astype("f8")}),
+        lambda metadata, tensors: metadata.pop("classes"),
+        lambda metadata, tensors: metadata.update(n_features_in=41),
+        lambda metadata, tensors: metadata["params"].update(gamma=1),
+        lambda metadata, tensors: metadata["classes"].update(values=["a", "b"]),
+        lambda metadata, tensors: metadata["classes"].update(dtype="<M8[s]"),
+    ],
+)
+def test_damaged_models(fitted, tmp_path, change):
+    path = tmp_path / "model"
+    fitted.save(path)
+    _rewrite(path, change)
+    with pytest.raises(ValueError, match="damaged"):
+        fs.MLPClassifier.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file(fitted, tmp_path):
+    path = tmp_path / "model"
+    fitted.save(path)
+    before = path.read_bytes()
+    fitted.classes_ = np.array([1, "a", None, 2, 3], dtype=object)
+    with pytest.raises(ValueError, match="classes of mixed types"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_schedule_is_not_saved_silently(fitted, tmp_path):
+    fitted.set_params(learning_rate=lambda epoch: 0.01)
+    with pytest.warns(UserWarning, match="learning_rate cannot be written as JSON"):
+        fitted.save(tmp_path / "model")
+    assert fs.MLPClassifier.load(tmp_path / "model").learning_rate == "constant"
