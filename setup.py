@@ -107,8 +107,13 @@ def extensions():
     isas = {isa: march for isa, march in isas.items() if compiles(march)} or PLAIN
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
     for isa, march in isas.items():
-        built += extension(f"kernels_{isa}", "src_ext/kernels.pyx", flags + openmp + march, link)
+        for module in ("kernels", "training"):
+            source = f"src_ext/{module}.pyx"
+            built += extension(f"{module}_{isa}", source, flags + openmp + march, link)
     return built
 
 
-setup(ext_modules=extensions())
+setup(
+    ext_modules=extensions(),
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)

@@ -10,7 +10,8 @@ import fastsoftmax as fs
 
 PACKAGE = Path(fs.__file__).parent
 LAYERS = [
-    {"cli", "__main__"},
+    {"__main__"},
+    {"cli"},
     {"plots", "datasets", "export"},
     {"estimators"},
     {"functional"},
