@@ -7,7 +7,7 @@ cdef enum:
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 17
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 11
+    LANE_ARRAYS = 12
 
 cdef enum Form:
     ROWS                        # contiguous rows, read where they lie

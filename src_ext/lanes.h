@@ -101,10 +101,8 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
         for (; c < n_classes; c++) FN(sums_add)(&sums, STEP(0));
 #undef STEP
         FN(sums_lanes)(&sums, sum + lane, error + lane);
-        for (int i = 0; i < LANES; i++) {
-            unit[lane + i] = f.unit[i];
-            n_max[lane + i] = (double)count[i];
-        }
+        FN(to_doubles)(f.unit, unit + lane);
+        FN(to_doubles)(__builtin_convertvector(count, VEC), n_max + lane);
     }
 }
 
@@ -128,13 +126,8 @@ static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classe
 static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
                             const double *error) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        REAL factors[LANES], errors[LANES], lowest_factors[LANES];
-        for (int i = 0; i < LANES; i++) {
-            factors[i] = (REAL)factor[lane + i];
-            errors[i] = FN(factor_error)(factor[lane + i] - factors[i] + error[lane + i]);
-            lowest_factors[i] = FN(lowest_factor)(factor[lane + i]);
-        }
-        const VEC f = FN(load)(factors), e = FN(load)(errors), lowest = FN(load)(lowest_factors);
+        const VEC f = FN(from_doubles)(factor + lane), e = FN(lost)(factor + lane, error + lane, f);
+        const VEC lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
             FN(store)(at, FN(scaled)(FN(load)(at), f, e, lowest));
@@ -146,9 +139,7 @@ static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes,
 static void FN(lanes_log_shift)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
                                 const double *log_sum, double temperature) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        REAL log_sums[LANES];
-        for (int i = 0; i < LANES; i++) log_sums[i] = (REAL)log_sum[lane + i];
-        const VEC m = FN(load)(max + lane), L = FN(load)(log_sums), divisor = FN(all)((REAL)temperature);
+        const VEC m = FN(load)(max + lane), L = FN(from_doubles)(log_sum + lane), divisor = FN(all)((REAL)temperature);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
             VEC d = FN(load)(at) - m;

@@ -21,10 +21,18 @@ cdef extern from *:
     int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
     int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
 
+cdef extern from "lane_losses.h":
+    void lanes_totals(Py_ssize_t n, const double *n_max, const double *unit, double *others, double *total,
+                      double *error) noexcept nogil
+    void lanes_loss(Py_ssize_t n, const double *t, const double *s, const double *m, const double *z,
+                    const double *log_sum, double temperature, double *loss) noexcept nogil
+    void lanes_factors(Py_ssize_t n, const double *t, const double *s, double scale, const double *others,
+                       double *total_to_factor, double *error, double *share, double *missed) noexcept nogil
+
 cdef enum RowState:
-    USED
-    IGNORED
-    BAD                         # out of range only now: another thread has changed it
+    USED = 0
+    IGNORED = 1
+    BAD = 2                     # out of range only now: another thread has changed it
 
 cdef struct LossTask:
     Geometry g
@@ -141,11 +149,24 @@ cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, 
         subtract_target(task, &r, &loss, &stat, parts, t, grad)
 
 
-cdef inline double add(double a, double b, double *error) noexcept nogil:
-    """Return a + b and add what its rounding loses to `error`."""
-    cdef double total = a + b, part = total - a
-    error[0] += (a - (total - part)) + (b - part)
-    return total
+cdef inline void read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                              int64_t *at, double *z, double *t, double *s) noexcept nogil:
+    """Where in the tile each lane's target lies (or minus its state), its logit and its weights."""
+    cdef Py_ssize_t lane, stride = task.g.stride
+    cdef bint weighs = task.weight != NULL or task.sample_weight != NULL or task.has_ignore
+    cdef int64_t y
+    cdef RowTarget r
+    for lane in range(stride):
+        at[lane], z[lane], t[lane], s[lane] = 0, 0, 1, 1
+    for lane in range(n_lanes):
+        if weighs:
+            read_target(task, first + lane, &r)
+            t[lane], s[lane] = r.t, r.s
+            at[lane] = r.y * stride + lane if r.state == USED else -<int64_t>r.state
+        else:
+            y = read_index(task.targets, task.kind, first + lane)
+            at[lane] = y * stride + lane if <uint64_t>y < <uint64_t>task.g.n_classes else -<int64_t>BAD
+        z[lane] = tile[max(0, at[lane])]
 
 
 cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -158,43 +179,30 @@ cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, P
     cdef double *unit = <double *>lane_array(g, scratch, 3)
     cdef double *log_sum = <double *>lane_array(g, scratch, 4)
     cdef double *t = <double *>lane_array(g, scratch, 5)
-    cdef double *sample = <double *>lane_array(g, scratch, 6)
+    cdef double *s = <double *>lane_array(g, scratch, 6)
     cdef double *z = <double *>lane_array(g, scratch, 7)
-    cdef double *sum_of_all = <double *>lane_array(g, scratch, 8)
-    cdef double *error = <double *>lane_array(g, scratch, 10)
+    cdef double *total = <double *>lane_array(g, scratch, 8)
     cdef int64_t *at = <int64_t *>lane_array(g, scratch, 9)
+    cdef double *error = <double *>lane_array(g, scratch, 10)
+    cdef double *m_wide = <double *>lane_array(g, scratch, 11)
     cdef Py_ssize_t lane
-    cdef RowTarget r
-    cdef double p, own, total, distance
-    for lane in range(n_lanes):
-        read_target(task, first + lane, &r)
-        at[lane] = r.y * g.stride + lane if r.state == USED else -1 - <int64_t>r.state
-        t[lane], sample[lane] = r.t, r.s
-        z[lane] = tile[r.y * g.stride + lane]
+    read_targets(task, tile, first, n_lanes, at, z, t, s)
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True, others,
-                  error, n_max, unit)
-    for lane in range(g.stride):
-        sum_of_all[lane] = add(others[lane], n_max[lane] * unit[lane], error + lane)
-        others[lane] = others[lane] / unit[lane] + (n_max[lane] - 1)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True, others, error, n_max, unit)
+    lanes_totals(g.stride, n_max, unit, others, total, error)
     log1p_lanes(others, log_sum, g.stride)
-    for lane in range(n_lanes):
-        distance = t[lane] * ((m[lane] - z[lane]) / task.temperature) if t[lane] != 0 else 0
-        task.losses[first + lane] = sample[lane] * (t[lane] * log_sum[lane] + distance)
-    if task.grad == NULL:
-        clear_lanes(task, <real *>NULL, first, n_lanes, at)
-        return
-    for lane in range(n_lanes):
-        total = t[lane] * sample[lane] * (task.grad_scale / task.temperature)
-        p = tile[max(0, at[lane])] / sum_of_all[lane]
-        own = -others[lane] / (1 + others[lane]) if z[lane] == m[lane] else p - 1
-        divide(tile, total, sum_of_all[lane], error[lane], sum_of_all + lane, error + lane)
-        log_sum[lane] = total * own
-    lanes_scale(tile, g.stride, g.n_classes, sum_of_all, error)
-    for lane in range(n_lanes):
-        if at[lane] >= 0:
-            tile[at[lane]] = <real>log_sum[lane]
-    clear_lanes(task, tile, first, n_lanes, at)
+    for lane in range(g.stride):
+        m_wide[lane] = m[lane]
+    lanes_loss(g.stride, t, s, m_wide, z, log_sum, task.temperature, unit)
+    memcpy(task.losses + first, unit, n_lanes * sizeof(double))
+    if task.grad != NULL:
+        lanes_factors(g.stride, t, s, task.grad_scale / task.temperature, others, total, error, n_max, log_sum)
+        lanes_scale(tile, g.stride, g.n_classes, total, error)
+        for lane in range(n_lanes):
+            # p - 1 would cancel where the target is the largest; elsewhere p is at most a half
+            if at[lane] >= 0:
+                tile[at[lane]] = <real>(log_sum[lane] if z[lane] == m_wide[lane] else tile[at[lane]] - n_max[lane])
+    clear_lanes(task, tile if task.grad != NULL else <real *>NULL, first, n_lanes, at)
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -204,7 +212,7 @@ cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first,
     for lane in range(n_lanes):
         if at[lane] < 0:
             set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, task.g.stride,
-                    task.g.n_classes, 0 if -1 - at[lane] == IGNORED else NAN)
+                    task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)
 
 
 cdef inline void dense_targets(const LossTask *task, const real *y, real *t) noexcept nogil:

@@ -283,6 +283,31 @@ INLINE void sums_lanes_f64(const sums_f64 *s, double *sum, double *error /* OUT 
     memcpy(error, &lost, sizeof v);
 }
 
+/* ---- lanes as an array of doubles, and back, rounded ---- */
+
+INLINE vec_f64 load_doubles(const double *p) {
+    vec_f64 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void to_doubles_f32(vec_f32 v, double *out) {
+    vec_f64 low = widen_low(v), high = widen_high(v);
+    memcpy(out, &low, sizeof low);
+    memcpy(out + LANES_F64, &high, sizeof high);
+}
+INLINE void to_doubles_f64(vec_f64 v, double *out) { memcpy(out, &v, sizeof v); }
+INLINE vec_f32 from_doubles_f32(const double *p) { return narrow(load_doubles(p), load_doubles(p + LANES_F64)); }
+INLINE vec_f64 from_doubles_f64(const double *p) { return load_doubles(p); }
+/* What the rounding of p to `rounded` has lost, and e. */
+INLINE vec_f32 lost_f32(const double *p, const double *e, vec_f32 rounded) {
+    return narrow(load_doubles(p) - widen_low(rounded) + load_doubles(e),
+                  load_doubles(p + LANES_F64) - widen_high(rounded) + load_doubles(e + LANES_F64));
+}
+INLINE vec_f64 lost_f64(const double *p, const double *e, vec_f64 rounded) {
+    (void)p, (void)rounded;
+    return load_doubles(e);
+}
+
 /* ---- interleaving, for transposing ---- */
 
 #if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
