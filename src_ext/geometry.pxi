@@ -3,7 +3,7 @@
 from libc.string cimport memcpy
 
 cdef enum:
-    FEW_CLASSES = 96            # up to here a contiguous row is turned, so that its lanes fill the vectors
+    FEW_CLASSES = 160           # up to here a contiguous row is turned, so that its lanes fill the vectors
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 17
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
