@@ -292,14 +292,16 @@ def distances_add(total, error, t, m, z):
 
 @lanewise(lambda total, error: (types.float64, types.float64))
 def sum_of_lanes(total, error):
-    """Return the sum over the lanes of sums, in two parts."""
+    """Return the sum over the lanes of sums, in two parts; beside an infinite sum the error is 0."""
     while total.type.lanes > 1:
         (a, b), (lost_a, lost_b) = total.halves(), error.halves()
         total, lost = _two_sum(a, b)
         error = lost + (lost_a + lost_b)
     total, error = total.only(), error.only()
+    error = error.compare("==", error).choose(error, 0)
     rounded = total + error
-    return rounded, error - (rounded - total)
+    rest = error - (rounded - total)
+    return rounded, rest.compare("==", rest).choose(rest, 0)
 
 
 # ---- what is computed once a row, in two parts: scalars of a row or lanes of a tile ----
