@@ -1,0 +1,219 @@
+"""How blocks are cut into work, and softmax down the columns of a tile, for Numba.
+
+A block (outer, n_classes, inner) has outer * inner lanes, each a row of the softmax. Its form follows from
+the shape alone:
+
+- ROWS: contiguous rows, computed where they lie;
+- TURNED: few classes; a tile holds n_classes rows of `stride` lanes, so that vectors are full;
+- COLUMNS: another axis than the last; lanes lie like this already and are copied into tiles in short runs;
+- GATHERED: what has no form as a tile is turned into rows in scratch, `stride` at once.
+"""
+
+import numpy as np
+
+from ._numba_math import (
+    counts_as_doubles,
+    doubles,
+    exp_frame,
+    larger,
+    log_shifted,
+    log_shifted_by,
+    no_counts,
+    rounded_as,
+    scale_parts,
+    scaled,
+    sums_add,
+    sums_add_four,
+    zeros,
+)
+from ._numba_rows import compiled, exp_step
+from ._numba_vectors import REAL_LANES, lanes_in, load, spread, store
+
+ROWS, TURNED, COLUMNS, GATHERED = range(4)
+FEW_CLASSES = 48  # up to here a contiguous row is turned
+TILE_CLASSES = 4096  # up to here a tile of columns fits the cache
+TILE_BYTES = 1 << 17
+BLOCK_ELEMENTS = 1 << 14  # a block of rows: enough work to be worth a call
+
+
+def cut(shape, dtype, plain):
+    """Return (form, stride, lanes of a block) for a block; what is not plain has no form as a tile."""
+    outer, n_classes, inner = shape
+    stride = lanes = REAL_LANES[8 * dtype.itemsize]
+    if inner == 1 and plain and n_classes <= FEW_CLASSES:
+        form = TURNED
+    elif inner == 1:
+        form, stride = ROWS, 1
+    elif plain and n_classes <= TILE_CLASSES:
+        form = COLUMNS
+        stride = lanes * max(1, min(16, TILE_BYTES // (n_classes * lanes * dtype.itemsize)))
+    else:
+        form = GATHERED
+    return form, stride, stride * max(1, BLOCK_ELEMENTS // (n_classes * stride))
+
+
+@compiled
+def _run(task, first, lane, n_lanes):
+    """Return how many lanes from `lane` on lie side by side, and where the first of them starts."""
+    outer, at = divmod(first + lane, task.inner)
+    return min(task.inner - at, n_lanes - lane), outer * task.n_classes * task.inner + at
+
+
+@compiled
+def copy_lanes(x, task, first, n_lanes, tile, stride):
+    """Copy lanes first .. first + n_lanes into a tile: class c of lane l goes to c * stride + l."""
+    lanes = lanes_in(x)
+    lane = 0
+    while lane < n_lanes:
+        run, start = _run(task, first, lane, n_lanes)
+        for c in range(task.n_classes):
+            at, to, stop = start + c * task.inner, c * stride + lane, c * stride + lane + run
+            while to + lanes <= stop:
+                store(tile, to, load(x, at))
+                at, to = at + lanes, to + lanes
+            for i in range(stop - to):
+                tile[to + i] = x[at + i]
+        lane += run
+    for c in range(task.n_classes):
+        for rest in range(n_lanes, stride):
+            tile[c * stride + rest] = 0
+
+
+@compiled
+def copy_lanes_back(tile, stride, task, first, n_lanes, out):
+    """Copy a tile back to lanes first .. first + n_lanes."""
+    lanes = lanes_in(out)
+    lane = 0
+    while lane < n_lanes:
+        run, start = _run(task, first, lane, n_lanes)
+        for c in range(task.n_classes):
+            to, at, stop = start + c * task.inner, c * stride + lane, c * stride + lane + run
+            while at + lanes <= stop:
+                store(out, to, load(tile, at))
+                at, to = at + lanes, to + lanes
+            for i in range(stop - at):
+                out[to + i] = tile[at + i]
+        lane += run
+
+
+@compiled
+def turn(x, at, n_rows, n_columns, out, to, stride):
+    """Transpose: element (r, c) of n_rows contiguous rows goes to c * stride + r."""
+    for c in range(n_columns):
+        for r in range(n_rows):
+            out[to + c * stride + r] = x[at + r * n_columns + c]
+
+
+@compiled
+def turn_back(x, at, stride, n_rows, n_columns, out, to):
+    """Undo `turn`."""
+    for r in range(n_rows):
+        for c in range(n_columns):
+            out[to + r * n_columns + c] = x[at + c * stride + r]
+
+
+@compiled
+def tile_load(x, task, first, n_lanes, tile):
+    """Bring lanes first .. first + n_lanes into scratch, in the order of the form."""
+    n = task.n_classes
+    if task.form == COLUMNS:
+        copy_lanes(x, task, first, n_lanes, tile, task.stride)
+    elif task.form == TURNED:
+        turn(x, first * n, n_lanes, n, tile, 0, task.stride)
+        for c in range(n):
+            for lane in range(n_lanes, task.stride):
+                tile[c * task.stride + lane] = 0
+    elif task.form == GATHERED:
+        lane = 0
+        while lane < n_lanes:
+            run, start = _run(task, first, lane, n_lanes)
+            for c in range(n):
+                for i in range(run):
+                    tile[(lane + i) * n + c] = x[start + c * task.inner + i]
+            lane += run
+    else:
+        tile[: n_lanes * n] = x[first * n : (first + n_lanes) * n]
+
+
+@compiled
+def tile_store(tile, task, first, n_lanes, out):
+    """Bring scratch back to lanes first .. first + n_lanes."""
+    n = task.n_classes
+    if task.form == COLUMNS:
+        copy_lanes_back(tile, task.stride, task, first, n_lanes, out)
+    elif task.form == TURNED:
+        turn_back(tile, 0, task.stride, n_lanes, n, out, first * n)
+    elif task.form == GATHERED:
+        lane = 0
+        while lane < n_lanes:
+            run, start = _run(task, first, lane, n_lanes)
+            for c in range(n):
+                for i in range(run):
+                    out[start + c * task.inner + i] = tile[(lane + i) * n + c]
+            lane += run
+    else:
+        out[first * n : (first + n_lanes) * n] = tile[: n_lanes * n]
+
+
+# ---- one vector of lanes of a tile, starting at `at`: the classes lie `stride` apart ----
+
+
+@compiled
+def lanes_max(tile, at, stride, n):
+    """Return the largest value of each lane; NaNs are passed over."""
+    m0 = spread(tile.dtype.type(-np.inf))
+    m1 = m0
+    c = 0
+    while c + 2 <= n:
+        m0 = larger(load(tile, at + c * stride), m0)
+        m1 = larger(load(tile, at + (c + 1) * stride), m1)
+        c += 2
+    if c < n:
+        m0 = larger(load(tile, at + c * stride), m0)
+    return larger(m0, m1)
+
+
+@compiled
+def lanes_exp_sum(tile, at, stride, n, m, slope, slope_error, stores):
+    """As `row_exp_sum`, for each lane; the terms are stored in the tile if `stores`. All are doubles."""
+    is_sloped = slope != 1 or slope_error != 0
+    slopes = (spread(slope), spread(slope_error))
+    frame = exp_frame(m, slopes[0], slopes[1])
+    total, error, counts = zeros(doubles(m)), zeros(doubles(m)), no_counts(m)
+    c = 0
+    while c + 4 <= n:
+        i = at + c * stride
+        e0, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        i += stride
+        e1, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        i += stride
+        e2, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        i += stride
+        e3, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        total, error = sums_add_four(total, error, e0, e1, e2, e3)
+        c += 4
+    while c < n:
+        i = at + c * stride
+        e, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        total, error = sums_add(total, error, e)
+        c += 1
+    return total, error, counts_as_doubles(counts), doubles(frame[3])
+
+
+@compiled
+def lanes_scale(tile, at, stride, n, m, factor, error):
+    """Multiply the terms of each lane by its factor in two parts; `m` gives the dtype."""
+    parts = scale_parts(m, factor, error)
+    for c in range(n):
+        store(tile, at + c * stride, scaled(load(tile, at + c * stride), parts))
+
+
+@compiled
+def lanes_log_shift(tile, at, stride, n, m, log_sum, temperature):
+    """Replace x by (x - m) / temperature - L."""
+    L = rounded_as(log_sum, m)
+    divisor, divides = spread(tile.dtype.type(temperature)), temperature != 1
+    for c in range(n):
+        v = load(tile, at + c * stride)
+        v = log_shifted_by(v, m, L, divisor) if divides else log_shifted(v, m, L)
+        store(tile, at + c * stride, v)

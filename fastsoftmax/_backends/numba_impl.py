@@ -1,0 +1,192 @@
+"""The contract, compiled by Numba at the first use of each operation and dtype.
+
+The functions here make a task of the arguments and run it; the algorithms are those of the compiled
+kernels, except that a row is never shared by threads.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+try:
+    import numba
+except ImportError as error:
+    raise ImportError('the "numba" backend needs Numba: pip install "fastsoftmax[numba]"') from error
+if numba.config.DISABLE_JIT:
+    raise ImportError('the "numba" backend needs Numba\'s compiler, which NUMBA_DISABLE_JIT turns off')
+
+from ._numba_driver import run
+from ._numba_losses import LANE_ARRAYS, LossTask
+from ._numba_softmax import BackwardTask, BinaryTask, LogsumexpTask, SigmoidTask, SoftmaxTask
+from ._numba_tiles import BLOCK_ELEMENTS, GATHERED, ROWS, cut
+from ._numba_vectors import REAL_LANES
+
+
+class _Writable:
+    """The memory of a read-only array as a writable one: Numba compiles for each anew. Nobody writes there."""
+
+    def __init__(self, array):
+        self._array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def _flat(array, dtype):
+    """Return a contiguous array as a flat writable one, an empty one of `dtype` for None."""
+    if array is None:
+        return np.empty(0, dtype)
+    flat = array.reshape(-1)
+    return flat if flat.flags.writeable else np.asarray(_Writable(flat))
+
+
+def _slopes(temperature, dtype):
+    """Return 1 / temperature as two numbers whose sum is nearer to it than either dtype can be."""
+    exact, largest = 1 / Fraction(temperature), np.finfo(dtype).max
+    if exact >= Fraction(float(largest)):
+        return largest, dtype.type(0)
+    slope = dtype.type(float(exact))
+    return slope, dtype.type(float(exact - Fraction(float(slope))))
+
+
+def _geometry(block, plain):
+    """Return the last fields of a task, and how many lanes its scratch holds."""
+    form, stride, per_block = cut(block.shape, block.dtype, plain)
+    outer, n_classes, inner = block.shape
+    return form, stride, per_block, outer * inner, n_classes, inner
+
+
+def _scratch_elements(geometry, where=None):
+    """Return how many elements of scratch a task needs for its lanes."""
+    form, stride, _, _, n_classes, _ = geometry
+    return 0 if form == ROWS and where is None else stride * n_classes
+
+
+def _normalise(x, out, where, log, temperature, n_threads):
+    geometry = _geometry(x, where is None)
+    arrays = (_flat(x, x.dtype), _flat(out, x.dtype), _flat(where, np.uint8))
+    task = SoftmaxTask(*arrays, log, float(temperature), *_slopes(temperature, x.dtype), *geometry)
+    run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 0, n_threads)
+
+
+def softmax(x, out, where, temperature, n_threads):
+    """Write softmax(x / temperature) to `out`."""
+    _normalise(x, out, where, False, temperature, n_threads)
+
+
+def log_softmax(x, out, where, temperature, n_threads):
+    """Write log(softmax(x / temperature)) to `out`."""
+    _normalise(x, out, where, True, temperature, n_threads)
+
+
+def logsumexp(x, out, where, n_threads):
+    """Write log(sum(exp(x))) to `out`."""
+    geometry = _geometry(x, where is None)
+    task = LogsumexpTask(_flat(x, x.dtype), _flat(out, x.dtype), _flat(where, np.uint8), *geometry)
+    lanes = REAL_LANES[8 * x.itemsize]
+    run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 2 * lanes, n_threads)
+
+
+def _backward(grad, forward, out, log, n_threads):
+    geometry = _geometry(forward, False)
+    arrays = (_flat(array, forward.dtype) for array in (grad, forward, out))
+    task = BackwardTask(*arrays, log, *geometry)
+    run(task, forward.dtype, forward.shape[1], 2 * _scratch_elements(geometry), 0, n_threads)
+
+
+def softmax_backward(grad, probs, out, n_threads):
+    """Write probs * (grad - sum(grad * probs)) to `out`."""
+    _backward(grad, probs, out, False, n_threads)
+
+
+def log_softmax_backward(grad, log_probs, out, n_threads):
+    """Write grad - exp(log_probs) * sum(grad) to `out`."""
+    _backward(grad, log_probs, out, True, n_threads)
+
+
+def inspect_targets(targets, n_classes, options, n_threads):
+    """Return (first bad row or -1, its value, divisor of "mean")."""
+    # One pass each, a small part of the time that the rows themselves take: NumPy does.
+    used = None if options.ignore_index is None else targets != options.ignore_index
+    bad = (targets < 0) | (targets >= n_classes)
+    if used is not None:
+        bad &= used
+    if bad.any():
+        row = int(np.argmax(bad))
+        return row, int(targets.flat[row]), 0.0
+    if options.weight is None and options.sample_weight is None:
+        return -1, 0, float(targets.size if used is None else np.count_nonzero(used))
+    counted = np.ones(targets.shape) if options.sample_weight is None else options.sample_weight
+    if options.weight is not None:
+        counted = counted * options.weight[targets if used is None else np.where(used, targets, 0)]
+    return -1, 0, float(np.sum(counted if used is None else np.where(used, counted, 0)))
+
+
+def _smoothing_base(options, n_classes, dtype):
+    """Return smoothing / n_classes * weight for each class, empty without smoothing."""
+    if not options.label_smoothing:
+        return np.empty(0, dtype)
+    weight = np.ones(n_classes) if options.weight is None else options.weight
+    return (options.label_smoothing / n_classes * weight).astype(dtype)
+
+
+def _ignored(options):
+    """Return (whether an index is ignored, which); one beyond int64 is nobody's."""
+    index = options.ignore_index
+    return (True, index) if index is not None and -(2**63) <= index < 2**63 else (False, 0)
+
+
+def cross_entropy(logits, targets, losses, grad, options, n_threads):
+    """Write the loss of each row to `losses` and, unless None, the gradient to `grad`."""
+    dtype, n_classes = logits.dtype, logits.shape[1]
+    has_index = targets.dtype.kind in "iu"
+    simple = has_index and not (options.label_smoothing or options.z_loss or options.softcap)
+    geometry = _geometry(logits, simple)
+    if has_index:
+        targets = targets.astype(np.int64, copy=False)
+        base = _smoothing_base(options, n_classes, dtype)
+    task = LossTask(
+        _flat(logits, dtype),
+        _flat(targets if has_index else None, np.int64),
+        _flat(None if has_index else targets, dtype),
+        base if has_index else np.empty(0, dtype),
+        _flat(losses, np.float64),
+        _flat(grad, dtype),
+        _flat(options.weight, np.float64),
+        _flat(options.sample_weight, np.float64),
+        *_ignored(options),
+        float(options.label_smoothing),
+        float(options.z_loss),
+        float(options.softcap),
+        float(options.temperature),
+        float(options.grad_scale),
+        *_slopes(options.temperature, dtype),
+        *geometry,
+    )
+    elements = 2 * geometry[1] * n_classes
+    wide = max(LANE_ARRAYS * REAL_LANES[8 * dtype.itemsize], 3 * n_classes if options.softcap else 0)
+    run(task, dtype, n_classes, elements, wide, n_threads)
+
+
+def sigmoid(x, out, n_threads):
+    """Write 1 / (1 + exp(-x)) to `out`."""
+    task = SigmoidTask(_flat(x, x.dtype), _flat(out, x.dtype), BLOCK_ELEMENTS, BLOCK_ELEMENTS, x.size)
+    run(task, x.dtype, 1, 0, 0, n_threads)
+
+
+def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad_scale, n_threads):
+    """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`."""
+    dtype, piece = logits.dtype, 1024
+    task = BinaryTask(
+        _flat(logits, dtype),
+        _flat(targets, dtype),
+        _flat(losses, np.float64),
+        _flat(grad, dtype),
+        _flat(weight, np.float64),
+        _flat(pos_weight, np.float64),
+        float(grad_scale),
+        piece,
+        BLOCK_ELEMENTS,
+        logits.size,
+    )
+    run(task, dtype, 1, 0, 2 * (piece + 16), n_threads)
