@@ -68,7 +68,8 @@ def is_plain(estimator, X):
 
 def predict_rows(estimator, X):
     """Return (Rows, whether X still has to be checked for NaN and infinity)."""
-    check_is_fitted(estimator, "classes_")
+    if not hasattr(estimator, "classes_"):
+        check_is_fitted(estimator, "classes_")
     plain = is_plain(estimator, X)
     if not plain:
         X = check_fit_X(estimator, X, reset=False)

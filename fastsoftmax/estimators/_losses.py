@@ -66,12 +66,12 @@ class SoftmaxLoss:
         return logits.argmax(axis=1) == targets
 
     def probabilities(self, logits):
-        """Turn logits into probabilities, in place."""
-        return softmax(logits, out=logits)
+        """Return the probability of each class."""
+        return softmax(logits)
 
     def log_probabilities(self, logits):
-        """Turn logits into logarithms of probabilities, in place."""
-        return log_softmax(logits, out=logits)
+        """Return the logarithm of `probabilities`."""
+        return log_softmax(logits)
 
 
 class LogisticLoss:

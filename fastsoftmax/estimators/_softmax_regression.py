@@ -1,6 +1,5 @@
 """Softmax regression: multinomial logistic regression."""
 
-import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from ._base import SoftmaxClassifier, _has_batches
@@ -154,7 +153,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         return Network([self.coef_.T], [self.intercept_])
 
     def _store(self, network):
-        self.coef_ = np.ascontiguousarray(network.coefs[0].T)
+        self.coef_ = network.coefs[0].T
         self.intercept_ = network.intercepts[0]
 
     def fit(
