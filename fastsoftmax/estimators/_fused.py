@@ -20,7 +20,7 @@ MIN_EPSILON = 1e-16
 
 
 def kernels():
-    """Return the compiled module for the instruction set in use; None unless the back end is "cython"."""
+    """Return the compiled module for the instruction set in use; None with other back ends."""
     if _dispatch.chosen.name != "cython":
         return None
     return _kernels_for(_dispatch.implementation().ISA)
@@ -37,7 +37,7 @@ def n_threads():
 
 
 def fits(rows, network, rule, batch_size):
-    """Whether the fused step serves: one hidden layer, dense rows, batches that fit into the cache."""
+    """Whether the fused step serves: one hidden layer, dense rows, batches of moderate size."""
     return (
         kernels() is not None
         and rows.is_dense

@@ -32,7 +32,7 @@ def unflatten(vector, like):
 
 
 class CompiledLinear:
-    """Sum of the losses and its gradient for a network without hidden layers, in one pass over the data."""
+    """Sum of the losses and its gradient for a linear model, in one pass over the data."""
 
     def __init__(self, network, loss, split):
         self._kernels, self._n_threads = _fused.kernels(), _fused.n_threads()
@@ -73,7 +73,7 @@ class CompiledLinear:
 
 
 class NumpySum:
-    """The specification: sum of the losses and its gradient for any network, some rows at a time."""
+    """The specification: sum of the losses and its gradient for any network."""
 
     def __init__(self, network, loss, split):
         self._loss, self._split = loss, split
@@ -92,9 +92,10 @@ class NumpySum:
 
 
 class Objective:
-    """Mean loss + 0.5 * l2 * sum(w**2) + l1 * sum(abs(w)) of a flat vector; biases are not penalised.
+    """Mean loss + 0.5 * l2 * sum(w**2) + l1 * sum(abs(w)) of a flat vector.
 
-    With l1 > 0 the vector is split, w = positive - negative, both >= 0, which makes the penalty linear.
+    Biases are not penalised. With l1 > 0 the vector is split, w = positive - negative, both >= 0,
+    which makes the penalty linear.
     """
 
     def __init__(self, problem, network, l2, l1, fit_intercept):
