@@ -30,8 +30,8 @@ def to_onnx(estimator, path=None):
     Returns
     -------
     onnx.ModelProto
-        Input "X": (n_rows, n_features) in the dtype that the estimator was fitted on. Outputs: "logits", and
-        "probabilities" in the order of `classes_`, which the model's metadata lists.
+        Input "X": (n_rows, n_features) in the dtype that the estimator was fitted on. Outputs:
+        "logits", and "probabilities" in the order of `classes_`, which the model's metadata lists.
 
     Raises
     ------
@@ -108,7 +108,8 @@ def _layers(graph, estimator):
     if estimator._fitted_on_uint8:
         x = graph.node("Cast", [x], "X_real", to=graph.element_type(graph.dtype))
     if estimator.input_scale_ != 1:
-        x = graph.node("Mul", [x, graph.constant("input_scale", estimator.input_scale_)], "X_scaled")
+        scale = graph.constant("input_scale", estimator.input_scale_)
+        x = graph.node("Mul", [x, scale], "X_scaled")
     last = len(network.coefs) - 1
     for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
         weights = [graph.constant(f"coef_{i}", coef), graph.constant(f"intercept_{i}", intercept)]

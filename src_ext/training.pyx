@@ -141,10 +141,36 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
     return job.tally.loss, job.tally.weight, job.tally.correct
 
 
+cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
+    """Return a vector or matrix of REAL with rows of whole vectors: as it is, or a padded copy."""
+    cdef int ndim = cnp.PyArray_NDIM(array)
+    cdef ptrdiff_t size = 8 if is_double else 4
+    cdef ptrdiff_t rows = cnp.PyArray_DIM(array, 0) if ndim == 2 else 1
+    cdef ptrdiff_t columns = cnp.PyArray_DIM(array, ndim - 1)
+    cdef ptrdiff_t width = (columns * size + VBYTES - 1) // VBYTES * (VBYTES // size)
+    cdef ptrdiff_t column_step = cnp.PyArray_STRIDE(array, ndim - 1) // size
+    cdef ptrdiff_t row_step = cnp.PyArray_STRIDE(array, 0) // size
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray packed
+    if cnp.PyArray_TYPE(array) != (cnp.NPY_FLOAT64 if is_double else cnp.NPY_FLOAT32):
+        raise TypeError("all layers must have the dtype of the result")
+    if width == columns and column_step == 1:
+        return array
+    shape[0], shape[1] = rows, width
+    packed = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(array), 0)
+    if is_double:
+        pack_f64(<const double *>cnp.PyArray_DATA(array), rows, columns, row_step, column_step,
+                 <double *>cnp.PyArray_DATA(packed), width)
+    else:
+        pack_f32(<const float *>cnp.PyArray_DATA(array), rows, columns, row_step, column_step,
+                 <float *>cnp.PyArray_DATA(packed), width)
+    return packed
+
+
 def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.ndarray out, int n_threads):
     """Write the logits of every row of X into `out`; return whether X was finite.
 
-    Each matrix of `weights` is (n_in, width) with contiguous rows of whole vectors; each of `biases` (width,).
+    Each matrix of `weights` is (n_in, n_out), each vector of `biases` (n_out,), with any strides.
     """
     cdef network_job job
     cdef ptrdiff_t sizes[MAX_LAYERS]
@@ -153,24 +179,26 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     cdef const void *weight_data[MAX_LAYERS]
     cdef const void *bias_data[MAX_LAYERS]
     cdef ptrdiff_t i, size, n_layers = len(weights)
-    cdef cnp.ndarray matrix, scratch
-    cdef bint finite, is_double = out.dtype.itemsize == 8
+    cdef cnp.ndarray matrix, bias, scratch
+    cdef bint finite, is_double = cnp.PyArray_TYPE(out) == cnp.NPY_FLOAT64
+    cdef ptrdiff_t real = 8 if is_double else 4
+    cdef list kept = []
     if n_layers > MAX_LAYERS:
         raise ValueError(f"at most {MAX_LAYERS} layers, got {n_layers}")
     describe(&job.data, X, input_scale)
     job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, out.shape[1], 0
     for i in range(n_layers):
-        matrix = weights[i]
-        widths[i] = matrix.shape[1]
-        lds[i] = cnp.PyArray_STRIDE(matrix, 0) // matrix.dtype.itemsize
-        sizes[i] = weights[i + 1].shape[0] if i + 1 < n_layers else job.n_outputs
+        sizes[i] = cnp.PyArray_DIM(weights[i], 1)
+        matrix, bias = whole_vectors(weights[i], is_double), whole_vectors(biases[i], is_double)
+        widths[i] = (sizes[i] * real + VBYTES - 1) // VBYTES * (VBYTES // real)
+        lds[i] = cnp.PyArray_STRIDE(matrix, 0) // real
         job.widest = max(job.widest, widths[i])
-        weight_data[i] = data_of(matrix)
-        bias_data[i] = data_of(biases[i])
+        weight_data[i], bias_data[i] = data_of(matrix), data_of(bias)
+        kept += [matrix, bias]
     job.sizes, job.widths, job.lds = sizes, widths, lds
     job.weights, job.biases, job.out = weight_data, bias_data, data_of(out)
     n_threads = min(n_threads, max(1, X.shape[0] // ROW_BLOCK))
-    size = ROW_BLOCK * (job.data.n_features + 2 * job.widest)
+    size = min(ROW_BLOCK, job.n_rows) * (job.data.n_features + 2 * job.widest)
     scratch = aligned_empty((n_threads, size), out.dtype)
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     with nogil:

@@ -39,6 +39,10 @@ enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
 enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
 enum { SOLVER_ADAM, SOLVER_SGD };
 
+static inline ptrdiff_t source_bytes(int source) {
+    return source == SOURCE_UINT8 ? 1 : source == SOURCE_FLOAT32 ? 4 : 8;
+}
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* A barrier that spins: a step is tens of microseconds, a sleeping thread takes as long to wake.
@@ -71,6 +75,32 @@ static void spin_wait(spin_barrier *barrier) {
         if (spins > 4000) sched_yield();
 #endif
     }
+}
+
+/* Treat subnormal numbers as 0 in the calling thread; returns the mode to restore. */
+static inline uint64_t flush_subnormals(void) {
+#if defined(__x86_64__)
+    const uint32_t mode = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(mode | 0x8040); /* flush to zero, denormals are zero */
+    return mode;
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(mode | (1u << 24)));
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+static inline void restore_subnormals(uint64_t mode) {
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr((uint32_t)mode);
+#elif defined(__aarch64__)
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(mode));
+#else
+    (void)mode;
+#endif
 }
 
 /* The fixed share of `count` items that thread `index` of `n_threads` takes. */

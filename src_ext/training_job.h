@@ -57,7 +57,7 @@ typedef struct {
 } training_job;
 
 /* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are whole
-   vectors. out: (n_rows, n_outputs). scratch: ROW_BLOCK * (n_features + 2 * widest) numbers a thread. */
+   vectors. out: (n_rows, n_outputs). scratch: min(ROW_BLOCK, n_rows) * (n_features + 2 * widest) numbers a thread. */
 typedef struct {
     data_rows data;
     ptrdiff_t n_rows, n_layers, n_outputs, widest, scratch_size;

@@ -81,6 +81,10 @@ cdef extern from "training_kernels.h" nogil:
 
     void train_f32(training_job *job, int n_threads)
     void train_f64(training_job *job, int n_threads)
+    void pack_f32(const float *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+                  float *to, ptrdiff_t width)
+    void pack_f64(const double *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+                  double *to, ptrdiff_t width)
     int forward_f32(const network_job *job, int n_threads)
     int forward_f64(const network_job *job, int n_threads)
     void linear_loss_gradient_f32(const linear_job *job, int n_threads)

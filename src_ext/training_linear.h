@@ -46,6 +46,15 @@ static void NAME(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REA
         for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
 }
 
+/* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. */
+static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+                       REAL *restrict to /* OUT */, ptrdiff_t width) {
+    for (ptrdiff_t i = 0; i < rows; i++, to += width, from += row_step) {
+        for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * column_step];
+        for (ptrdiff_t j = columns; j < width; j++) to[j] = 0;
+    }
+}
+
 static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *scratch) {
     const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
     const ptrdiff_t F = J->data.n_features;
@@ -53,7 +62,8 @@ static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *sc
     for (ptrdiff_t b = 0; b < n; b++)
         finite &= NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F);
     ptrdiff_t depth = F, ldx;
-    REAL *to = scratch + ROW_BLOCK * F, *other = to + ROW_BLOCK * J->widest;
+    const ptrdiff_t most = J->n_rows < ROW_BLOCK ? J->n_rows : ROW_BLOCK;
+    REAL *to = scratch + most * F, *other = to + most * J->widest;
     const REAL *x = NAME(rows_as_real)(&J->data, first, n, scratch, &ldx);
     for (ptrdiff_t i = 0; i < J->n_layers; i++) {
         const ptrdiff_t width = J->widths[i];

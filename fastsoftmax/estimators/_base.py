@@ -36,10 +36,11 @@ def _has_batches(estimator):
 
 
 class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
-    """A network whose outputs are classes. Subclasses say how large it is and where its weights are kept.
+    """A network whose outputs are classes; subclasses say how large it is and keep its weights.
 
-    They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`, `_rule(n_rows_weight, batch_size)`,
-    `_penalties(weight)` for lbfgs as (l2, l1), `_network` (the fitted Network) and `_store(network)`.
+    They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`,
+    `_rule(n_rows_weight, batch_size)`, `_penalties(weight)` for lbfgs as (l2, l1), `_network` (the
+    fitted Network) and `_store(network)`.
     """
 
     _accepts_sparse = False
@@ -51,7 +52,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = self._accepts_sparse
         return tags
 
-    # Training ---------------------------------------------------------------------------------------------
+    # Training
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         check_options(self.get_params(deep=False))
@@ -60,7 +61,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         going_on = self.warm_start and hasattr(self, "classes_")
         if going_on and not np.array_equal(labels.classes, self.classes_):
             raise ValueError(
-                f"warm_start needs the classes of the last fit, {self.classes_}, got {labels.classes}"
+                f"warm_start needs the classes of the last fit, {self.classes_}, "
+                f"got {labels.classes}"
             )
         previous = self._network if going_on else None
         self._learn_shape(X, labels)
@@ -111,7 +113,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
         if resume_from is not None:
             if self.solver == "lbfgs":
-                raise ValueError("resume_from must be None with solver='lbfgs', which starts afresh")
+                raise ValueError("resume_from must be None with solver='lbfgs'")
             return _storage.load_training_state(self, resume_from)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
@@ -187,7 +189,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         epochs.run(state.epoch + 1)
         self.n_iter_ = state.epoch
 
-    # Storage ----------------------------------------------------------------------------------------------
+    # Storage
 
     def save(self, path, *, training_state=False):
         """Save the fitted estimator as safetensors with JSON metadata; nothing is pickled.
@@ -197,7 +199,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         path : path
             The file, by custom "*.safetensors". It appears whole or not at all.
         training_state : bool, default False
-            Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best weights.
+            Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best
+            weights.
         """
         check_is_fitted(self, "classes_")
         _storage.save(self, path, training_state)
@@ -225,7 +228,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
 
     @classmethod
     def from_sklearn(cls, fitted):
-        """Return an estimator with the weights of a fitted one from scikit-learn, for faster prediction.
+        """Return an estimator with the weights of a fitted one from scikit-learn.
 
         Parameters
         ----------

@@ -7,7 +7,7 @@ READABLE = (np.float64, np.float32, np.uint8)
 
 
 def computing_dtype(dtype):
-    """Return the dtype that parameters have for data of this dtype: uint8 is computed in float32."""
+    """Return the dtype of the parameters for data of a dtype: float32 for uint8."""
     return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
 
 

@@ -1,5 +1,6 @@
 """The compiled kernels: packing parameters for them, and choosing when they serve."""
 
+import functools
 import importlib
 
 import numpy as np
@@ -14,12 +15,19 @@ MOST_BATCH_ELEMENTS = 1_000_000
 
 MOST_BATCH_ROWS = 4096
 
+MIN_EPSILON = 1e-16
+"""The compiled Adam takes second moments under the smallest normal number for 0."""
+
 
 def kernels():
-    """Return the compiled module for the instruction set in use; None unless the back end is "cython"."""
+    """Return the compiled module for the instruction set in use; None with other back ends."""
     if _dispatch.chosen.name != "cython":
         return None
-    isa = _dispatch.implementation().ISA
+    return _kernels_for(_dispatch.implementation().ISA)
+
+
+@functools.cache
+def _kernels_for(isa):
     return importlib.import_module(f"{_ext.__name__}.training_{isa}")
 
 
@@ -28,12 +36,13 @@ def n_threads():
     return _dispatch.get_num_threads()
 
 
-def fits(rows, network, batch_size):
-    """Whether the fused step serves: one hidden layer, dense rows, batches that fit into the cache."""
+def fits(rows, network, rule, batch_size):
+    """Whether the fused step serves: one hidden layer, dense rows, batches of moderate size."""
     return (
         kernels() is not None
         and rows.is_dense
         and len(network.coefs) == 2
+        and rule.epsilon >= MIN_EPSILON
         and batch_size <= MOST_BATCH_ROWS
         and batch_size * rows.n_features <= MOST_BATCH_ELEMENTS
     )

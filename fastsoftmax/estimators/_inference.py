@@ -12,29 +12,17 @@ SERIAL_BELOW = 1 << 21
 _ROWS_AT_A_TIME = 4096
 
 
-def _whole_vectors(kernels, array, dtype):
-    """Return the array with its last axis padded to whole vectors of the instruction set."""
-    lane = kernels.lane_count(dtype.itemsize == 8)
-    missing = -array.shape[-1] % lane
-    if not missing and array.flags.c_contiguous and array.dtype == dtype:
-        return array
-    padded = np.zeros((*array.shape[:-1], array.shape[-1] + missing), dtype)
-    padded[..., : array.shape[-1]] = array
-    return padded
-
-
 def logits_of(network, rows):
     """Return the logits (n_rows, n_outputs) of all rows, and whether X is known to be finite."""
     kernels = _fused.kernels()
     if kernels is None or not rows.is_dense or len(network.coefs) > MOST_LAYERS:
         return _numpy_logits(network, rows), False
-    dtype = network.dtype
-    out = np.empty((rows.n_rows, network.intercepts[-1].shape[0]), dtype)
+    out = np.empty((rows.n_rows, network.intercepts[-1].shape[0]), network.dtype)
     work = rows.n_rows * sum(coef.size for coef in network.coefs)
     n_threads = 1 if work < SERIAL_BELOW else _fused.n_threads()
-    coefs = [_whole_vectors(kernels, coef, dtype) for coef in network.coefs]
-    intercepts = [_whole_vectors(kernels, intercept, dtype) for intercept in network.intercepts]
-    finite = kernels.forward(rows.X, rows.scale, coefs, intercepts, out, n_threads)
+    finite = kernels.forward(
+        rows.X, rows.scale, list(network.coefs), list(network.intercepts), out, n_threads
+    )
     return out, bool(finite)
 
 

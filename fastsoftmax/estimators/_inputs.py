@@ -20,7 +20,7 @@ def flatten_images(X):
 
 
 def check_fit_X(estimator, X, *, reset=True):
-    """Return X checked by scikit-learn's rules, in a dtype that kernels read; set what fit learns of it."""
+    """Return X checked by scikit-learn's rules, in a dtype that kernels read."""
     X = validate_data(
         estimator,
         flatten_images(X),
@@ -50,8 +50,8 @@ def check_family(estimator, X):
         fitted = "floating"
     raise ValueError(
         f"X must have the kind of dtype that the estimator was fitted on ({fitted}, read times "
-        f"input_scale_={estimator.input_scale_:.6g}), got {got}: convert it, or pass input_scale=1.0 "
-        "or another number instead of 'auto'"
+        f"input_scale_={estimator.input_scale_:.6g}), got {got}: convert it, or pass "
+        "input_scale=1.0 or another number instead of 'auto'"
     )
 
 
@@ -68,7 +68,8 @@ def is_plain(estimator, X):
 
 def predict_rows(estimator, X):
     """Return (Rows, whether X still has to be checked for NaN and infinity)."""
-    check_is_fitted(estimator, "classes_")
+    if not hasattr(estimator, "classes_"):
+        check_is_fitted(estimator, "classes_")
     plain = is_plain(estimator, X)
     if not plain:
         X = check_fit_X(estimator, X, reset=False)

@@ -7,7 +7,6 @@ from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from . import _fused
-from ._inference import _whole_vectors
 from ._losses import Tally
 from ._network import Network, loss_and_gradients
 from ._state import evaluate_split
@@ -33,18 +32,20 @@ def unflatten(vector, like):
 
 
 class CompiledLinear:
-    """Sum of the losses and its gradient for a network without hidden layers, in one pass over the data."""
+    """Sum of the losses and its gradient for a linear model, in one pass over the data."""
 
     def __init__(self, network, loss, split):
         self._kernels, self._n_threads = _fused.kernels(), _fused.n_threads()
         self._loss, self._split = loss, split
         n_features, self._n_outputs = network.coefs[0].shape
         self._dtype = network.dtype
-        width = _whole_vectors(self._kernels, network.intercepts[0], self._dtype).size
+        lane = self._kernels.lane_count(self._dtype.itemsize == 8)
+        width = -(-self._n_outputs // lane) * lane
         bytes_a_group = (n_features + 1) * width * self._dtype.itemsize
         # The number of groups is part of the result's bits: it depends on the shape alone.
         n_groups = int(np.clip(_GROUP_BYTES // bytes_a_group, 1, _GROUPS))
         self._gradients = np.empty((n_groups, n_features + 1, width), self._dtype)
+        self._weights = np.zeros((n_features + 1, width), self._dtype)
 
     @staticmethod
     def fits(network, split):
@@ -53,14 +54,15 @@ class CompiledLinear:
 
     def __call__(self, network):
         """Return (Tally, [gradient of coef, of intercept] in double)."""
-        stacked = np.vstack([network.coefs[0], network.intercepts[0]])
+        self._weights[:-1, : self._n_outputs] = network.coefs[0]
+        self._weights[-1, : self._n_outputs] = network.intercepts[0]
         sums, total = self._kernels.linear_loss_gradient(
             self._split.rows.X,
             self._split.rows.scale,
             self._split.targets,
             self._split.weights,
             self._loss.label_smoothing,
-            _whole_vectors(self._kernels, stacked, self._dtype),
+            self._weights,
             self._gradients,
             self._loss.logistic,
             self._n_outputs,
@@ -71,7 +73,7 @@ class CompiledLinear:
 
 
 class NumpySum:
-    """The specification: sum of the losses and its gradient for any network, some rows at a time."""
+    """The specification: sum of the losses and its gradient for any network."""
 
     def __init__(self, network, loss, split):
         self._loss, self._split = loss, split
@@ -90,9 +92,10 @@ class NumpySum:
 
 
 class Objective:
-    """Mean loss + 0.5 * l2 * sum(w**2) + l1 * sum(abs(w)) of a flat vector; biases are not penalised.
+    """Mean loss + 0.5 * l2 * sum(w**2) + l1 * sum(abs(w)) of a flat vector.
 
-    With l1 > 0 the vector is split, w = positive - negative, both >= 0, which makes the penalty linear.
+    Biases are not penalised. With l1 > 0 the vector is split, w = positive - negative, both >= 0,
+    which makes the penalty linear.
     """
 
     def __init__(self, problem, network, l2, l1, fit_intercept):

@@ -132,8 +132,9 @@ class Epochs:
         )
         kept = f"those after epoch {state.epoch}" if state.epoch else "the initial ones"
         warnings.warn(
-            f"the loss became NaN or infinite in epoch {state.epoch + 1} at learning rate {rate:g}: "
-            f"training stops and keeps the last good weights, {kept}. Try a smaller learning_rate_init",
+            f"the loss became NaN or infinite in epoch {state.epoch + 1} at learning rate "
+            f"{rate:g}: training stops and keeps the last good weights, {kept}. "
+            "Try a smaller learning_rate_init",
             ConvergenceWarning,
             stacklevel=5,
         )

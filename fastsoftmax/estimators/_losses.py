@@ -1,7 +1,7 @@
 """The loss of a network's outputs: softmax cross-entropy, or one sigmoid a column.
 
-Targets are int32 class numbers (n_rows,) under softmax, uint8 labels (n_rows, n_outputs) under sigmoids.
-The loss of a row with several sigmoids is the sum over its columns.
+Targets are int32 class numbers (n_rows,) under softmax, uint8 labels (n_rows, n_outputs) under
+sigmoids. The loss of a row with several sigmoids is the sum over its columns.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ..functional import cross_entropy, cross_entropy_with_grad, log_softmax, so
 
 
 class Tally(NamedTuple):
-    """Weighted sums over rows: of their losses, of their weights, of the weights of correct rows."""
+    """Weighted sums over rows: of losses, of weights, of the weights of correct rows."""
 
     loss: float = 0.0
     weight: float = 0.0
@@ -66,12 +66,12 @@ class SoftmaxLoss:
         return logits.argmax(axis=1) == targets
 
     def probabilities(self, logits):
-        """Turn logits into probabilities, in place."""
-        return softmax(logits, out=logits)
+        """Return the probability of each class."""
+        return softmax(logits)
 
     def log_probabilities(self, logits):
-        """Turn logits into logarithms of probabilities, in place."""
-        return log_softmax(logits, out=logits)
+        """Return the logarithm of `probabilities`."""
+        return log_softmax(logits)
 
 
 class LogisticLoss:

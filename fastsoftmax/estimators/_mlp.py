@@ -4,12 +4,12 @@ from sklearn.utils.metaestimators import available_if
 
 from ._base import SoftmaxClassifier, _has_batches
 from ._network import Network, glorot_network
-from ._options import hidden_sizes
 from ._optimizers import Rule
+from ._options import hidden_sizes
 
 
 class MLPClassifier(SoftmaxClassifier):
-    """Fully connected network of ReLU layers, trained by cross-entropy: Keras's first tutorial, on a CPU.
+    """Fully connected network of ReLU layers, trained by cross-entropy.
 
     Parameters
     ----------
@@ -18,7 +18,8 @@ class MLPClassifier(SoftmaxClassifier):
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
         "sgd" uses Nesterov's momentum; "lbfgs" is SciPy's L-BFGS-B over all rows, for small data.
     alpha : float, default 0.0
-        L2 penalty 0.5 * alpha * sum(W**2), divided by the rows of a batch (of the data under lbfgs).
+        L2 penalty 0.5 * alpha * sum(W**2), divided by the rows of a batch (of the data under
+        lbfgs).
     class_weight : dict, "balanced" or None, default None
         Factor of the loss of each class; "balanced" makes them weigh the same in total.
     batch_size : int or "auto", default "auto"
@@ -26,13 +27,13 @@ class MLPClassifier(SoftmaxClassifier):
     learning_rate_init : float, default 1e-3
         Learning rate of the first epoch.
     learning_rate : {"constant", "invscaling", "cosine"} or callable, default "constant"
-        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over max_iter; or a
-        function of the epoch, counted from 0, that returns the rate.
+        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over
+        max_iter; or a function of the epoch, counted from 0, that returns the rate.
     label_smoothing : float in [0, 1], default 0.0
         Share of each target that is spread over all classes.
     early_stopping : bool, default False
-        Stop when the validation accuracy does not improve, and restore the best weights. Validates on
-        X_val, y_val if `fit` gets them, else on a stratified share of the data.
+        Stop when the validation accuracy does not improve, and restore the best weights. Validates
+        on X_val, y_val if `fit` gets them, else on a stratified share of the data.
     validation_fraction : float in (0, 1), default 0.1
         That share.
     n_iter_no_change : int, default 10
@@ -54,8 +55,8 @@ class MLPClassifier(SoftmaxClassifier):
     momentum : float in [0, 1], default 0.9
         SGD's momentum.
     tol : float, default 1e-4
-        Training stops when the loss (with early_stopping, the validation accuracy) has not improved by more
-        for `n_iter_no_change` epochs; lbfgs when no entry of the gradient is larger.
+        Training stops when the loss (with early_stopping, the validation accuracy) has not improved
+        by more for `n_iter_no_change` epochs; lbfgs when no entry of the gradient is larger.
 
     Attributes
     ----------
@@ -63,7 +64,8 @@ class MLPClassifier(SoftmaxClassifier):
     intercepts_ : list of ndarray, shapes (n_out,)
     classes_ : ndarray, shape (n_classes,)
     history_ : dict of lists
-        "loss" (without penalty) and "accuracy" of every epoch, "val_loss" and "val_accuracy" if validated.
+        "loss" (without penalty) and "accuracy" of every epoch; "val_loss" and "val_accuracy" if
+        validated.
     n_iter_ : int
         Epochs or iterations done.
     input_scale_ : float
@@ -75,8 +77,8 @@ class MLPClassifier(SoftmaxClassifier):
 
     Notes
     -----
-    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. Two classes share one sigmoid.
-    Initial weights are Glorot's uniform, biases 0.
+    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. Two classes share one
+    sigmoid. Initial weights are Glorot's uniform, biases 0.
 
     Examples
     --------
@@ -163,8 +165,8 @@ class MLPClassifier(SoftmaxClassifier):
         Parameters
         ----------
         X : array_like, shape (n_rows, ...)
-            float32 and float64 keep their dtype; uint8 images are read as they are, times input_scale;
-            axes after the first are flattened.
+            float32 and float64 keep their dtype; uint8 images are read as they are, times
+            input_scale; axes after the first are flattened.
         y : array_like, shape (n_rows,) or (n_rows, n_labels)
             Classes (numbers or strings), or labels 0 and 1.
         sample_weight : array_like, shape (n_rows,), optional
@@ -174,8 +176,8 @@ class MLPClassifier(SoftmaxClassifier):
         callbacks : list of Callback, optional
             See `fastsoftmax.estimators.callbacks`.
         resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data; the result has the bits of an
-            uninterrupted one. Not for lbfgs.
+            A checkpoint of an interrupted fit with the same options and data; the result has the
+            bits of an uninterrupted one. Not for lbfgs.
 
         Returns
         -------

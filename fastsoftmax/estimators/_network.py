@@ -1,5 +1,6 @@
-"""A network of fully connected ReLU layers, in NumPy: the specification of what the compiled kernels do."""
+"""A network of fully connected ReLU layers in NumPy: what the compiled kernels must compute."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from ._losses import tally_of
 
 
 class Network(NamedTuple):
-    """Weights of each layer, first to last: `coefs[i]` is (n_in, n_out), `intercepts[i]` (n_out,)."""
+    """Weights of each layer: `coefs[i]` is (n_in, n_out), `intercepts[i]` (n_out,)."""
 
     coefs: list
     intercepts: list
@@ -37,7 +38,7 @@ def glorot_network(sizes, dtype, rng):
 
     Source: Glorot and Bengio, 2010; the default of Keras.
     """
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     bounds = [np.sqrt(6 / (n_in + n_out)) for n_in, n_out in pairs]
     coefs = [
         rng.uniform(-bound, bound, pair).astype(dtype)
@@ -48,7 +49,7 @@ def glorot_network(sizes, dtype, rng):
 
 def zero_network(sizes, dtype):
     """Return a network of zeros: where a convex loss may start."""
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     return Network([np.zeros(p, dtype) for p in pairs], [np.zeros(p[1], dtype) for p in pairs])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 class Rule(NamedTuple):
     """How parameters follow their gradients.
 
-    `decay` times a weight (not a bias) is added to its gradient: the L2 penalty. Biases stay as they are
-    where `fit_intercept` is false.
+    `decay` times a weight (not a bias) is added to its gradient: the L2 penalty. Biases stay as
+    they are where `fit_intercept` is false.
     """
 
     solver: str
@@ -23,7 +23,7 @@ class Rule(NamedTuple):
 
 
 class OptimizerState(NamedTuple):
-    """Steps done; first moments (Adam) or velocities (SGD), and second moments, of every parameter."""
+    """Steps done; first moments (Adam) or velocities (SGD), and second moments."""
 
     step: int
     first: list
@@ -60,8 +60,8 @@ def update(rule, step, learning_rate, parameter, first, second, gradient):
 def learning_rate_at(schedule, learning_rate_init, epoch, n_epochs):
     """Return the learning rate of an epoch, counted from 0.
 
-    "constant"; "invscaling": the initial rate / sqrt(epoch + 1); "cosine": half a wave from the initial
-    rate towards 0; or what a function of the epoch returns.
+    "constant"; "invscaling": the initial rate / sqrt(epoch + 1); "cosine": half a wave from the
+    initial rate towards 0; or what a function of the epoch returns.
     """
     if callable(schedule):
         rate = float(schedule(epoch))

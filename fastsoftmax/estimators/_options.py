@@ -55,9 +55,8 @@ def check_options(params):
     for name in ("fit_intercept", "early_stopping", "warm_start"):
         if name in params:
             _boolean(params[name], name)
-    if params["l1_ratio"] > 0 if "l1_ratio" in params else False:
-        if params["solver"] != "lbfgs":
-            raise ValueError(f"l1_ratio > 0 needs solver='lbfgs', got solver={params['solver']!r}")
+    if params.get("l1_ratio", 0) > 0 and params["solver"] != "lbfgs":
+        raise ValueError(f"l1_ratio > 0 needs solver='lbfgs', got solver={params['solver']!r}")
 
 
 def hidden_sizes(value):

@@ -127,8 +127,8 @@ class Prediction:
     def calibrate(self, X, y):
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 
-        It minimises the loss on data that was not used for training, so that among rows predicted with
-        a probability of 0.8 about 80 % are right. Predicted classes do not change.
+        It minimises the loss on data that was not used for training, so that among rows predicted
+        with a probability of 0.8 about 80 % are right. Predicted classes do not change.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class Prediction:
 
 
 def _ranks(labels, logits, targets):
-    """Return how many classes are more probable than the right one; ties go to the first, as in argmax."""
+    """Return how many classes are more probable than the right one; ties go to the first."""
     if labels.is_multilabel:
         raise ValueError("top_k must be None for multi-label y")
     if labels.logistic:

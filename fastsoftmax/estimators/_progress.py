@@ -17,7 +17,7 @@ def epoch_line(unit, epoch, n_epochs, seconds, logs):
 
 
 class Reporter:
-    """Prints a line per epoch to stdout; on a terminal, a long epoch shows a bar on stderr that goes away."""
+    """Prints a line per epoch to stdout; a terminal also shows a bar in long epochs."""
 
     def __init__(self, verbose, n_epochs, unit="Epoch"):
         self.verbose, self.n_epochs, self.unit = verbose, n_epochs, unit
@@ -25,7 +25,7 @@ class Reporter:
         self._started = time.perf_counter()
 
     def epoch_begins(self, epoch, n_rows):
-        """Start the clock and, over `n_rows` rows, a bar that shows itself only after some seconds."""
+        """Start the clock and, over `n_rows` rows, a bar that appears after some seconds."""
         self._started = time.perf_counter()
         if self.verbose and n_rows and sys.stderr is not None and sys.stderr.isatty():
             self._bar = _bar(f"{self.unit} {epoch + 1}/{self.n_epochs}", n_rows)

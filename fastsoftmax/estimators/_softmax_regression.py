@@ -1,6 +1,5 @@
 """Softmax regression: multinomial logistic regression."""
 
-import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from ._base import SoftmaxClassifier, _has_batches
@@ -32,20 +31,21 @@ class SoftmaxRegression(SoftmaxClassifier):
     max_iter : int, default 100
         Iterations of lbfgs, epochs of the others.
     tol : float, default 1e-4
-        lbfgs stops when no entry of the gradient is larger; the others when the loss (with early_stopping,
-        the validation accuracy) has not improved by more for `n_iter_no_change` epochs.
+        lbfgs stops when no entry of the gradient is larger; the others when the loss (with
+        early_stopping, the validation accuracy) has not improved by more for `n_iter_no_change`
+        epochs.
     batch_size : int or "auto", default "auto"
         Rows a batch; "auto" is min(200, n_rows).
     learning_rate_init : float, default 1e-3
         Learning rate of the first epoch.
     learning_rate : {"constant", "invscaling", "cosine"} or callable, default "constant"
-        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over max_iter; or a
-        function of the epoch, counted from 0, that returns the rate.
+        How the rate develops: divided by sqrt(epoch + 1); half a cosine wave towards 0 over
+        max_iter; or a function of the epoch, counted from 0, that returns the rate.
     label_smoothing : float in [0, 1], default 0.0
         Share of each target that is spread over all classes.
     early_stopping : bool, default False
-        Stop when the validation accuracy does not improve, and restore the best weights. Validates on
-        X_val, y_val if `fit` gets them, else on a stratified share of the data.
+        Stop when the validation accuracy does not improve, and restore the best weights. Validates
+        on X_val, y_val if `fit` gets them, else on a stratified share of the data.
     validation_fraction : float in (0, 1), default 0.1
         That share.
     n_iter_no_change : int, default 10
@@ -65,7 +65,8 @@ class SoftmaxRegression(SoftmaxClassifier):
     intercept_ : ndarray, shape (n_classes,) or (1,)
     classes_ : ndarray, shape (n_classes,)
     history_ : dict of lists
-        "loss" (without penalty) and "accuracy" of every epoch, "val_loss" and "val_accuracy" if validated.
+        "loss" (without penalty) and "accuracy" of every epoch; "val_loss" and "val_accuracy" if
+        validated.
     n_iter_ : int
         Epochs or iterations done.
     input_scale_ : float
@@ -77,13 +78,14 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     Notes
     -----
-    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. SGD uses Nesterov's momentum of 0.9,
-    Adam beta_1=0.9, beta_2=0.999 and epsilon=1e-7.
+    y of shape (n, k) with 0 and 1 is multi-label: one sigmoid a column. SGD uses Nesterov's
+    momentum of 0.9, Adam beta_1=0.9, beta_2=0.999 and epsilon=1e-7.
 
     Examples
     --------
     >>> import fastsoftmax as fs
-    >>> clf = fs.SoftmaxRegression().fit([[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"])
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+    >>> clf = fs.SoftmaxRegression().fit(X, y)
     >>> clf.predict([[0.5], [2.5]])
     array(['low', 'high'], dtype='<U4')
     """
@@ -154,7 +156,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         return Network([self.coef_.T], [self.intercept_])
 
     def _store(self, network):
-        self.coef_ = np.ascontiguousarray(network.coefs[0].T)
+        self.coef_ = network.coefs[0].T
         self.intercept_ = network.intercepts[0]
 
     def fit(
@@ -165,8 +167,8 @@ class SoftmaxRegression(SoftmaxClassifier):
         Parameters
         ----------
         X : array_like or CSR, shape (n_rows, ...)
-            float32 and float64 keep their dtype; uint8 images are read as they are, times input_scale;
-            axes after the first are flattened.
+            float32 and float64 keep their dtype; uint8 images are read as they are, times
+            input_scale; axes after the first are flattened.
         y : array_like, shape (n_rows,) or (n_rows, n_labels)
             Classes (numbers or strings), or labels 0 and 1.
         sample_weight : array_like, shape (n_rows,), optional
@@ -176,8 +178,8 @@ class SoftmaxRegression(SoftmaxClassifier):
         callbacks : list of Callback, optional
             See `fastsoftmax.estimators.callbacks`.
         resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data; the result has the bits of an
-            uninterrupted one. Not for lbfgs.
+            A checkpoint of an interrupted fit with the same options and data; the result has the
+            bits of an uninterrupted one. Not for lbfgs.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What a fit works on, and everything that it changes: enough to stop anywhere and go on to the same bits."""
+"""What a fit works on, and all that it changes: enough to go on to the same bits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +95,7 @@ class FitState:
         self.epoch += 1
 
     def watch(self, logs, tol, early_stopping):
-        """Count the epochs without improvement: of val_accuracy in early stopping, else of the loss."""
+        """Count epochs without improvement: of val_accuracy in early stopping, else of the loss."""
         score = logs["val_accuracy"] if early_stopping else -logs["loss"]
         self.stale = 0 if score > self.best_score + tol else self.stale + 1
         if score > self.best_score:

@@ -1,8 +1,8 @@
-"""The training step: one contract, NumPy's version of it, and the choice between it and the compiled one.
+"""The training step: its contract, NumPy's version of it, and the choice of an implementation.
 
-A step is made from (network, optimizer state, rows, targets, weights, loss, rule, batch_size). It offers
-`run(order, learning_rate) -> Tally`, which trains on the rows of `order` batch after batch, and
-`network` and `optimizer`, copies of what it has reached.
+A step is made from (network, optimizer state, rows, targets, weights, loss, rule, batch_size). It
+offers `run(order, learning_rate) -> Tally`, which trains on the rows of `order` batch after batch,
+and `network` and `optimizer`, copies of what it has reached.
 """
 
 from threadpoolctl import ThreadpoolController
@@ -22,7 +22,8 @@ class NumpyStep:
         self._second = [array.copy() for array in optimizer.second]
         self._rows, self._targets, self._weights = rows, targets, weights
         self._loss, self._rule, self._batch_size = loss, rule, batch_size
-        # BLAS with one thread: the same bits everywhere, and no quarrel with OpenMP's threads over cores.
+        # BLAS with one thread: the same bits everywhere, and no quarrel with OpenMP's threads over
+        # cores.
         self._blas = ThreadpoolController()
 
     def run(self, order, learning_rate):
@@ -64,5 +65,5 @@ class NumpyStep:
 
 def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size):
     """Return the compiled step where it serves, else NumPy's."""
-    step = _fused.FusedStep if _fused.fits(rows, network, batch_size) else NumpyStep
+    step = _fused.FusedStep if _fused.fits(rows, network, rule, batch_size) else NumpyStep
     return step(network, optimizer, rows, targets, weights, loss, rule, batch_size)

@@ -153,7 +153,8 @@ def read(path):
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
     if header.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is not a fastsoftmax model: its format is {header.get('format')!r}, expected {FORMAT!r}"
+            f"{path} is not a fastsoftmax model: its format is {header.get('format')!r}, "
+            f"expected {FORMAT!r}"
         )
     try:
         return json.loads(header["fastsoftmax"]), tensors
@@ -230,7 +231,7 @@ def load(path, expected):
 
 
 def load_training_state(estimator, path):
-    """Return the state in a checkpoint, if it was written by an estimator with the same options and data."""
+    """Return the state in a checkpoint of an estimator with the same options and data."""
     other = load(path, type(estimator))
     metadata, _ = read(path)
     if "training" not in metadata:
@@ -241,7 +242,8 @@ def load_training_state(estimator, path):
     for name in sorted(set(mine) | set(theirs)):
         if name not in _FREE_ON_RESUME and mine.get(name) != theirs.get(name):
             raise ValueError(
-                f"the checkpoint was written with {name}={theirs.get(name)!r}, got {mine.get(name)!r}"
+                f"the checkpoint was written with {name}={theirs.get(name)!r}, "
+                f"got {mine.get(name)!r}"
             )
     if not np.array_equal(other.classes_, estimator.classes_):
         raise ValueError(f"the checkpoint has classes {other.classes_}, got {estimator.classes_}")

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 
 class Labels(NamedTuple):
-    """The classes of a problem, sorted, and whether they are labels that a row may have several of."""
+    """The sorted classes of a problem, and whether a row may have several of them."""
 
     classes: np.ndarray
     is_multilabel: bool
@@ -26,7 +26,7 @@ class Labels(NamedTuple):
         return 1 if self.logistic and not self.is_multilabel else len(self.classes)
 
     def encode(self, y):
-        """Return int32 class numbers (n_rows,), or uint8 labels (n_rows, n_outputs) for sigmoids."""
+        """Return int32 class numbers (n_rows,); uint8 labels (n_rows, n_outputs) for sigmoids."""
         if self.is_multilabel:
             return _encode_indicators(y, len(self.classes))
         codes = np.searchsorted(self.classes, y)

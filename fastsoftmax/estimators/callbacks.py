@@ -6,11 +6,12 @@ import os
 
 
 class Callback:
-    """Base class: override the hooks that you need. `model` is the estimator, `params` tells about the fit.
+    """Base class: override the hooks that you need.
 
-    Epochs and batches count from 0; `logs` is a dict with the keys of `history_`. Set
-    `self.model.stop_training = True` to stop after the current epoch. Objects of other classes may have any
-    of these hooks too. Hooks for batches make every batch a call of its own, which is slower.
+    `model` is the estimator, `params` tells about the fit. Epochs and batches count from 0; `logs`
+    is a dict with the keys of `history_`. Set `self.model.stop_training = True` to stop after the
+    current epoch. Objects of other classes may have any of these hooks too. Hooks for batches make
+    every batch a call of its own, which is slower.
 
     Examples
     --------
@@ -103,8 +104,9 @@ class ModelCheckpoint(Callback):
     Parameters
     ----------
     filepath : path
-        May contain "{epoch}" (counted from 1, as Keras does) and the keys of `history_`, for example
-        "model-{epoch:02d}-{val_loss:.2f}.safetensors". The file appears whole or not at all.
+        May contain "{epoch}" (counted from 1, as Keras does) and the keys of `history_`, for
+        example "model-{epoch:02d}-{val_loss:.2f}.safetensors". The file appears whole or not at
+        all.
     monitor : str, default "val_loss"
         The figure that `save_best_only` watches; more is better where its name ends in "accuracy".
     save_best_only : bool, default False

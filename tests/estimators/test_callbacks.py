@@ -83,7 +83,9 @@ def test_any_object_may_stop_training_and_predict(images):
 def test_csv_logger(images, tmp_path):
     X, y = images()
     path = tmp_path / "log.csv"
-    clf = fs.MLPClassifier((8,), max_iter=2).fit(X, y, X_val=X, y_val=y, callbacks=[CSVLogger(path)])
+    clf = fs.MLPClassifier((8,), max_iter=2).fit(
+        X, y, X_val=X, y_val=y, callbacks=[CSVLogger(path)]
+    )
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]

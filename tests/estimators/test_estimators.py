@@ -108,7 +108,7 @@ def test_csr_rows_are_the_dense_rows(images):
         dense = clf.fit(X, y).predict_proba(X)
         rows = sparse.csr_array(X)
         np.testing.assert_allclose(clf.fit(rows, y).predict_proba(rows), dense, atol=1e-3)
-    with pytest.raises(TypeError, match="[Ss]parse"):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
         fs.MLPClassifier().fit(sparse.csr_array(X), y)
 
 
@@ -144,10 +144,10 @@ def test_every_memory_layout_of_x(make, layout, images):
 def test_auto_scale_refuses_the_other_family(images):
     X, y = images(dtype="uint8")
     clf = fs.MLPClassifier((8,), max_iter=2).fit(X, y)
-    with pytest.raises(ValueError, match="uint8, read times input_scale_=0.00392157"):
+    with pytest.raises(ValueError, match=r"uint8, read times input_scale_=0\.00392157"):
         clf.predict(X / 255)
     clf.fit(X / 255, y)
-    with pytest.raises(ValueError, match="fitted on .floating"):
+    with pytest.raises(ValueError, match=r"fitted on \(floating"):
         clf.predict(X)
     clf.set_params(input_scale=1 / 255).fit(X, y)
     np.testing.assert_allclose(clf.predict_proba(X), clf.predict_proba(X.astype("f4")), rtol=1e-5)

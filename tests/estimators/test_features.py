@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -36,7 +37,10 @@ def test_early_stopping_restores_the_best_weights(images, own, capsys):
     scores = clf.history_["val_accuracy"]
     assert clf.n_iter_ == len(scores) < 500
     assert max(scores[-5:]) <= max(scores[:-5]) + clf.tol
-    assert "val_accuracy did not improve by more than tol=0.0001 for 5 epochs" in capsys.readouterr().out
+    assert (
+        "val_accuracy did not improve by more than tol=0.0001 for 5 epochs"
+        in capsys.readouterr().out
+    )
     if own:
         assert clf.score(X_val, y_val) == max(scores)
 
@@ -79,7 +83,9 @@ def test_schedules():
 @pytest.mark.parametrize("schedule", ["invscaling", "cosine", lambda epoch: 0.02 / (epoch + 1)])
 def test_schedules_train(schedule, images):
     X, y = images()
-    clf = fs.MLPClassifier((16,), learning_rate=schedule, learning_rate_init=0.02, max_iter=40, batch_size=32)
+    clf = fs.MLPClassifier(
+        (16,), learning_rate=schedule, learning_rate_init=0.02, max_iter=40, batch_size=32
+    )
     clf.set_params(random_state=0)
     assert clf.fit(X, y).score(X, y) > 0.9
 
@@ -98,7 +104,9 @@ def test_multilabel_is_one_sigmoid_a_column(backend, solver, images):
     X, y = images(500, dtype="float64")
     Y = np.column_stack([y < 2, y % 2 == 0, y == 4]).astype(int)
     with fs.use_backend(backend):
-        clf = fs.MLPClassifier((16,), solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0).fit(X, Y)
+        clf = fs.MLPClassifier(
+            (16,), solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0
+        ).fit(X, Y)
         assert clf.predict(X).shape == clf.predict_proba(X).shape == Y.shape
         assert clf.score(X, Y) > 0.9
         assert clf.evaluate(X, Y)["accuracy"] == clf.score(X, Y)
@@ -153,8 +161,6 @@ def test_top_k_accuracy(images):
     assert figures["top_1_accuracy"] == figures["accuracy"]
 
 
-
-
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_ctrl_c_keeps_what_was_learned(solver, images):
     X, y = images()
@@ -166,7 +172,9 @@ def test_ctrl_c_keeps_what_was_learned(solver, images):
 
     clf = fs.MLPClassifier((16,), solver=solver, max_iter=50, learning_rate_init=0.05)
     clf.set_params(random_state=0)
-    with pytest.warns(UserWarning, match=r"interrupted in .* 4 of 50; .* keeps what it has learned"):
+    with pytest.warns(
+        UserWarning, match=r"interrupted in .* 4 of 50; .* keeps what it has learned"
+    ):
         assert clf.fit(X, y, callbacks=[PressCtrlC()]) is clf
     assert len(clf.history_["loss"]) == 3
     assert clf.evaluate(X, y)["loss"] <= min(clf.history_["loss"])
@@ -209,13 +217,19 @@ def test_from_sklearn(n_classes, images):
         (LogisticRegression(C=2.0, max_iter=500), fs.SoftmaxRegression),
         (MLPClassifier((8, 5), max_iter=40, tol=0, n_iter_no_change=100), fs.MLPClassifier),
     ):
-        theirs.set_params(max_iter=1000 if theirs.__class__ is MLPClassifier else 500, tol=1e-2).fit(X, y)
+        theirs.set_params(
+            max_iter=1000 if theirs.__class__ is MLPClassifier else 500, tol=1e-2
+        ).fit(X, y)
         clf = ours.from_sklearn(theirs)
-        np.testing.assert_allclose(clf.predict_proba(X), theirs.predict_proba(X), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            clf.predict_proba(X), theirs.predict_proba(X), rtol=1e-9, atol=1e-12
+        )
         np.testing.assert_array_equal(clf.predict(X), theirs.predict(X))
     assert clf.hidden_layer_sizes == (8, 5)
     images8 = (X * 255).astype(np.uint8)
-    np.testing.assert_allclose(clf.predict_proba(images8), theirs.predict_proba(images8), atol=1e-12)
+    np.testing.assert_allclose(
+        clf.predict_proba(images8), theirs.predict_proba(images8), atol=1e-12
+    )
 
 
 def test_from_sklearn_refuses_what_it_cannot_express(images):
@@ -234,7 +248,11 @@ def test_onnx(problem, hidden, images, dtype, tmp_path):
     reference = pytest.importorskip("onnx.reference", reason="onnx is absent")
     X, y = images(dtype=dtype)
     Y = {"classes": y, "binary": y < 2, "labels": np.column_stack([y < 2, y > 0])}[problem]
-    clf = fs.SoftmaxRegression(max_iter=2000) if hidden is None else fs.MLPClassifier(hidden, max_iter=3)
+    clf = (
+        fs.SoftmaxRegression(max_iter=2000)
+        if hidden is None
+        else fs.MLPClassifier(hidden, max_iter=3)
+    )
     clf.fit(X, Y).temperature_ = 1.5
     model = export.to_onnx(clf, tmp_path / "model.onnx")
     expected = [clf.decision_function(X).reshape(len(X), -1), clf.predict_proba(X)]
@@ -242,7 +260,9 @@ def test_onnx(problem, hidden, images, dtype, tmp_path):
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent")
-    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     for mine, theirs in zip(session.run(None, {"X": X}), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
@@ -290,3 +310,20 @@ def test_a_forked_child_trains(images):
     got = queue.get(timeout=60)
     child.join(timeout=60)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("backend", ["cython", "numpy"])
+def test_images_are_never_floats_as_a_whole(backend):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (20_000, 784), dtype=np.uint8)
+    y = rng.integers(0, 10, len(X))
+    with fs.use_backend(backend):
+        for clf in (
+            fs.MLPClassifier((16,), batch_size=512, max_iter=1),
+            fs.SoftmaxRegression(max_iter=1, tol=1.0),
+        ):
+            tracemalloc.start()
+            clf.fit(X, y).predict_proba(X)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 32 << 20 < X.size * 4

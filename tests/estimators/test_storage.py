@@ -65,7 +65,7 @@ def test_truncated_files(fitted, tmp_path, keep):
     fitted.save(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
-    with pytest.raises(ValueError, match="model.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
         fs.MLPClassifier.load(path)
 
 
