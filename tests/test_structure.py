@@ -26,10 +26,31 @@ ALLOWED = {("_dispatch", "_validate"), ("_backends", "_threads")}
 """Within a layer; and the compiled back end asks the runtime, which _threads loads, about the CPU."""
 
 PUBLIC = {
-    "__version__", "backend_info", "cross_entropy", "cross_entropy_with_grad", "get_num_threads",
-    "log_softmax", "log_softmax_backward", "logsumexp", "set_num_threads", "softmax", "softmax_backward",
+    "__version__",
+    "backend_info",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_with_grad",
+    "cross_entropy",
+    "cross_entropy_with_grad",
+    "entropy_with_logits",
+    "entropy_with_logits_with_grad",
+    "get_num_threads",
+    "kl_div_with_logits",
+    "kl_div_with_logits_with_grad",
+    "linear_cross_entropy",
+    "linear_cross_entropy_with_grad",
+    "log_softmax",
+    "log_softmax_backward",
+    "logsumexp",
+    "sampled_softmax_cross_entropy",
+    "sampled_softmax_cross_entropy_with_grad",
+    "set_num_threads",
+    "sigmoid",
+    "softmax",
+    "softmax_backward",
+    "top_k_softmax",
     "use_backend",
-}  # fmt: skip
+}
 
 
 def layer_of(name):

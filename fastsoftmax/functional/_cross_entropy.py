@@ -27,7 +27,10 @@ def gradient_scale(reduction, divisor):
     return 1.0 / divisor if divisor else np.inf
 
 
-def _read_options(shape, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature):
+def read_options(
+    shape, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature
+):
+    """Check the options of a cross-entropy of logits of this shape."""
     index_shape = shape[:axis] + shape[axis + 1 :]
     return LossOptions(
         weight=_validate.weights(weight, "weight", (shape[axis],)),
@@ -56,7 +59,7 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     array = _validate.as_real(logits, "logits")
     axis = _validate.one_axis(axis, array.ndim)
     _validate.n_classes(array.shape, axis)
-    options = _read_options(array.shape, axis, **options)
+    options = read_options(array.shape, axis, **options)
     targets, are_indices = _validate.targets(targets, array.shape, axis, options.ignore_index)
     if out is not None:
         _validate.out_array(out, array.shape, array.dtype)

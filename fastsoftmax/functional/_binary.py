@@ -1,0 +1,182 @@
+"""sigmoid, and the binary cross-entropy of logits."""
+
+import numpy as np
+
+from .. import _validate
+from .._dispatch import implementation, threads_for
+from ._arrays import prepare
+from ._cross_entropy import gradient_scale, reduce_losses
+
+
+def sigmoid(x, *, out=None, n_threads=None):
+    """Compute 1 / (1 + exp(-x)), element by element.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64
+        Any shape and memory order. Integers and booleans become float64.
+    out : ndarray, optional
+        Where to write: the shape and dtype of the result, any strides; it may be `x` itself.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`.
+
+    Returns
+    -------
+    ndarray
+        The shape, dtype and memory order of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not real numbers, or `out` does not fit or overlaps `x` partly.
+
+    Notes
+    -----
+    Error: at most 4 ULP where the result is a normal number; it never overflows. The convention is that of
+    `scipy.special.expit`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.sigmoid([0.0, 1000.0, -1000.0])
+    array([0.5, 1. , 0. ])
+    """
+    array, _, block, result = prepare(x, (), out)
+    n_threads = threads_for(array.size, n_threads)
+    implementation().sigmoid(block.reshape(-1), result.block.reshape(-1), n_threads)
+    return result.finish()
+
+
+def _labels(targets, logits):
+    """Return targets in the logits' dtype: numbers in [0, 1] of their shape."""
+    array = _validate.as_array(targets, "targets")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"targets must be real numbers or booleans, got dtype {array.dtype}")
+    if array.shape != logits.shape:
+        raise ValueError(f"targets must have shape {logits.shape}, got {array.shape}")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        flat = array.ravel()
+        at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
+        raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
+    return array.astype(logits.dtype, copy=False)
+
+
+def _broadcast_weight(weight, shape):
+    if weight is None:
+        return None
+    array = _validate.as_array(weight, "weight")
+    try:
+        full = np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"weight must broadcast to shape {shape}, got {array.shape}") from None
+    return _validate.weights(full, "weight", shape)
+
+
+def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with_grad):
+    """Check everything, then run the contract once over (n_rows, n_labels) in C order."""
+    _validate.reduction(reduction)
+    array = _validate.as_real(logits, "logits")
+    targets = _labels(targets, array)
+    n_labels = array.shape[-1] if array.ndim else 1
+    shape = (array.size // max(1, n_labels), n_labels)
+    weight = _broadcast_weight(weight, array.shape)
+    pos_weight = _validate.weights(pos_weight, "pos_weight", (n_labels,))
+    if out is not None:
+        _validate.out_array(out, array.shape, array.dtype)
+        _validate.no_overlap(out, array, "logits")
+        _validate.no_overlap(out, targets, "targets")
+    flat = [np.ascontiguousarray(one).reshape(shape) for one in (array, targets)]
+    losses, grad = np.empty(shape), np.empty(shape, array.dtype) if with_grad else None
+    implementation().binary_cross_entropy(
+        *flat, losses, grad, None if weight is None else weight.reshape(shape), pos_weight,
+        gradient_scale(reduction, array.size), threads_for(array.size, n_threads),
+    )  # fmt: skip
+    loss = reduce_losses(losses.reshape(array.shape), reduction, array.size, array.dtype)
+    if not with_grad:
+        return loss, None
+    result = np.empty_like(array) if out is None else out
+    result[...] = grad.reshape(array.shape)
+    return loss, result
+
+
+def binary_cross_entropy_with_logits(
+    logits, targets, *, weight=None, pos_weight=None, reduction="mean", n_threads=None
+):
+    """Compute the cross-entropy of independent yes-or-no targets under sigmoid(logits).
+
+    The loss of an element is, with softplus(x) = log(1 + exp(x))::
+
+        weight * [ (1 - targets) * softplus(logits) + pos_weight * targets * softplus(-logits) ]
+
+    Parameters
+    ----------
+    logits : array_like of float32 or float64
+        Any shape; the labels of a row along the last axis.
+    targets : array_like
+        Numbers in [0, 1] or booleans, of the shape of `logits`.
+    weight : array_like, optional
+        Broadcast to `logits`; finite and not negative.
+    pos_weight : array_like, shape (n_labels,), optional
+        Weights of the positive answers, one for each label.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        "mean" divides the sum by the number of elements.
+    n_threads : int, optional
+        At most this many threads; by default `get_num_threads()`.
+
+    Returns
+    -------
+    scalar of the logits' dtype, or ndarray of their shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype, shape or option does not fit, or a target is outside [0, 1].
+
+    Notes
+    -----
+    Error: at most 4 ULP for each element; nothing overflows. The convention is that of
+    `torch.nn.functional.binary_cross_entropy_with_logits`.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> float(fs.binary_cross_entropy_with_logits([[0.0, 1000.0]], [[1, 1]]))
+    0.34657359027997264
+    """
+    return _binary(logits, targets, weight, pos_weight, reduction, n_threads, None, False)[0]
+
+
+def binary_cross_entropy_with_logits_with_grad(
+    logits, targets, *, weight=None, pos_weight=None, reduction="mean", n_threads=None, out=None
+):
+    """Compute the binary cross-entropy and its gradient with respect to the logits.
+
+    Parameters
+    ----------
+    logits, targets, weight, pos_weight, reduction, n_threads
+        As in `binary_cross_entropy_with_logits`.
+    out : ndarray, optional
+        Where to write the gradient; it may be `logits` itself.
+
+    Returns
+    -------
+    loss : scalar of the logits' dtype, or ndarray of their shape
+    grad_logits : ndarray
+        The shape and dtype of `logits`: the gradient of the mean, or of the sum (also under "none").
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `binary_cross_entropy_with_logits`.
+
+    Notes
+    -----
+    Error of the gradient: at most 4 ULP for targets of 0 and 1; otherwise 4 ULP of the larger of its two terms.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> fs.binary_cross_entropy_with_logits_with_grad([0.0, 0.0], [0, 1])[1]
+    array([ 0.25, -0.25])
+    """
+    return _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, True)
