@@ -7,6 +7,7 @@ import fastsoftmax as fs
 
 
 @pytest.mark.peer
+@pytest.mark.filterwarnings("ignore")  # of the generator of the cases
 def test_onnx_node_cases():
     """All of softmax_*, logsoftmax_* and sce_* of the ONNX standard."""
     pytest.importorskip("onnx", reason="ONNX is not installed")
