@@ -105,7 +105,7 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
 
 def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
           ptrdiff_t batch_size, dict state, dict work, dict rule, bint multi, int n_threads):
-    """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
+    """Train on the rows `order` of X, batch after batch; return ((loss sum, weight sum, correct weight), stalls).
 
     `state` holds parameters and moments in the layout of training_job.h, `work` the scratch memory, `rule` the
     numbers of the optimiser. Targets are int32 classes, or uint8 labels (n, n_outputs) where `multi`.
@@ -138,7 +138,7 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
         else:
             train_f32(&job, n_threads)
         dismiss(n_threads)
-    return job.tally.loss, job.tally.weight, job.tally.correct
+    return (job.tally.loss, job.tally.weight, job.tally.correct), job.stalls
 
 
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):

@@ -43,12 +43,14 @@ static inline ptrdiff_t source_bytes(int source) {
     return source == SOURCE_UINT8 ? 1 : source == SOURCE_FLOAT32 ? 4 : 8;
 }
 
+#define SPINS_TO_STALL 4000
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 /* A barrier that spins: a step is tens of microseconds, a sleeping thread takes as long to wake.
-   After a while it yields, for machines with more threads than cores. */
+   After a while it yields, and counts a stall: somebody else wants the core of a thread of ours. */
 typedef struct {
-    int n_threads;
+    int n_threads, stalls;
     int arrived __attribute__((aligned(64)));
     int generation __attribute__((aligned(64)));
 } spin_barrier;
@@ -72,7 +74,8 @@ static void spin_wait(spin_barrier *barrier) {
     for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation; spins++) {
         cpu_relax();
 #if defined(_OPENMP)
-        if (spins > 4000) sched_yield();
+        if (spins == SPINS_TO_STALL) __atomic_add_fetch(&barrier->stalls, 1, __ATOMIC_RELAXED);
+        if (spins > SPINS_TO_STALL) sched_yield();
 #endif
     }
 }

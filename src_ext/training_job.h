@@ -54,6 +54,7 @@ typedef struct {
     void *batches, *hidden, *shares, *scratch;
     ptrdiff_t scratch_size;
     loss_tally tally; /* OUT */
+    int stalls;       /* OUT: how often a thread waited long for another */
 } training_job;
 
 /* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are whole

@@ -54,6 +54,7 @@ cdef extern from "training_kernels.h" nogil:
         void *scratch
         ptrdiff_t scratch_size
         loss_tally tally
+        int stalls
 
     ctypedef struct network_job:
         data_rows data

@@ -215,7 +215,8 @@ static void NAME(train_thread)(training_job *J, spin_barrier *barrier, int threa
 
 /* Train on J->order, all batches in one go. */
 static void NAME(train)(training_job *J, int n_threads) {
-    spin_barrier barrier = {1, 0, 0};
+    spin_barrier barrier = {1, 0, 0, 0};
+    J->stalls = 0;
     if (n_threads <= 1) {
         NAME(train_thread)(J, &barrier, 0, 1);
         return;
@@ -227,6 +228,7 @@ static void NAME(train)(training_job *J, int n_threads) {
         barrier.n_threads = omp_get_num_threads();
         NAME(train_thread)(J, &barrier, omp_get_thread_num(), omp_get_num_threads());
     }
+    J->stalls = barrier.stalls;
 #endif
 }
 

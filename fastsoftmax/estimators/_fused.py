@@ -18,6 +18,11 @@ MOST_BATCH_ROWS = 4096
 MIN_EPSILON = 1e-16
 """The compiled Adam takes second moments under the smallest normal number for 0."""
 
+STALLS_A_STEP = 0.2
+BLOCKS_ALONE = 6
+"""Where others use the cores, threads wait for each other more than they compute: after a block with
+so many long waits a step, some blocks run in one thread. The results do not depend on it."""
+
 
 def kernels():
     """Return the compiled module for the instruction set in use; None with other back ends."""
@@ -52,7 +57,7 @@ class FusedStep:
     """Train one hidden ReLU layer with the compiled step; the contract of `_steps.NumpyStep`."""
 
     def __init__(self, network, optimizer, rows, targets, weights, loss, rule, batch_size):
-        self._kernels, self._n_threads = kernels(), n_threads()
+        self._kernels, self._alone = kernels(), 0
         self._rows, self._targets, self._weights = rows, targets, weights
         self._loss, self._batch_size = loss, batch_size
         self._n_hidden = network.coefs[1].shape[0]
@@ -63,6 +68,7 @@ class FusedStep:
             "pmv", (network.arrays, optimizer.first, optimizer.second), strict=True
         ):
             self._pack(prefix, arrays)
+        self._n_threads = min(n_threads(), len(self._state["w1"]))
         self._work = self._workspace(network.coefs[1].shape[1])
 
     def _empty(self, shape):
@@ -123,7 +129,8 @@ class FusedStep:
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         rule = {**self._rule, "learning_rate": learning_rate, "step": self.step}
-        sums = self._kernels.train(
+        self._alone = max(0, self._alone - 1)
+        sums, stalls = self._kernels.train(
             self._rows.X,
             self._rows.scale,
             self._targets,
@@ -134,9 +141,12 @@ class FusedStep:
             self._work,
             rule,
             self._loss.logistic,
-            self._n_threads,
+            1 if self._alone else self._n_threads,
         )
-        self.step += -(-len(order) // self._batch_size)
+        n_steps = -(-len(order) // self._batch_size)
+        self.step += n_steps
+        if stalls > STALLS_A_STEP * n_steps:
+            self._alone = BLOCKS_ALONE
         return Tally(*sums)
 
     @property

@@ -10,6 +10,7 @@ SERIAL_BELOW = 1 << 21
 """Fewer multiplications than this run in the calling thread."""
 
 _ROWS_AT_A_TIME = 4096
+_ROWS_A_CALL = 1 << 16
 
 
 def logits_of(network, rows):
@@ -20,9 +21,12 @@ def logits_of(network, rows):
     out = np.empty((rows.n_rows, network.intercepts[-1].shape[0]), network.dtype)
     work = rows.n_rows * sum(coef.size for coef in network.coefs)
     n_threads = 1 if work < SERIAL_BELOW else _fused.n_threads()
-    finite = kernels.forward(
-        rows.X, rows.scale, list(network.coefs), list(network.intercepts), out, n_threads
-    )
+    coefs, intercepts, finite = list(network.coefs), list(network.intercepts), True
+    for start in range(0, rows.n_rows, _ROWS_A_CALL):  # Ctrl-C is honoured between calls
+        part = slice(start, start + _ROWS_A_CALL)
+        finite &= kernels.forward(
+            rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads
+        )
     return out, bool(finite)
 
 
