@@ -46,7 +46,9 @@ def main():
         over = found > bound
         n_over += over
         mark = "TOO SLOW" if over else "ok"
-        print(f"{operation:<24}{shape[0]:>6}x{shape[1]:<8}{found:8.3f} of NumPy, bound {bound:.2f}  {mark}")
+        print(
+            f"{operation:<24}{shape[0]:>6}x{shape[1]:<8}{found:8.3f} of NumPy, bound {bound:.2f}  {mark}"
+        )
     return n_over
 
 

@@ -20,7 +20,7 @@ class NoDoor:
     softmax = log_softmax = cross_entropy = cross_entropy_with_grad = _closed
 
 
-class chosen:  # noqa: N801 - a place for names, not a type
+class chosen:
     """The chosen back end. `door` is the one slot that public functions ask first."""
 
     name = None
@@ -48,7 +48,7 @@ def implementation():
     return chosen.implementation
 
 
-class use_backend:  # noqa: N801 - a function to its users
+class use_backend:
     """Choose the implementation of every operation, for the whole process.
 
     Parameters
@@ -86,7 +86,7 @@ class use_backend:  # noqa: N801 - a function to its users
         _choose(*self._before)
 
 
-class set_num_threads:  # noqa: N801 - a function to its users
+class set_num_threads:
     """Set the number of threads that a call may use, for the whole process.
 
     Parameters

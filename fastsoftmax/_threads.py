@@ -86,7 +86,7 @@ _QUOTA = _cgroup_quota()
 def limits():
     """Return every limit on the number of threads, by name."""
     named = {"CPU affinity": runtime.affinity_count() or os.cpu_count() or 1}
-    if _QUOTA < math.inf:
+    if math.inf > _QUOTA:
         named["cgroup quota"] = _QUOTA
     named["OMP_NUM_THREADS or threadpoolctl"] = runtime.max_threads()
     if runtime.is_forked_child():
@@ -116,6 +116,8 @@ def openmp_runtimes():
     if not sys.platform.startswith("linux"):
         return []
     with open("/proc/self/maps") as file:
-        paths = {line.split(maxsplit=5)[5].strip() for line in file if "omp" in line and "/" in line}
+        paths = {
+            line.split(maxsplit=5)[5].strip() for line in file if "omp" in line and "/" in line
+        }
     names = ("libgomp", "libomp", "libiomp")
     return sorted(path for path in paths if os.path.basename(path).startswith(names))

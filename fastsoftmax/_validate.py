@@ -42,7 +42,9 @@ def as_real(value, name):
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if not _is_real(array.dtype):
-        raise TypeError(f"{name} must be float32, float64, integer or boolean, got {_describe(array.dtype)}")
+        raise TypeError(
+            f"{name} must be float32, float64, integer or boolean, got {_describe(array.dtype)}"
+        )
     return array if array.flags.aligned else array.copy(order="K")
 
 
@@ -60,7 +62,9 @@ def axes(axis, ndim, name="axis"):
                 f"{name} must be an integer, a tuple of integers or None, got {axis!r}"
             ) from None
         if not -ndim <= index < ndim:
-            raise ValueError(f"{name} must be in [{-ndim}, {ndim}) for {ndim} dimensions, got {index}")
+            raise ValueError(
+                f"{name} must be in [{-ndim}, {ndim}) for {ndim} dimensions, got {index}"
+            )
         result.append(index % ndim)
     if len(set(result)) != len(result):
         raise ValueError(f"{name} must not repeat a dimension, got {axis!r}")
@@ -110,7 +114,9 @@ def overlaps(out, array):
 def no_overlap(out, array, name, out_name="out"):
     """Raise unless `out` is `array` itself or apart from it."""
     if overlaps(out, array):
-        raise ValueError(f"{out_name} must be {name} itself or share no memory with it, got a part of it")
+        raise ValueError(
+            f"{out_name} must be {name} itself or share no memory with it, got a part of it"
+        )
 
 
 def where_mask(where, shape):
@@ -123,7 +129,9 @@ def where_mask(where, shape):
     try:
         return np.broadcast_to(mask, shape).view(np.uint8)
     except ValueError:
-        raise ValueError(f"where must broadcast to shape {tuple(shape)}, got {mask.shape}") from None
+        raise ValueError(
+            f"where must broadcast to shape {tuple(shape)}, got {mask.shape}"
+        ) from None
 
 
 def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
@@ -157,14 +165,18 @@ def integer(value, name, low=None):
 def reduction(value):
     """Check the name of a reduction."""
     if value not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {value!r}")
+        raise ValueError(
+            f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {value!r}"
+        )
     return value
 
 
 def n_classes(shape, axis):
     """Raise unless there is at least one class."""
     if shape[axis] == 0:
-        raise ValueError(f"logits must have at least one class along axis {axis}, got shape {shape}")
+        raise ValueError(
+            f"logits must have at least one class along axis {axis}, got shape {shape}"
+        )
 
 
 def weights(value, name, shape):
@@ -196,7 +208,9 @@ def targets(value, shape, axis, ignore_index):
         array = array.astype(np.int64)  # NumPy reads an empty list as floats
     if array.dtype.kind in "iu":
         if array.shape != index_shape:
-            raise ValueError(f"targets (class indices) must have shape {index_shape}, got {array.shape}")
+            raise ValueError(
+                f"targets (class indices) must have shape {index_shape}, got {array.shape}"
+            )
         return _index_targets(array, shape[axis], ignore_index), True
     if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
         return _probability_targets(array, shape, index_shape, ignore_index), False
@@ -212,7 +226,9 @@ def _probability_targets(array, shape, index_shape, ignore_index):
                 f"targets of shape {index_shape} must be integers (class indices), "
                 f"got {_describe(array.dtype)}"
             )
-        raise ValueError(f"targets (probabilities) must have shape {tuple(shape)}, got {array.shape}")
+        raise ValueError(
+            f"targets (probabilities) must have shape {tuple(shape)}, got {array.shape}"
+        )
     if ignore_index is not None:
         raise ValueError(
             f"ignore_index must be None with probabilities as targets, got {ignore_index!r}"

@@ -89,7 +89,6 @@ def log_softmax_backward(grad, log_probs, out, int n_threads):
 
 cdef int fill_targets(LossTask *task, cnp.ndarray targets, options) except -1:
     """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the task."""
-    cdef int type_number = cnp.PyArray_TYPE(targets)
     task.targets = cnp.PyArray_DATA(targets)
     if cnp.PyArray_ISINTEGER(targets):
         itemsize = cnp.PyArray_ITEMSIZE(targets)

@@ -15,7 +15,8 @@ cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, Part *part
     return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
 
 
-cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch) noexcept nogil:
+cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out,
+                                char *scratch) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
@@ -29,7 +30,8 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
 
 
-cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
+cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *scratch,
+                                 const real *dtype) noexcept nogil:
     cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
     cdef const Geometry *g = &task.g
     cdef const real *x = <const real *>task.x
@@ -76,7 +78,8 @@ cdef inline void backward_row(const real *grad, const real *forward, real *out, 
         row_softmax_backward(grad, forward, out, n, row_dot(grad, forward, n))
 
 
-cdef inline void backward_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
+cdef inline void backward_block(const void *argument, Py_ssize_t block, char *scratch,
+                                const real *dtype) noexcept nogil:
     cdef const BackwardTask *task = <const BackwardTask *>argument
     cdef const Geometry *g = &task.g
     cdef real *grad = <real *>scratch

@@ -42,7 +42,7 @@ cdef struct LossTask:
     double *losses
     void *grad                  # or NULL
     const double *weight        # or NULL
-    const double *sample_weight # or NULL
+    const double *sample_weight  # or NULL
     bint has_ignore
     int64_t ignore_index
     double smoothing, z_loss, softcap, temperature, grad_scale

@@ -139,7 +139,8 @@ cdef inline void divide(const real *dtype, double numerator, double total, doubl
     quotient[0] = q
 
 
-cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log, char *scratch) noexcept nogil:
+cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log,
+                              char *scratch) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)

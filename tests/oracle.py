@@ -64,18 +64,24 @@ def cross_entropy(
     if np.issubdtype(np.asarray(targets).dtype, np.integer):
         index = np.expand_dims(targets, axis)
         used = np.ones(index.shape, bool) if ignore_index is None else index != ignore_index
-        classes = np.arange(n_classes).reshape([-1 if d == axis % r.z.ndim else 1 for d in range(r.z.ndim)])
+        classes = np.arange(n_classes).reshape(
+            [-1 if d == axis % r.z.ndim else 1 for d in range(r.z.ndim)]
+        )
         y = (classes == index).astype(np.longdouble)
     t = (1 - np.longdouble(label_smoothing)) * y + np.longdouble(label_smoothing) / n_classes
     if weight is not None:
-        t = t * np.asarray(weight).reshape([-1 if d == axis % r.z.ndim else 1 for d in range(r.z.ndim)])
+        t = t * np.asarray(weight).reshape(
+            [-1 if d == axis % r.z.ndim else 1 for d in range(r.z.ndim)]
+        )
     s = 1 if sample_weight is None else np.expand_dims(sample_weight, axis)
     total = t.sum(axis, keepdims=True)
     distance = np.where(t != 0, t * (r.m - r.z), 0).sum(axis, keepdims=True)
     losses = s * (total * r.L + distance + z_loss * r.lse**2)
     share = total + 2 * z_loss * r.lse
     own = (t == total) & (r.z == r.m)
-    away = np.where(own, -t * r.others / (1 + r.others) + 2 * z_loss * r.lse * r.probs, share * r.probs - t)
+    away = np.where(
+        own, -t * r.others / (1 + r.others) + 2 * z_loss * r.lse * r.probs, share * r.probs - t
+    )
     scale = s * np.maximum(np.abs(share * r.probs), np.abs(t)) * r.slope
     losses = np.where(used, losses, 0).squeeze(axis)
     return losses, np.where(used, s * away * r.slope, 0), np.where(used, scale, 0)

@@ -73,7 +73,9 @@ def test_temperature(implementation, dtype, rng, temperature, order):
         assert ulp_error(fs.softmax(x, temperature=temperature), want.probs) <= ULP
         assert ulp_error(fs.log_softmax(x, temperature=temperature), want.log_probs) <= ULP
         losses, grad, _ = oracle.cross_entropy(x, targets, temperature=temperature)
-        got, got_grad = fs.cross_entropy_with_grad(x, targets, temperature=temperature, reduction="none")
+        got, got_grad = fs.cross_entropy_with_grad(
+            x, targets, temperature=temperature, reduction="none"
+        )
         assert ulp_error(got, losses) <= ULP
         assert ulp_error(got_grad, grad) <= ULP
 
@@ -95,7 +97,9 @@ OPTIONS = (
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o))
 @pytest.mark.parametrize("form", ["indices", "probabilities"])
-@pytest.mark.parametrize(("shape", "axis"), [((9, 10), 1), ((5, 300), 1), ((10, 9), 0), ((2, 7, 3, 5), 1)])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((9, 10), 1), ((5, 300), 1), ((10, 9), 0), ((2, 7, 3, 5), 1)]
+)
 def test_every_option(implementation, dtype, rng, options, form, shape, axis):
     x = (rng.standard_normal(shape) * 3).astype(dtype)
     rows = shape[:axis] + shape[axis + 1 :]
@@ -112,7 +116,9 @@ def test_every_option(implementation, dtype, rng, options, form, shape, axis):
     losses, grad, scale = oracle.cross_entropy(x, targets, axis, **options)
     got, got_grad = fs.cross_entropy_with_grad(x, targets, axis=axis, reduction="none", **options)
     m = Rows(x, axis, options.get("temperature", 1.0), options.get("softcap")).m.squeeze(axis)
-    loss_scale = np.abs(losses) + options.get("z_loss", 0) * m**2 * np.asarray(options.get("sample_weight", 1))
+    loss_scale = np.abs(losses) + options.get("z_loss", 0) * m**2 * np.asarray(
+        options.get("sample_weight", 1)
+    )
     assert ulp_error(got, losses, loss_scale) <= ULP
     assert ulp_error(got_grad, grad, scale) <= ULP
     alone = fs.cross_entropy(x, targets, axis=axis, reduction="none", **options)

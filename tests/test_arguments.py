@@ -28,7 +28,9 @@ def test_ragged_lists():
         fs.softmax([[1.0], [1.0, 2.0]])
 
 
-@pytest.mark.parametrize(("axis", "kind"), [(2, ValueError), (-3, ValueError), (1.5, TypeError), ("a", TypeError)])
+@pytest.mark.parametrize(
+    ("axis", "kind"), [(2, ValueError), (-3, ValueError), (1.5, TypeError), ("a", TypeError)]
+)
 def test_axis(axis, kind):
     with raises(kind, "axis must be", "got"):
         fs.softmax(X, axis)
@@ -122,7 +124,9 @@ def test_targets(implementation, targets, kind, words):
             call(X, targets)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64])
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+)
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_a_target_out_of_range_leaves_out_alone(implementation, dtype, reduction):
     x = np.arange(40, dtype=np.float32).reshape(4, 10)
@@ -136,7 +140,10 @@ def test_a_target_out_of_range_leaves_out_alone(implementation, dtype, reduction
 
 
 def test_the_first_bad_target_is_named(implementation):
-    with raises(IndexError, "got -100 at row 1 (PyTorch ignores -100 by default; here pass ignore_index=-100)"):
+    with raises(
+        IndexError,
+        "got -100 at row 1 (PyTorch ignores -100 by default; here pass ignore_index=-100)",
+    ):
         fs.cross_entropy(X, [0, -100, 77, 0])
     with raises(IndexError, "got 77 at row 2"):
         fs.cross_entropy(X, [0, -100, 77, 0], ignore_index=-100)

@@ -49,7 +49,9 @@ def test_loss_and_gradient(implementation, dtype, rng, weighted, targets):
     loss, grad = fs.binary_cross_entropy_with_logits_with_grad(x, y, reduction="none", **options)
     assert ulp_error(loss, want) <= ULP
     assert ulp_error(grad, up - down, np.maximum(up, down)) <= ULP
-    np.testing.assert_array_equal(fs.binary_cross_entropy_with_logits(x, y, reduction="none", **options), loss)
+    np.testing.assert_array_equal(
+        fs.binary_cross_entropy_with_logits(x, y, reduction="none", **options), loss
+    )
     mean, mean_grad = fs.binary_cross_entropy_with_logits_with_grad(x, y, **options)
     assert ulp_error(mean, want.mean()) <= ULP
     np.testing.assert_allclose(mean_grad, grad / x.size, rtol=1e-6, atol=1e-37)
@@ -69,7 +71,9 @@ def test_gradient_against_differences(implementation, rng):
     for at in np.ndindex(x.shape):
         step = np.zeros_like(x)
         step[at] = 1e-5
-        up, down = (fs.binary_cross_entropy_with_logits(x + s * step, y, **options) for s in (1, -1))
+        up, down = (
+            fs.binary_cross_entropy_with_logits(x + s * step, y, **options) for s in (1, -1)
+        )
         assert grad[at] == pytest.approx((up - down) / 2e-5, rel=DIFFERENCES, abs=1e-9)
 
 

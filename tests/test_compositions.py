@@ -15,7 +15,12 @@ def layer(rng, dtype=np.float64, n_rows=37, n_features=8, n_classes=23):
     """Return (x, linear_weight, linear_bias, targets)."""
     x = rng.standard_normal((n_rows, n_features)).astype(dtype)
     weight = rng.standard_normal((n_classes, n_features)).astype(dtype)
-    return x, weight, rng.standard_normal(n_classes).astype(dtype), rng.integers(0, n_classes, n_rows)
+    return (
+        x,
+        weight,
+        rng.standard_normal(n_classes).astype(dtype),
+        rng.integers(0, n_classes, n_rows),
+    )
 
 
 OPTIONS = [
@@ -47,7 +52,9 @@ def test_linear_cross_entropy(rng, monkeypatch, options, with_bias, form):
     logits = x @ weight.T + (bias if with_bias else 0)
     loss, grad = fs.cross_entropy_with_grad(logits, targets, **options)
     extra = {"linear_bias": bias} if with_bias else {}
-    got, grad_x, grad_weight, grad_bias = fs.linear_cross_entropy_with_grad(x, weight, targets, **extra, **options)
+    got, grad_x, grad_weight, grad_bias = fs.linear_cross_entropy_with_grad(
+        x, weight, targets, **extra, **options
+    )
     np.testing.assert_allclose(got, loss, rtol=1e-12)
     np.testing.assert_allclose(grad_x, grad @ weight, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(grad_weight, grad.T @ x, rtol=1e-10, atol=1e-13)
@@ -55,7 +62,9 @@ def test_linear_cross_entropy(rng, monkeypatch, options, with_bias, form):
         np.testing.assert_allclose(grad_bias, grad.sum(axis=0), rtol=1e-10, atol=1e-13)
     else:
         assert grad_bias is None
-    np.testing.assert_array_equal(fs.linear_cross_entropy(x, weight, targets, **extra, **options), got)
+    np.testing.assert_array_equal(
+        fs.linear_cross_entropy(x, weight, targets, **extra, **options), got
+    )
 
 
 def test_linear_cross_entropy_never_stores_the_logits(rng):
@@ -70,7 +79,9 @@ def test_linear_cross_entropy_never_stores_the_logits(rng):
 
 
 def test_linear_cross_entropy_of_no_rows():
-    loss, grad_x, grad_weight, _ = fs.linear_cross_entropy_with_grad(np.zeros((0, 3)), np.zeros((4, 3)), [])
+    loss, grad_x, grad_weight, _ = fs.linear_cross_entropy_with_grad(
+        np.zeros((0, 3)), np.zeros((4, 3)), []
+    )
     assert np.isnan(loss)
     assert grad_x.shape == (0, 3)
     assert not grad_weight.any()
@@ -80,11 +91,15 @@ def test_linear_cross_entropy_refuses(rng):
     x, weight, bias, targets = layer(rng)
     with pytest.raises(IndexError, match=r"targets must be in \[0, 23\), got 23 at row 5"):
         fs.linear_cross_entropy(x, weight, np.where(np.arange(37) == 5, 23, targets))
-    with pytest.raises(ValueError, match=r"linear_weight must have shape \(n_classes, 8\), got \(8, 23\)"):
+    with pytest.raises(
+        ValueError, match=r"linear_weight must have shape \(n_classes, 8\), got \(8, 23\)"
+    ):
         fs.linear_cross_entropy(x, weight.T, targets)
     with pytest.raises(ValueError, match=r"linear_bias must have shape \(23,\), got \(22,\)"):
         fs.linear_cross_entropy(x, weight, targets, linear_bias=bias[1:])
-    with pytest.raises(TypeError, match="linear_weight must have the dtype of x, float64, got float32"):
+    with pytest.raises(
+        TypeError, match="linear_weight must have the dtype of x, float64, got float32"
+    ):
         fs.linear_cross_entropy(x, weight.astype(np.float32), targets)
     with pytest.raises(ValueError, match="two dimensions"):
         fs.linear_cross_entropy(x[0], weight, targets)
@@ -164,11 +179,13 @@ def test_sampled_gradients_against_differences(rng, with_bias, remove, reduction
 
 
 def test_sampled_seeds_and_errors(rng):
-    x, weight, bias, targets = layer(rng)
+    x, weight, _, targets = layer(rng)
     call = fs.sampled_softmax_cross_entropy
     assert call(x, weight, targets, 5, seed=3) == call(x, weight, targets, 5, seed=3)
     assert call(x, weight, targets, 5, seed=3) != call(x, weight, targets, 5, seed=4)
-    with pytest.raises(ValueError, match="sampler must be one of 'log_uniform', 'uniform', got 'gumbel'"):
+    with pytest.raises(
+        ValueError, match="sampler must be one of 'log_uniform', 'uniform', got 'gumbel'"
+    ):
         call(x, weight, targets, 5, sampler="gumbel")
     with pytest.raises(ValueError, match="num_sampled must be at least 1, got 0"):
         call(x, weight, targets, 0)

@@ -44,13 +44,17 @@ def test_use_backend_chooses_and_restores():
 
 
 def test_an_unknown_backend_is_an_error():
-    with pytest.raises(ValueError, match="backend must be one of 'cython', 'numba', 'numpy', got 'torch'"):
+    with pytest.raises(
+        ValueError, match="backend must be one of 'cython', 'numba', 'numpy', got 'torch'"
+    ):
         fs.use_backend("torch")
     assert "got 'torch'" in run("import fastsoftmax", FASTSOFTMAX_BACKEND="torch").stderr
 
 
 def test_environment_chooses_the_backend():
-    code = "import fastsoftmax as fs; i = fs.backend_info(); print(i['backend'], i['backend_reason'])"
+    code = (
+        "import fastsoftmax as fs; i = fs.backend_info(); print(i['backend'], i['backend_reason'])"
+    )
     assert run(code, FASTSOFTMAX_BACKEND="numpy").stdout == "numpy FASTSOFTMAX_BACKEND\n"
 
 

@@ -100,13 +100,21 @@ def test_backward_out_may_be_an_input(implementation, dtype, rng):
 
 def test_results_keep_the_memory_order(implementation, dtype):
     image = np.zeros((2, 3, 4, 5), dtype)
-    for x in (image, np.asfortranarray(image), image.transpose(0, 2, 3, 1), image.transpose(3, 1, 0, 2)):
+    for x in (
+        image,
+        np.asfortranarray(image),
+        image.transpose(0, 2, 3, 1),
+        image.transpose(3, 1, 0, 2),
+    ):
         for axis in range(4):
             got = fs.softmax(x, axis)
             assert got.strides == np.empty_like(x).strides
-            assert fs.cross_entropy_with_grad(x, np.zeros(np.delete(x.shape, axis), int), axis=axis)[
-                1
-            ].strides == np.empty_like(x).strides
+            assert (
+                fs.cross_entropy_with_grad(x, np.zeros(np.delete(x.shape, axis), int), axis=axis)[
+                    1
+                ].strides
+                == np.empty_like(x).strides
+            )
 
 
 def test_image_batch(implementation, dtype, rng):
@@ -115,19 +123,30 @@ def test_image_batch(implementation, dtype, rng):
     weight = rng.uniform(0.5, 2, (2, 3, 4))
     rows = np.moveaxis(x, 1, -1).reshape(-1, 5)
     loss, grad = fs.cross_entropy_with_grad(x, targets, axis=1, sample_weight=weight)
-    want, want_grad = fs.cross_entropy_with_grad(rows, targets.ravel(), sample_weight=weight.ravel())
+    want, want_grad = fs.cross_entropy_with_grad(
+        rows, targets.ravel(), sample_weight=weight.ravel()
+    )
     assert loss == pytest.approx(want, rel=1e-6)
-    np.testing.assert_allclose(np.moveaxis(grad, 1, -1).reshape(-1, 5), want_grad, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        np.moveaxis(grad, 1, -1).reshape(-1, 5), want_grad, rtol=1e-5, atol=1e-8
+    )
     none = fs.cross_entropy(x, targets, axis=1, reduction="none")
     assert none.shape == (2, 3, 4)
     assert none.dtype == dtype
     for order in ("F", "C"):
-        again = fs.cross_entropy(np.asarray(x, order=order), np.asarray(targets, order=order), axis=1)
+        again = fs.cross_entropy(
+            np.asarray(x, order=order), np.asarray(targets, order=order), axis=1
+        )
         assert again == pytest.approx(fs.cross_entropy(x, targets, axis=1), rel=1e-6)
 
 
 def test_dtypes(implementation, dtype):
-    for x in ([[1, 2]], [[True, False]], np.array([[1, 2]], np.int8), np.array([[1, 2]], np.uint64)):
+    for x in (
+        [[1, 2]],
+        [[True, False]],
+        np.array([[1, 2]], np.int8),
+        np.array([[1, 2]], np.uint64),
+    ):
         assert fs.softmax(x).dtype == np.float64
     x = np.zeros((2, 3), dtype)
     assert type(fs.cross_entropy(x, [0, 1])) is dtype
@@ -140,7 +159,9 @@ def test_int8_logits_do_not_wrap(implementation):
     np.testing.assert_array_equal(fs.softmax(x), fs.softmax(x.astype(float)))
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64])
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+)
 def test_index_dtypes(implementation, rng, dtype):
     x = rng.standard_normal((20, 7)).astype(np.float32)
     targets = rng.integers(0, 7, 20)

@@ -12,7 +12,6 @@ def test_onnx_node_cases():
     """All of softmax_*, logsoftmax_* and sce_* of the ONNX standard."""
     pytest.importorskip("onnx", reason="ONNX is not installed")
     from onnx.backend.test.loader import load_model_tests
-    from onnx import numpy_helper, TensorProto
 
     kinds = ("test_softmax_", "test_logsoftmax_", "test_sce_")
     cases = [c for c in load_model_tests(kind="node") if c.name.startswith(kinds)]
@@ -29,7 +28,9 @@ def check_onnx_case(name, node, attributes, inputs, outputs):
     if node.op_type in ("Softmax", "LogSoftmax"):
         axis = attributes["axis"].i if "axis" in attributes else -1
         operation = fs.softmax if node.op_type == "Softmax" else fs.log_softmax
-        np.testing.assert_allclose(operation(inputs[0], axis), outputs[0], rtol=1e-5, atol=1e-7, err_msg=name)
+        np.testing.assert_allclose(
+            operation(inputs[0], axis), outputs[0], rtol=1e-5, atol=1e-7, err_msg=name
+        )
         return
     options = {"reduction": attributes["reduction"].s.decode()}
     if "ignore_index" in attributes:
@@ -39,7 +40,9 @@ def check_onnx_case(name, node, attributes, inputs, outputs):
     loss = fs.cross_entropy(inputs[0], inputs[1], axis=1, **options)
     np.testing.assert_allclose(loss, outputs[0], rtol=1e-5, err_msg=name)
     if len(outputs) > 1:
-        np.testing.assert_allclose(fs.log_softmax(inputs[0], 1), outputs[1], rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            fs.log_softmax(inputs[0], 1), outputs[1], rtol=1e-5, atol=1e-6, err_msg=name
+        )
 
 
 def test_softmax_fixtures(implementation):
@@ -50,7 +53,9 @@ def test_softmax_fixtures(implementation):
     want = [0.03205860328008499, 0.08714431874203256, 0.23688281808991013, 0.6439142598879722]
     np.testing.assert_allclose(fs.softmax(x), want, rtol=1e-15)
     np.testing.assert_allclose(fs.softmax(x + 100), want, rtol=1e-15)
-    np.testing.assert_allclose(fs.softmax(x.reshape(2, 2), None), np.reshape(want, (2, 2)), rtol=1e-15)
+    np.testing.assert_allclose(
+        fs.softmax(x.reshape(2, 2), None), np.reshape(want, (2, 2)), rtol=1e-15
+    )
 
 
 def test_softmax_over_several_axes(implementation):
@@ -67,7 +72,9 @@ def test_log_softmax_fixtures(implementation):
     want = [-3.4401896985611953, -2.4401896985611953, -1.4401896985611953, -0.44018969856119533]
     for shift in (0, 100):
         np.testing.assert_allclose(fs.log_softmax(x + shift), want, rtol=1e-14)
-    np.testing.assert_array_equal(fs.log_softmax([[1000.0, 0], [0, 1000]]), [[0, -1000], [-1000, 0]])
+    np.testing.assert_array_equal(
+        fs.log_softmax([[1000.0, 0], [0, 1000]]), [[0, -1000], [-1000, 0]]
+    )
 
 
 def test_logsumexp_fixtures(implementation):

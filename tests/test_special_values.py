@@ -115,7 +115,9 @@ def test_where(implementation, dtype, form):
     x, axis = laid_out(rows, dtype, form)
     where = np.array(mask).T if form == "columns" else np.array(mask)
     p = 1 / (1 + np.exp(1))
-    want = np.array([[p, 1 - p, 0, 0], [0] * 4, [0, 0.5, 0.5, 0], [NAN, NAN, 0, 0], [NAN, NAN, 0, 0]])
+    want = np.array(
+        [[p, 1 - p, 0, 0], [0] * 4, [0, 0.5, 0.5, 0], [NAN, NAN, 0, 0], [NAN, NAN, 0, 0]]
+    )
     got = fs.softmax(x, axis, where=where)
     np.testing.assert_allclose(in_rows(got, form, 4), want, rtol=1e-6)
     got = in_rows(fs.log_softmax(x, axis, where=where), form, 4)
@@ -127,7 +129,9 @@ def test_where(implementation, dtype, form):
 
 def test_where_broadcasts(implementation, dtype):
     x = np.zeros((3, 4), dtype)
-    np.testing.assert_array_equal(fs.softmax(x, where=[True, True, False, False])[1], [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(
+        fs.softmax(x, where=[True, True, False, False])[1], [0.5, 0.5, 0, 0]
+    )
 
 
 def test_no_rows(implementation, dtype):

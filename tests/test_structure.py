@@ -76,7 +76,9 @@ def imports_of(path):
                     yield alias.name.split(".")[1]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_arrows_point_down(path):
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     if own == "__init__":
@@ -85,7 +87,9 @@ def test_arrows_point_down(path):
     for imported in imports_of(path):
         if imported == own or (own, imported) in ALLOWED or layer_of(imported) is None:
             continue
-        assert layer_of(imported) > layer_of(own), f"{own} imports {imported}, which is not below it"
+        assert layer_of(imported) > layer_of(own), (
+            f"{own} imports {imported}, which is not below it"
+        )
 
 
 def test_public_names():

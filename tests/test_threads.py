@@ -151,7 +151,9 @@ def test_small_work_stays_in_the_calling_thread():
 
 
 def test_omp_num_threads():
-    code = "import fastsoftmax as fs; print(fs.get_num_threads(), fs.backend_info()['threads_reason'])"
+    code = (
+        "import fastsoftmax as fs; print(fs.get_num_threads(), fs.backend_info()['threads_reason'])"
+    )
     assert run_python(code, OMP_NUM_THREADS="1") in (
         "1 OMP_NUM_THREADS or threadpoolctl\n", "1 CPU affinity\n", "1 built without OpenMP\n",
     )  # fmt: skip
@@ -179,7 +181,9 @@ def test_the_users_spin_count_is_kept():
     code = "import os, fastsoftmax; print(os.environ.get('GOMP_SPINCOUNT'))"
     assert run_python(code, GOMP_SPINCOUNT="77") == "77\n"
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert out.stdout == "None\n"
 
 
@@ -205,5 +209,3 @@ def test_cgroup_quotas(tmp_path):
     (old / "cpu.cfs_period_us").write_text("100000\n")
     assert quota() == 2
     assert _threads._cgroup_quota(str(tmp_path), str(tmp_path / "absent")) == math.inf
-
-

@@ -11,8 +11,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._numba_math import divide, doubles, log1p, loss_of, others_of, own_slope, product, quotient, total_of
-from ._numba_rows import compiled, row_combine, row_distance, row_exp_sum, row_max, row_scale, row_sum
+from ._numba_math import (
+    divide,
+    doubles,
+    log1p,
+    loss_of,
+    others_of,
+    own_slope,
+    product,
+    quotient,
+    total_of,
+)
+from ._numba_rows import (
+    compiled,
+    row_combine,
+    row_distance,
+    row_exp_sum,
+    row_max,
+    row_scale,
+    row_sum,
+)
 from ._numba_tiles import (
     COLUMNS,
     ROWS,
@@ -194,10 +212,24 @@ def write_target(task, y, y_at, t, t_at):
 def plain_row(task, lane, x, at, dense, grad, to):
     """One row without a soft cap; `dense` has its probabilities at the same place, and takes its targets."""
     if task.index.size:
-        loss_row(task, lane, x, at, task.base, 0, grad, to, task.temperature, task.slope, task.slope_error)
+        loss_row(
+            task,
+            lane,
+            x,
+            at,
+            task.base,
+            0,
+            grad,
+            to,
+            task.temperature,
+            task.slope,
+            task.slope_error,
+        )
     else:
         write_target(task, dense, at, dense, at)
-        loss_row(task, lane, x, at, dense, at, grad, to, task.temperature, task.slope, task.slope_error)
+        loss_row(
+            task, lane, x, at, dense, at, grad, to, task.temperature, task.slope, task.slope_error
+        )
 
 
 @compiled

@@ -178,7 +178,9 @@ def row_dot(a, a_at, b, b_at, n):
     i = 0
     while i < n:
         k = min(lanes, n - i)
-        total, error = dots_add(total, error, load_part(a, a_at + i, k, fill), load_part(b, b_at + i, k, fill))
+        total, error = dots_add(
+            total, error, load_part(a, a_at + i, k, fill), load_part(b, b_at + i, k, fill)
+        )
         i += lanes
     return sum_of_lanes(total, error)[0]
 

@@ -38,7 +38,7 @@ BLOCK_ELEMENTS = 1 << 14  # a block of rows: enough work to be worth a call
 
 def cut(shape, dtype, plain):
     """Return (form, stride, lanes of a block) for a block; what is not plain has no form as a tile."""
-    outer, n_classes, inner = shape
+    _, n_classes, inner = shape
     stride = lanes = REAL_LANES[8 * dtype.itemsize]
     if inner == 1 and plain and n_classes <= FEW_CLASSES:
         form = TURNED

@@ -171,7 +171,9 @@ class Lanes:
         undefined = ir.Constant(self.value.type, ir.Undefined)
         parts = []
         for start in (0, half):
-            picks = ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(start, start + half)))
+            picks = ir.Constant(
+                ir.VectorType(ir.IntType(32), half), list(range(start, start + half))
+            )
             value = self.builder.shuffle_vector(self.value, undefined, picks)
             parts.append(Lanes(self.context, self.builder, Vector(self.dtype, half), value))
         return parts
@@ -188,7 +190,9 @@ def _arguments(context, builder, numba_types, values):
     for numba_type, value in zip(numba_types, values, strict=True):
         if isinstance(numba_type, types.BaseTuple):
             parts = cgutils.unpack_tuple(builder, value)
-            wrapped.append([Lanes(context, builder, t, v) for t, v in zip(numba_type, parts, strict=True)])
+            wrapped.append(
+                [Lanes(context, builder, t, v) for t, v in zip(numba_type, parts, strict=True)]
+            )
         else:
             wrapped.append(Lanes(context, builder, numba_type, value))
     return wrapped

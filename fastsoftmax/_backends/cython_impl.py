@@ -40,7 +40,9 @@ def load_isa(isa):
     try:
         return importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
     except ModuleNotFoundError:
-        raise ImportError(f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine") from None
+        raise ImportError(
+            f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine"
+        ) from None
 
 
 def _choose():
@@ -50,7 +52,9 @@ def _choose():
     for isa in _built():
         if runtime.supports(isa):
             return isa, "best that this CPU supports"
-    raise ImportError(f"no build of the kernels fits this CPU; built: {', '.join(_built()) or 'none'}")
+    raise ImportError(
+        f"no build of the kernels fits this CPU; built: {', '.join(_built()) or 'none'}"
+    )
 
 
 ISA, ISA_REASON = _choose()

@@ -11,14 +11,18 @@ import numpy as np
 try:
     import numba
 except ImportError as error:
-    raise ImportError('the "numba" backend needs Numba: pip install "fastsoftmax[numba]"') from error
+    raise ImportError(
+        'the "numba" backend needs Numba: pip install "fastsoftmax[numba]"'
+    ) from error
 if numba.config.DISABLE_JIT:
-    raise ImportError('the "numba" backend needs Numba\'s compiler, which NUMBA_DISABLE_JIT turns off')
+    raise ImportError(
+        'the "numba" backend needs Numba\'s compiler, which NUMBA_DISABLE_JIT turns off'
+    )
 
 from ._numba_driver import run
 from ._numba_losses import LANE_ARRAYS, LossTask
 from ._numba_softmax import BackwardTask, BinaryTask, LogsumexpTask, SigmoidTask, SoftmaxTask
-from ._numba_tiles import BLOCK_ELEMENTS, GATHERED, ROWS, cut
+from ._numba_tiles import BLOCK_ELEMENTS, ROWS, cut
 from ._numba_vectors import REAL_LANES
 
 
@@ -164,13 +168,17 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
         *geometry,
     )
     elements = 2 * geometry[1] * n_classes
-    wide = max(LANE_ARRAYS * REAL_LANES[8 * dtype.itemsize], 3 * n_classes if options.softcap else 0)
+    wide = max(
+        LANE_ARRAYS * REAL_LANES[8 * dtype.itemsize], 3 * n_classes if options.softcap else 0
+    )
     run(task, dtype, n_classes, elements, wide, n_threads)
 
 
 def sigmoid(x, out, n_threads):
     """Write 1 / (1 + exp(-x)) to `out`."""
-    task = SigmoidTask(_flat(x, x.dtype), _flat(out, x.dtype), BLOCK_ELEMENTS, BLOCK_ELEMENTS, x.size)
+    task = SigmoidTask(
+        _flat(x, x.dtype), _flat(out, x.dtype), BLOCK_ELEMENTS, BLOCK_ELEMENTS, x.size
+    )
     run(task, x.dtype, 1, 0, 0, n_threads)
 
 

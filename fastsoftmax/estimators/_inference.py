@@ -24,9 +24,7 @@ def logits_of(network, rows):
     coefs, intercepts, finite = list(network.coefs), list(network.intercepts), True
     for start in range(0, rows.n_rows, _ROWS_A_CALL):  # Ctrl-C is honoured between calls
         part = slice(start, start + _ROWS_A_CALL)
-        finite &= kernels.forward(
-            rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads
-        )
+        finite &= kernels.forward(rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads)
     return out, bool(finite)
 
 

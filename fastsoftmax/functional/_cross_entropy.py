@@ -35,7 +35,9 @@ def read_options(
     return LossOptions(
         weight=_validate.weights(weight, "weight", (shape[axis],)),
         sample_weight=_validate.weights(sample_weight, "sample_weight", index_shape),
-        ignore_index=None if ignore_index is None else _validate.integer(ignore_index, "ignore_index"),
+        ignore_index=None
+        if ignore_index is None
+        else _validate.integer(ignore_index, "ignore_index"),
         label_smoothing=_validate.number(label_smoothing, "label_smoothing", 0, 1),
         z_loss=_validate.number(z_loss, "z_loss", 0),
         softcap=0.0 if softcap is None else _validate.number(softcap, "softcap", 0, open_low=True),
@@ -80,7 +82,9 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     losses = np.empty((layout.block_shape[0], layout.block_shape[2]))
     result = Result(layout, array.dtype, out) if with_grad else None
     grad_block = result.block if with_grad else None
-    implementation().cross_entropy(layout.block(array), targets, losses, grad_block, options, n_threads)
+    implementation().cross_entropy(
+        layout.block(array), targets, losses, grad_block, options, n_threads
+    )
     loss = reduce_losses(losses, reduction, divisor, array.dtype)
     if reduction == "none":
         loss = layout.unrows(loss)

@@ -33,11 +33,15 @@ class _Problem:
                 f"linear_weight must have shape (n_classes, {n_features}), got {self.weight.shape}"
             )
         if n_classes == 0:
-            raise ValueError(f"linear_weight must have at least one class, got shape {self.weight.shape}")
+            raise ValueError(
+                f"linear_weight must have at least one class, got shape {self.weight.shape}"
+            )
         self.bias = bias_vector(linear_bias, n_classes, self.x.dtype)
         self.shape, self.reduction, self.n_threads = (n_rows, n_classes), reduction, n_threads
         options = read_options(self.shape, 1, **options)
-        self.targets, self.are_indices = _validate.targets(targets, self.shape, 1, options.ignore_index)
+        self.targets, self.are_indices = _validate.targets(
+            targets, self.shape, 1, options.ignore_index
+        )
         self.divisor = self._inspect(options)
         self.options = options._replace(grad_scale=gradient_scale(reduction, self.divisor))
         self.losses = np.empty((n_rows, 1))
@@ -48,7 +52,9 @@ class _Problem:
             return len(self.x) if weight is None else float(weight.sum())
         targets = np.ascontiguousarray(self.targets).reshape(-1, 1)
         n_threads = threads_for(targets.size, self.n_threads)
-        row, value, divisor = implementation().inspect_targets(targets, self.shape[1], options, n_threads)
+        row, value, divisor = implementation().inspect_targets(
+            targets, self.shape[1], options, n_threads
+        )
         if row >= 0:
             raise _validate.bad_target(value, (row,), self.shape[1], options.ignore_index)
         return divisor
@@ -74,7 +80,9 @@ class _Problem:
         targets = self.targets[rows]
         if not self.are_indices:
             targets = targets.astype(logits.dtype, copy=False)
-        targets = np.ascontiguousarray(targets).reshape(len(logits), -1, *(() if self.are_indices else (1,)))
+        targets = np.ascontiguousarray(targets).reshape(
+            len(logits), -1, *(() if self.are_indices else (1,))
+        )
         options = self.options
         if options.sample_weight is not None:
             options = options._replace(sample_weight=options.sample_weight[rows])

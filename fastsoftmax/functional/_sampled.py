@@ -27,7 +27,9 @@ def draw_classes(n_classes, num_sampled, sampler, rng):
 class _Problem:
     """The checked arguments, and the logits of the target and of the draws."""
 
-    def __init__(self, x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_hits, seed):
+    def __init__(
+        self, x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_hits, seed
+    ):
         self.x = _matrix(x, "x")
         self.weight = _matrix(linear_weight, "linear_weight", self.x.dtype)
         n_rows, n_features = self.x.shape
@@ -39,7 +41,9 @@ class _Problem:
         self.bias = bias_vector(linear_bias, n_classes, self.x.dtype)
         num_sampled = _validate.integer(num_sampled, "num_sampled", low=1)
         if sampler not in SAMPLERS:
-            raise ValueError(f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}")
+            raise ValueError(
+                f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}"
+            )
         self.targets = self._index_targets(targets, (n_rows, n_classes))
         rng = np.random.default_rng(seed)
         self.drawn, log_q = draw_classes(n_classes, num_sampled, sampler, rng)
@@ -72,7 +76,9 @@ class _Problem:
 
     def by_class(self, grad):
         """Return (class_ids, rows, bias): the gradients of the weights for each class touched."""
-        class_ids, place = np.unique(np.concatenate([self.drawn, self.targets]), return_inverse=True)
+        class_ids, place = np.unique(
+            np.concatenate([self.drawn, self.targets]), return_inverse=True
+        )
         order = np.argsort(place, kind="stable")
         starts = np.searchsorted(place[order], np.arange(len(class_ids)))
         parts = np.concatenate([grad[:, 1:].T @ self.x, grad[:, :1] * self.x])
@@ -207,6 +213,10 @@ def sampled_softmax_cross_entropy_with_grad(
     )
     logits = problem.logits()
     first = np.zeros(len(problem.x), np.int64)
-    loss, grad = cross_entropy_with_grad(logits, first, reduction=reduction, n_threads=n_threads, out=logits)
-    grad_x = grad[:, 1:] @ problem.weight[problem.drawn] + grad[:, :1] * problem.weight[problem.targets]
+    loss, grad = cross_entropy_with_grad(
+        logits, first, reduction=reduction, n_threads=n_threads, out=logits
+    )
+    grad_x = (
+        grad[:, 1:] @ problem.weight[problem.drawn] + grad[:, :1] * problem.weight[problem.targets]
+    )
     return (loss, grad_x, *problem.by_class(grad))

@@ -195,7 +195,9 @@ def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
     forward, layout, forward_block, _ = prepare(forward, axis, None, forward_name)
     grad = _validate.as_real(grad, "grad")
     if grad.shape != forward.shape:
-        raise ValueError(f"grad must have the shape of {forward_name}, {forward.shape}, got {grad.shape}")
+        raise ValueError(
+            f"grad must have the shape of {forward_name}, {forward.shape}, got {grad.shape}"
+        )
     if grad.dtype != forward.dtype:
         raise TypeError(
             f"grad must have the dtype of {forward_name}, {forward.dtype}, got {grad.dtype}"

@@ -50,7 +50,9 @@ def top_k_softmax(x, k, axis=-1, *, n_threads=None):
     axis = _validate.one_axis(axis, array.ndim)
     n_classes = array.shape[axis]
     if n_classes == 0:
-        raise ValueError(f"x must have at least one class along axis {axis}, got shape {array.shape}")
+        raise ValueError(
+            f"x must have at least one class along axis {axis}, got shape {array.shape}"
+        )
     k = _validate.integer(k, "k", low=1)
     if k > n_classes:
         raise ValueError(f"k must be at most the number of classes, {n_classes}, got {k}")
