@@ -152,7 +152,7 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
     cdef ptrdiff_t row_step = cnp.PyArray_STRIDE(array, 0) // size
     cdef cnp.npy_intp shape[2]
     cdef cnp.ndarray packed
-    if cnp.PyArray_TYPE(array) != (cnp.NPY_FLOAT64 if is_double else cnp.NPY_FLOAT32):
+    if cnp.PyArray_TYPE(array) != <int>(cnp.NPY_FLOAT64 if is_double else cnp.NPY_FLOAT32):
         raise TypeError("all layers must have the dtype of the result")
     if width == columns and column_step == 1:
         return array
