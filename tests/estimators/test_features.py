@@ -177,7 +177,8 @@ def test_ctrl_c_keeps_what_was_learned(solver, images):
     ):
         assert clf.fit(X, y, callbacks=[PressCtrlC()]) is clf
     assert len(clf.history_["loss"]) == 3
-    assert clf.evaluate(X, y)["loss"] <= min(clf.history_["loss"])
+    best = min(clf.history_["loss"])
+    assert clf.evaluate(X, y)["loss"] <= best * (1 + 1e-6)
 
 
 def test_pipeline_grid_search_clone_and_pickle(images):
