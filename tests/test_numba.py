@@ -1,4 +1,4 @@
-"""What is Numba's own: forks, concurrent callers, the cache, the twins. Parity is tested for all back ends."""
+"""What is Numba's own: forks, concurrent callers, the cache, the serial and parallel twins."""
 
 import os
 import subprocess
@@ -20,7 +20,9 @@ def run_python(code, **environment):
     """Run code in a process of its own and return what it printed."""
     env = {**os.environ, "PYTHONWARNINGS": "error", **environment}
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -35,7 +37,9 @@ def results(x, n_threads):
     outer, n_classes, inner = x.shape
     targets = rng.integers(0, n_classes, (outer, inner))
     probabilities = rng.random(x.shape).astype(x.dtype)
-    out = {name: np.empty_like(x) for name in ("p", "log_p", "backward", "grad", "dense", "sigmoid")}
+    out = {
+        name: np.empty_like(x) for name in ("p", "log_p", "backward", "grad", "dense", "sigmoid")
+    }
     out["lse"] = np.empty((outer, inner), x.dtype)
     out["losses"], out["dense_losses"] = np.empty((2, outer, inner))
     out["binary"] = np.empty((outer, n_classes * inner))
@@ -46,7 +50,9 @@ def results(x, n_threads):
     options = LossOptions(grad_scale=0.3)
     numba_impl.cross_entropy(x, targets, out["losses"], out["grad"], options, n_threads)
     options = LossOptions(label_smoothing=0.1, z_loss=0.01, temperature=2.0)
-    numba_impl.cross_entropy(x, probabilities, out["dense_losses"], out["dense"], options, n_threads)
+    numba_impl.cross_entropy(
+        x, probabilities, out["dense_losses"], out["dense"], options, n_threads
+    )
     numba_impl.sigmoid(x.reshape(-1), out["sigmoid"].reshape(-1), n_threads)
     rows, labels = x.reshape(outer, -1), (x > 0).reshape(outer, -1).astype(x.dtype)
     numba_impl.binary_cross_entropy(rows, labels, out["binary"], None, None, None, 1.0, n_threads)
@@ -164,7 +170,11 @@ def test_without_a_directory_for_the_cache(tmp_path):
 
         CacheImpl._locator_classes = []
     """
-    told = textwrap.dedent(nowhere) + textwrap.dedent(USE) + "print(_numba_driver._serial.stats.cache_path)"
+    told = (
+        textwrap.dedent(nowhere)
+        + textwrap.dedent(USE)
+        + "print(_numba_driver._serial.stats.cache_path)"
+    )
     assert run_python(told).strip() == "None"
 
 
