@@ -276,6 +276,8 @@ cdef int run_loss(LossTask *task, bint is_float, int n_threads) except -1:
     cdef Py_ssize_t scratch_bytes
     if g.n_lanes == 0:
         return 0
-    scratch_bytes = (6 if task.softcap != 0 else 2) * tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+    scratch_bytes = 2 * tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+    if task.softcap != 0:
+        scratch_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
     return run_blocks(loss_block_f32 if is_float else loss_block_f64, task, g.n_blocks,
                       g.per_block * g.n_classes, n_threads, scratch_bytes)

@@ -12,6 +12,10 @@ cdef extern from "softcap.h":
     double cap_slope(double x, double temperature, double softcap) noexcept nogil
 
 
+cdef enum:
+    CAPPED_ROWS = 3             # rows of doubles in scratch: z, slope (or z in long double), t
+
+
 cdef inline void widen_row(const real *x, double *out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -29,7 +33,7 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
     loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, parts)
     if grad != NULL:
         for i in range(n):
-            grad[i] = <float>(z[i] * slope[i])
+            grad[i] = <float>(z[i] * slope[i]) if z[i] != 0 else 0  # an ignored row may have a slope of NaN
 
 
 cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const double *x, const double *t, double *grad,

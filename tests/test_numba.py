@@ -1,4 +1,4 @@
-"""What is Numba's own: forks, concurrent callers, the cache, the twins. Parity is tested for all back ends."""
+"""What is Numba's own: forks, concurrent callers, the cache, the serial and parallel twins."""
 
 import os
 import subprocess

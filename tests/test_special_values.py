@@ -85,6 +85,15 @@ def test_ignored_rows_are_zero_even_with_nan(implementation, dtype, form):
     np.testing.assert_array_equal(in_rows(grad, form, 2), want)
 
 
+@pytest.mark.parametrize("options", [{"softcap": 3.0}, {"z_loss": 0.1}, {"label_smoothing": 0.1}])
+def test_ignored_rows_are_zero_with_every_option(implementation, dtype, options):
+    x = np.array([[NAN, 0, INF], [0, 0, 0]], dtype)
+    loss, grad = fs.cross_entropy_with_grad(x, [2, 1], ignore_index=2, reduction="none", **options)
+    assert loss[0] == 0
+    assert not grad[0].any()
+    assert np.isfinite(grad[1]).all()
+
+
 def test_everything_ignored(implementation, dtype):
     x, targets = np.zeros((3, 4), dtype), np.full(3, 2)
     assert np.isnan(fs.cross_entropy(x, targets, ignore_index=2))

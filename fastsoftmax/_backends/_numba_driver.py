@@ -1,8 +1,9 @@
 """Runs the pieces of a task: serially, or by Numba's threads.
 
-One source is compiled twice, serial and parallel. Which one a call takes does not change a bit of the result:
-pieces depend on the shape alone. The parallel one is guarded, because Numba's OpenMP layer kills a forked
-child at its first parallel launch, and its workqueue layer aborts the process when two threads launch at once:
+One source is compiled twice, serial and parallel. Which one a call takes does not change a bit of
+the result: pieces depend on the shape alone. The parallel one is guarded, because Numba's OpenMP
+layer kills a forked child at its first parallel launch, and its workqueue layer aborts the
+process when two threads launch at once:
 
 - a child made by fork() takes the serial one;
 - a lock guards the parallel one, and a thread that finds it taken goes the serial way.
@@ -22,6 +23,7 @@ from numba.extending import overload
 from .._threads import runtime
 from .._version import __version__
 from ._numba_losses import LossTask, loss_piece
+from ._numba_memory import pointer_to
 from ._numba_softmax import (
     BackwardTask,
     BinaryTask,
@@ -60,7 +62,7 @@ def _overload_run_piece(task, first, n_lanes, scratch, wide):
 
 
 def _sources():
-    """Return a digest of the code, a part of the key of the cache: Numba sees changes of this file alone."""
+    """Return a digest of the code for the cache's key: Numba sees changes of this file alone."""
     digest = hashlib.sha256(__version__.encode())
     try:
         for path in sorted(Path(__file__).parent.glob("_numba_*.py")):
@@ -74,16 +76,17 @@ def _compile(parallel, sources):
     """Return the driver, serial or parallel, cached where that is possible."""
     kind = ("parallel" if parallel else "serial") + sources
 
-    def run_blocks(task, start, stop, scratch, wide):
+    def run_blocks(task, start, stop, n_workers, scratch, scratch_bytes, wide, wide_bytes):
         kind  # noqa: B018 - makes it a part of the key of the cache
-        n_workers = scratch.shape[0]
         for worker in prange(n_workers):
             begin = start + worker * (stop - start) // n_workers
             end = start + (worker + 1) * (stop - start) // n_workers
+            reals = pointer_to(scratch + worker * scratch_bytes, task.like)
+            doubles = pointer_to(wide + worker * wide_bytes, 1.0)
             last = min(task.n_lanes, end * task.per_block)
             for first in range(begin * task.per_block, last, task.stride):
                 n_lanes = min(task.stride, task.n_lanes - first)
-                _run_piece(task, first, n_lanes, scratch[worker], wide[worker])
+                _run_piece(task, first, n_lanes, reals, doubles)
 
     options = {"parallel": parallel, "nogil": True, "error_model": "numpy"}
     try:
@@ -108,14 +111,22 @@ def _run_turns(kernel, task, lane_elements, scratch, wide):
     """Run all blocks of a task in turns; Python honours Ctrl-C between them."""
     n_blocks = -(-task.n_lanes // task.per_block)
     turn = max(len(scratch), _TURN_ELEMENTS // max(1, lane_elements * task.per_block))
+    workers = (
+        len(scratch),
+        scratch.ctypes.data,
+        scratch.strides[0],
+        wide.ctypes.data,
+        wide.strides[0],
+    )
     for start in range(0, n_blocks, turn):
-        _launch(kernel, task, start, min(n_blocks, start + turn), scratch, wide)
+        _launch(kernel, task, start, min(n_blocks, start + turn), *workers)
 
 
 def run(task, dtype, lane_elements, scratch_size, wide_size, n_threads):
     """Run a task of `lane_elements` per lane by at most `n_threads`.
 
-    Each thread gets scratch of its own: `scratch_size` elements of the dtype and `wide_size` doubles.
+    Each thread gets scratch of its own: `scratch_size` elements of the dtype and `wide_size`
+    doubles.
     """
     if task.n_lanes == 0:
         return

@@ -1,9 +1,10 @@
 """Cross-entropy for Numba: the loss of each row, and its gradient.
 
-Loss alone: one read of the logits; nothing is stored, no probability materialised. With the gradient: as softmax,
-the terms staged in the gradient itself, the factor of the row folded into the last pass, and the target's
-entry mended after it from S', never as p - 1. Probabilities as targets and label smoothing add one pass for
-sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
+Loss alone: one read of the logits; nothing is stored, no probability materialised. With the
+gradient: as softmax, the terms staged in the gradient itself, the factor of the row folded into
+the last pass, and the target's entry mended after it from S', never as p - 1. Probabilities as
+targets and label smoothing add one pass for sum(t * (m - z)) and subtract t in the last. Error: 4
+ULP a row for the loss, 4 ULP for the gradient.
 """
 
 import math
@@ -11,17 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._numba_math import (
-    divide,
-    doubles,
-    log1p,
-    loss_of,
-    others_of,
-    own_slope,
-    product,
-    quotient,
-    total_of,
-)
+from ._numba_exp import log1p
+from ._numba_math import divide, doubles, loss_of, others_of, own_slope, product, quotient, total_of
+from ._numba_memory import advance, lanes_in, load_doubles, pointer_to, read_once, store
 from ._numba_rows import (
     compiled,
     row_combine,
@@ -41,25 +34,25 @@ from ._numba_tiles import (
     tile_load,
     tile_store,
 )
-from ._numba_vectors import lanes_in, load_doubles, read_once, store
 
 USED, IGNORED, BAD = range(3)
-# what a tile keeps for each lane, in doubles: 1 - smoothing times weight, sample weight, logit, class, and results
+# What a tile keeps for each lane: weight, sample weight and logit of the target, class, results.
 T, S, Z, Y, RESULT, TERM = range(6)
 LANE_ARRAYS = 6
 
 
 class LossTask(NamedTuple):
-    """One call; arrays are flat, and empty where there is none."""
+    """One call; arrays are addresses, 0 where there is none, and `like` has their dtype."""
 
-    logits: np.ndarray
-    index: np.ndarray  # int64 classes; empty with probabilities
-    probabilities: np.ndarray
-    base: np.ndarray  # smoothing / n_classes * weight, for index targets with smoothing
-    losses: np.ndarray
-    grad: np.ndarray
-    weight: np.ndarray
-    sample_weight: np.ndarray
+    logits: int
+    index: int  # int64 classes; 0 with probabilities
+    probabilities: int
+    base: int  # smoothing / n_classes * weight, for index targets with smoothing
+    losses: int
+    grad: int
+    weight: int
+    sample_weight: int
+    like: np.floating
     has_ignore: bool
     ignore_index: int
     smoothing: float
@@ -80,48 +73,49 @@ class LossTask(NamedTuple):
 @compiled
 def read_target(task, lane):
     """Return (state, class, (1 - smoothing) * its weight, sample weight) of a row."""
-    s = task.sample_weight[lane] if task.sample_weight.size else 1.0
-    if task.index.size == 0:
+    s = pointer_to(task.sample_weight, 1.0)[lane] if task.sample_weight else 1.0
+    if task.index == 0:
         return USED, 0, 0.0, s
-    y = read_once(task.index, lane)
+    y = read_once(pointer_to(task.index, np.int64(0)), lane)
     if task.has_ignore and y == task.ignore_index:
         return IGNORED, 0, 0.0, s
     if y < 0 or y >= task.n_classes:
         return BAD, 0, 0.0, s
-    return USED, y, (1 - task.smoothing) * (task.weight[y] if task.weight.size else 1.0), s
+    weight = pointer_to(task.weight, 1.0)[y] if task.weight else 1.0
+    return USED, y, (1 - task.smoothing) * weight, s
 
 
 @compiled
 def set_row(task, lane, grad, at, step, state):
     """Give a row that is ignored (0) or bad (NaN) its loss and gradient."""
     value = 0.0 if state == IGNORED else math.nan
-    task.losses[lane] = value
-    if task.grad.size:
+    pointer_to(task.losses, 1.0)[lane] = value
+    if task.grad:
         for c in range(task.n_classes):
             grad[at + c * step] = value
 
 
 @compiled
-def finish_gradient(task, grad, to, t, t_at, y, target, m, z, sums, share, scale):
-    """Turn the staged terms of a row into its gradient; `target` is the part of t at index y alone."""
+def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale):
+    """Turn the staged terms of a row into its gradient; `target` is t of the index alone."""
     n, others = task.n_classes, others_of(*sums)
     total, error = total_of(*sums)
     p = np.float64(grad[to + y]) / total
     factor, rest = divide(share * scale, total, error)
     base = 0.0
-    if t.size:
+    if has_t:
         base = np.float64(t[t_at + y])
         row_combine(grad, to, t, t_at, n, factor, rest, scale)
     else:
         row_scale(grad, to, n, factor, rest)
-    if task.index.size:
+    if task.index:
         own = own_slope(z, m, others, p)
         grad[to + y] = scale * (target * own + (share - target) * p - base)
 
 
 @compiled
-def loss_row(task, lane, x, at, t, t_at, grad, to, temperature, slope, slope_error):
-    """One row: x its logits, t its dense targets or the base of its smoothing (or empty); grad may be x.
+def loss_row(task, lane, x, at, t, t_at, has_t, grad, to, temperature, slope, slope_error):
+    """Compute one row of logits x; t, if `has_t`, is its dense target or base; grad may be x.
 
     Returns the state of the row.
     """
@@ -133,10 +127,10 @@ def loss_row(task, lane, x, at, t, t_at, grad, to, temperature, slope, slope_err
     max_x = row_max(x, at, n)
     m, z = np.float64(max_x), np.float64(x[at + y])
     total, distance = target, 0.0
-    if t.size:
+    if has_t:
         distance = row_distance(t, t_at, x, at, n, max_x) / temperature
         total += row_sum(t, t_at, n)
-    sums = row_exp_sum(x, at, grad, to, n, max_x, slope, slope_error, task.grad.size > 0)
+    sums = row_exp_sum(x, at, grad, to, n, max_x, slope, slope_error, task.grad != 0)
     log_sum = log1p(others_of(*sums))
     if target != 0:
         distance += target * ((m - z) / temperature)
@@ -145,16 +139,16 @@ def loss_row(task, lane, x, at, t, t_at, grad, to, temperature, slope, slope_err
         lse = m / temperature + log_sum
         loss += s * task.z_loss * lse * lse
         share += 2 * task.z_loss * lse
-    task.losses[lane] = loss
-    if task.grad.size:
+    pointer_to(task.losses, 1.0)[lane] = loss
+    if task.grad:
         scale = s * task.grad_scale / temperature
-        finish_gradient(task, grad, to, t, t_at, y, target, m, z, sums, share, scale)
+        finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale)
     return state
 
 
 @compiled
 def read_targets(task, first, n_lanes, tile, at, wide):
-    """Bring the targets of one vector of lanes to `wide`; lanes from n_lanes on count for nothing."""
+    """Bring the targets of one vector of lanes to `wide`; lanes from n_lanes on count as 0."""
     lanes = lanes_in(tile)
     for i in range(lanes):
         state, y, target, s = USED, 0, 0.0, 0.0
@@ -168,7 +162,7 @@ def read_targets(task, first, n_lanes, tile, at, wide):
 @compiled
 def loss_tile(task, first, n_lanes, tile, at, wide):
     """One vector of lanes with index targets and neither smoothing nor softcap nor z_loss."""
-    n, stride, lanes, has_grad = task.n_classes, task.stride, lanes_in(tile), task.grad.size > 0
+    n, stride, lanes, has_grad = task.n_classes, task.stride, lanes_in(tile), task.grad != 0
     read_targets(task, first, n_lanes, tile, at, wide)
     m = lanes_max(tile, at, stride, n)
     sums = lanes_exp_sum(tile, at, stride, n, m, task.slope, task.slope_error, has_grad)
@@ -177,7 +171,7 @@ def loss_tile(task, first, n_lanes, tile, at, wide):
     z = load_doubles(wide, Z * lanes, m)
     store(wide, RESULT * lanes, loss_of(t, s, z, wide_m, log1p(others), task.temperature))
     for i in range(n_lanes):
-        task.losses[first + i] = wide[RESULT * lanes + i]
+        pointer_to(task.losses, 1.0)[first + i] = wide[RESULT * lanes + i]
         if has_grad:
             y = max(0, int(wide[Y * lanes + i]))
             wide[TERM * lanes + i] = tile[y * stride + at + i]
@@ -198,11 +192,12 @@ def loss_tile(task, first, n_lanes, tile, at, wide):
 
 @compiled
 def write_target(task, y, y_at, t, t_at):
-    """Write t = weight * ((1 - smoothing) * y + smoothing / n_classes) for one row of probabilities."""
+    """Write t = weight * ((1 - smoothing) * y + smoothing / n_classes) of one row."""
     kept, uniform = 1 - task.smoothing, task.smoothing / task.n_classes
-    if task.weight.size:
+    if task.weight:
+        weight = pointer_to(task.weight, 1.0)
         for c in range(task.n_classes):
-            t[t_at + c] = (kept * y[y_at + c] + uniform) * task.weight[c]
+            t[t_at + c] = (kept * y[y_at + c] + uniform) * weight[c]
     else:
         for c in range(task.n_classes):
             t[t_at + c] = kept * y[y_at + c] + uniform
@@ -210,50 +205,38 @@ def write_target(task, y, y_at, t, t_at):
 
 @compiled
 def plain_row(task, lane, x, at, dense, grad, to):
-    """One row without a soft cap; `dense` has its probabilities at the same place, and takes its targets."""
-    if task.index.size:
-        loss_row(
-            task,
-            lane,
-            x,
-            at,
-            task.base,
-            0,
-            grad,
-            to,
-            task.temperature,
-            task.slope,
-            task.slope_error,
-        )
-    else:
+    """Compute one row without a soft cap; `dense` has its probabilities, also at `at`."""
+    t, t_at, has_t = pointer_to(task.base, task.like), 0, task.base != 0
+    if task.index == 0:
         write_target(task, dense, at, dense, at)
-        loss_row(
-            task, lane, x, at, dense, at, grad, to, task.temperature, task.slope, task.slope_error
-        )
+        t, t_at, has_t = dense, at, True
+    loss_row(
+        task, lane, x, at, t, t_at, has_t, grad, to, task.temperature, task.slope, task.slope_error
+    )
 
 
 @compiled
 def capped_row(task, lane, x, at, dense, wide):
-    """One row whose logits are bounded by softcap * tanh(x / temperature / softcap), in double, in place.
+    """Compute one row, in place, whose logits are softcap * tanh(x / temperature / softcap).
 
-    With e = exp(-2 * abs(u)): sech(u)**2 = 4 * e / (1 + e)**2, which keeps its digits where tanh is near 1.
+    With e = exp(-2 * abs(u)): sech(u)**2 = 4 * e / (1 + e)**2, which keeps its digits where tanh
+    is near 1.
     """
     n, cap = task.n_classes, task.softcap
-    slopes, t = wide[n : 2 * n], wide[2 * n : 3 * n]
+    slopes, t, base = advance(wide, n), advance(wide, 2 * n), pointer_to(task.base, task.like)
     for c in range(n):
         u = np.float64(x[at + c]) / task.temperature / cap
         e = math.exp(-2 * abs(u))
         wide[c] = cap * math.tanh(u)
         slopes[c] = 4 * e / ((1 + e) * (1 + e)) / task.temperature
-    if task.index.size == 0:
+    if task.index == 0:
         write_target(task, dense, at, t, 0)
-    elif task.base.size:
+    elif task.base:
         for c in range(n):
-            t[c] = task.base[c]
-    else:
-        t = t[:0]
-    state = loss_row(task, lane, wide, 0, t, 0, wide, 0, 1.0, 1.0, 0.0)
-    if task.grad.size:
+            t[c] = base[c]
+    has_t = task.index == 0 or task.base != 0
+    state = loss_row(task, lane, wide, 0, t, 0, has_t, wide, 0, 1.0, 1.0, 0.0)
+    if task.grad:
         for c in range(n):
             x[at + c] = wide[c] * slopes[c] if state == USED else wide[c]
 
@@ -262,13 +245,14 @@ def capped_row(task, lane, x, at, dense, wide):
 def loss_piece(task, first, n_lanes, scratch, wide):
     """Compute a piece of LossTask: in place, in a tile, or row by row in scratch."""
     n, lanes = task.n_classes, lanes_in(scratch)
-    if task.form == ROWS and task.index.size and task.softcap == 0:
-        plain_row(task, first, task.logits, first * n, task.base, task.grad, first * n)
+    logits, grad = pointer_to(task.logits, task.like), pointer_to(task.grad, task.like)
+    if task.form == ROWS and task.index and task.softcap == 0:
+        plain_row(task, first, logits, first * n, scratch, grad, first * n)
         return
-    dense = scratch[task.stride * n :]
-    tile_load(task.logits, task, first, n_lanes, scratch)
-    if task.index.size == 0:
-        tile_load(task.probabilities, task, first, n_lanes, dense)
+    dense = advance(scratch, task.stride * n)
+    tile_load(logits, task, first, n_lanes, scratch)
+    if task.index == 0:
+        tile_load(pointer_to(task.probabilities, task.like), task, first, n_lanes, dense)
     if task.form == TURNED or task.form == COLUMNS:
         for at in range(0, n_lanes, lanes):
             loss_tile(task, first + at, min(lanes, n_lanes - at), scratch, at, wide)
@@ -278,5 +262,5 @@ def loss_piece(task, first, n_lanes, scratch, wide):
                 capped_row(task, first + lane, scratch, lane * n, dense, wide)
             else:
                 plain_row(task, first + lane, scratch, lane * n, dense, scratch, lane * n)
-    if task.grad.size:
-        tile_store(scratch, task, first, n_lanes, task.grad)
+    if task.grad:
+        tile_store(scratch, task, first, n_lanes, grad)

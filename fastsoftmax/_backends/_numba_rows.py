@@ -1,22 +1,21 @@
 """The passes over a contiguous row of logits, for Numba.
 
-A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
-doubles (float32) or compensated doubles (float64), so that a sum of a million terms errs by about 1 ULP.
-Rows are given by an array and the index of their start; nothing here allocates or checks.
+A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into
+vectors of doubles (float32) or compensated doubles (float64), so that a sum of a million terms
+errs by about 1 ULP. Rows are given by a pointer and the index of their start; nothing here
+allocates or checks.
 """
 
 import numpy as np
 from numba import njit
 
+from ._numba_exp import exp_frame, exp_plain, exp_sloped
 from ._numba_math import (
     count_equal,
     counts_as_doubles,
     distances_add,
     dots_add,
     doubles,
-    exp_frame,
-    exp_plain,
-    exp_sloped,
     larger,
     log_shifted,
     log_shifted_by,
@@ -30,20 +29,21 @@ from ._numba_math import (
     sum_of_lanes,
     sums_add,
     sums_add_four,
+    sums_merge,
     zero_equal,
     zeros,
 )
-from ._numba_vectors import lanes_in, load, load_part, spread, store, store_part
+from ._numba_memory import lanes_in, load, load_part, number, spread, store, store_part
 
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""What every function below a driver is compiled with: the arithmetic of IEEE 754, no fast-math flag."""
+"""How the functions below the driver are compiled: IEEE 754, without a fast-math flag."""
 
 
 @compiled
 def row_max(x, at, n):
     """Return the largest x; NaNs are passed over, -inf where there is nothing else."""
     lanes, stop = lanes_in(x), at + n
-    lowest = spread(x.dtype.type(-np.inf))
+    lowest = spread(number(x, -np.inf))
     m0, m1, m2, m3 = lowest, lowest, lowest, lowest
     i = at
     while i + 4 * lanes <= stop:
@@ -70,7 +70,7 @@ def exp_terms(v, frame, slope, slope_error, is_sloped):
 
 @compiled
 def exp_step(x, at, stage, to, m, frame, slope, is_sloped, stores, counts):
-    """Take one vector: (its terms without the maxima, counts with them); store all terms if `stores`."""
+    """Return the terms of a vector without its maxima, and their count; store all if `stores`."""
     v = load(x, at)
     e = exp_terms(v, frame, slope[0], slope[1], is_sloped)
     if stores:
@@ -82,8 +82,8 @@ def exp_step(x, at, stage, to, m, frame, slope, is_sloped, stores, counts):
 def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
     """Sum exp((x - m) / temperature) over a row but its maxima, in two parts.
 
-    Returns (sum, its error, number of maxima, unit): the sum and the terms, which go to the stage if
-    `stores`, are multiples of the maximum's term, the unit. The stage may be the row itself.
+    Returns (sum, its error, number of maxima, unit): the sum and the terms, which go to the stage
+    if `stores`, are multiples of the maximum's term, the unit. The stage may be the row itself.
     """
     lanes, is_sloped = lanes_in(x), slope != 1 or slope_error != 0
     m, slopes = spread(max_x), (spread(slope), spread(slope_error))
@@ -103,7 +103,7 @@ def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
         i += 4 * lanes
     while i < n:
         k = min(lanes, n - i)
-        v = load_part(x, at + i, k, spread(x.dtype.type(-np.inf)))
+        v = load_part(x, at + i, k, spread(number(x, -np.inf)))
         e = exp_terms(v, frame, slopes[0], slopes[1], is_sloped)
         if stores:
             store_part(stage, to + i, k, e)
@@ -126,7 +126,7 @@ def spread_parts(like, factor, error):
 def row_scale(x, at, n, factor, error):
     """Multiply a row of terms >= 0 by a factor in two parts, in place."""
     lanes, stop = lanes_in(x), at + n
-    fill = spread(x.dtype.type(0))
+    fill = spread(number(x, 0))
     parts = spread_parts(fill, factor, error)
     i = at
     while i + 2 * lanes <= stop:
@@ -144,8 +144,8 @@ def row_scale(x, at, n, factor, error):
 def row_combine(x, at, t, t_at, n, factor, error, scale):
     """Replace a row of terms x by x * factor - scale * t."""
     lanes = lanes_in(x)
-    fill = spread(x.dtype.type(0))
-    parts, scales = spread_parts(fill, factor, error), spread(x.dtype.type(scale))
+    fill = spread(number(x, 0))
+    parts, scales = spread_parts(fill, factor, error), spread(number(x, scale))
     i = 0
     while i < n:
         k = min(lanes, n - i)
@@ -158,8 +158,8 @@ def row_combine(x, at, t, t_at, n, factor, error, scale):
 def row_log_shift(x, at, out, to, n, max_x, log_sum, temperature):
     """Write (x - m) / temperature - L; out may be the row itself."""
     lanes = lanes_in(x)
-    m, L = spread(max_x), spread(x.dtype.type(log_sum))
-    divisor, divides = spread(x.dtype.type(temperature)), temperature != 1
+    m, L = spread(max_x), spread(number(x, log_sum))
+    divisor, divides = spread(number(x, temperature)), temperature != 1
     i = 0
     while i < n:
         k = min(lanes, n - i)
@@ -171,17 +171,23 @@ def row_log_shift(x, at, out, to, n, max_x, log_sum, temperature):
 
 @compiled
 def row_dot(a, a_at, b, b_at, n):
-    """Return the sum of a * b: exact products of floats summed in double, products of doubles compensated."""
-    lanes = lanes_in(a)
-    fill = spread(a.dtype.type(0))
+    """Return the sum of a * b: in double for floats, compensated for doubles."""
+    lanes, fill = lanes_in(a), spread(number(a, 0))
     total, error = zeros(doubles(fill)), zeros(doubles(fill))
+    odd, odd_error = total, error
     i = 0
+    while i + 2 * lanes <= n:
+        j, k = a_at + i, b_at + i
+        total, error = dots_add(total, error, load(a, j), load(b, k))
+        odd, odd_error = dots_add(odd, odd_error, load(a, j + lanes), load(b, k + lanes))
+        i += 2 * lanes
     while i < n:
         k = min(lanes, n - i)
         total, error = dots_add(
             total, error, load_part(a, a_at + i, k, fill), load_part(b, b_at + i, k, fill)
         )
         i += lanes
+    total, error = sums_merge(total, error, odd, odd_error)
     return sum_of_lanes(total, error)[0]
 
 
@@ -189,7 +195,7 @@ def row_dot(a, a_at, b, b_at, n):
 def row_sum(a, at, n):
     """Return the sum of a row."""
     lanes = lanes_in(a)
-    fill = spread(a.dtype.type(0))
+    fill = spread(number(a, 0))
     total, error = zeros(doubles(fill)), zeros(doubles(fill))
     i = 0
     while i < n:
@@ -203,7 +209,7 @@ def row_sum(a, at, n):
 def row_distance(t, t_at, x, at, n, max_x):
     """Return the sum of t * (m - x), where t = 0 counts as 0 even beside x = -inf."""
     lanes = lanes_in(x)
-    m, fill = spread(max_x), spread(x.dtype.type(0))
+    m, fill = spread(max_x), spread(number(x, 0))
     total, error = zeros(doubles(m)), zeros(doubles(m))
     i = 0
     while i < n:
@@ -218,8 +224,15 @@ def row_distance(t, t_at, x, at, n, max_x):
 def row_softmax_backward(grad, probs, at, out, to, n):
     """Write p * (g - sum(g * p)) of the row at `at`; out may be either."""
     lanes = lanes_in(grad)
-    dot = spread(grad.dtype.type(row_dot(grad, at, probs, at, n)))
+    dot = spread(number(grad, row_dot(grad, at, probs, at, n)))
     i = 0
+    while i + 2 * lanes <= n:
+        j, k = at + i, to + i
+        first = softmax_slope(load(grad, j), load(probs, j), dot)
+        second = softmax_slope(load(grad, j + lanes), load(probs, j + lanes), dot)
+        store(out, k, first)
+        store(out, k + lanes, second)
+        i += 2 * lanes
     while i < n:
         k = min(lanes, n - i)
         g, p = load_part(grad, at + i, k, dot), load_part(probs, at + i, k, dot)
@@ -231,9 +244,9 @@ def row_softmax_backward(grad, probs, at, out, to, n):
 def row_log_softmax_backward(grad, log_probs, at, out, to, n):
     """Write g - exp(log_p) * sum(g) of the row at `at`; out may be either."""
     lanes = lanes_in(grad)
-    zero, one = spread(grad.dtype.type(0)), spread(grad.dtype.type(1))
+    zero, one = spread(number(grad, 0)), spread(number(grad, 1))
     frame = exp_frame(zero, one, zero)
-    total = spread(grad.dtype.type(row_sum(grad, at, n)))
+    total = spread(number(grad, row_sum(grad, at, n)))
     i = 0
     while i < n:
         k = min(lanes, n - i)

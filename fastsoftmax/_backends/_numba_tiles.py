@@ -1,20 +1,21 @@
 """How blocks are cut into work, and softmax down the columns of a tile, for Numba.
 
-A block (outer, n_classes, inner) has outer * inner lanes, each a row of the softmax. Its form follows from
-the shape alone:
+A block (outer, n_classes, inner) has outer * inner lanes, each a row of the softmax. Its form
+follows from the shape alone:
 
 - ROWS: contiguous rows, computed where they lie;
 - TURNED: few classes; a tile holds n_classes rows of `stride` lanes, so that vectors are full;
-- COLUMNS: another axis than the last; lanes lie like this already and are copied into tiles in short runs;
+- COLUMNS: another axis than the last; lanes lie like this already and are copied into tiles in
+  short runs;
 - GATHERED: what has no form as a tile is turned into rows in scratch, `stride` at once.
 """
 
 import numpy as np
 
+from ._numba_exp import exp_frame
 from ._numba_math import (
     counts_as_doubles,
     doubles,
-    exp_frame,
     larger,
     log_shifted,
     log_shifted_by,
@@ -26,8 +27,9 @@ from ._numba_math import (
     sums_add_four,
     zeros,
 )
+from ._numba_memory import lanes_in, load, number, spread, store
 from ._numba_rows import compiled, exp_step
-from ._numba_vectors import REAL_LANES, lanes_in, load, spread, store
+from ._numba_vectors import REAL_LANES
 
 ROWS, TURNED, COLUMNS, GATHERED = range(4)
 FEW_CLASSES = 48  # up to here a contiguous row is turned
@@ -37,7 +39,7 @@ BLOCK_ELEMENTS = 1 << 14  # a block of rows: enough work to be worth a call
 
 
 def cut(shape, dtype, plain):
-    """Return (form, stride, lanes of a block) for a block; what is not plain has no form as a tile."""
+    """Return (form, stride, lanes of a block); what is not plain has no form as a tile."""
     _, n_classes, inner = shape
     stride = lanes = REAL_LANES[8 * dtype.itemsize]
     if inner == 1 and plain and n_classes <= FEW_CLASSES:
@@ -132,7 +134,8 @@ def tile_load(x, task, first, n_lanes, tile):
                     tile[(lane + i) * n + c] = x[start + c * task.inner + i]
             lane += run
     else:
-        tile[: n_lanes * n] = x[first * n : (first + n_lanes) * n]
+        for i in range(n_lanes * n):
+            tile[i] = x[first * n + i]
 
 
 @compiled
@@ -152,7 +155,8 @@ def tile_store(tile, task, first, n_lanes, out):
                     out[start + c * task.inner + i] = tile[(lane + i) * n + c]
             lane += run
     else:
-        out[first * n : (first + n_lanes) * n] = tile[: n_lanes * n]
+        for i in range(n_lanes * n):
+            out[first * n + i] = tile[i]
 
 
 # ---- one vector of lanes of a tile, starting at `at`: the classes lie `stride` apart ----
@@ -161,7 +165,7 @@ def tile_store(tile, task, first, n_lanes, out):
 @compiled
 def lanes_max(tile, at, stride, n):
     """Return the largest value of each lane; NaNs are passed over."""
-    m0 = spread(tile.dtype.type(-np.inf))
+    m0 = spread(number(tile, -np.inf))
     m1 = m0
     c = 0
     while c + 2 <= n:
@@ -175,7 +179,7 @@ def lanes_max(tile, at, stride, n):
 
 @compiled
 def lanes_exp_sum(tile, at, stride, n, m, slope, slope_error, stores):
-    """As `row_exp_sum`, for each lane; the terms are stored in the tile if `stores`. All are doubles."""
+    """Do as `row_exp_sum` for each lane, in place; all that is returned are doubles."""
     is_sloped = slope != 1 or slope_error != 0
     slopes = (spread(slope), spread(slope_error))
     frame = exp_frame(m, slopes[0], slopes[1])
@@ -212,7 +216,7 @@ def lanes_scale(tile, at, stride, n, m, factor, error):
 def lanes_log_shift(tile, at, stride, n, m, log_sum, temperature):
     """Replace x by (x - m) / temperature - L."""
     L = rounded_as(log_sum, m)
-    divisor, divides = spread(tile.dtype.type(temperature)), temperature != 1
+    divisor, divides = spread(number(tile, temperature)), temperature != 1
     for c in range(n):
         v = load(tile, at + c * stride)
         v = log_shifted_by(v, m, L, divisor) if divides else log_shifted(v, m, L)

@@ -1,12 +1,13 @@
-"""Vectors in Numba: a type of fixed-width lanes, and functions over it that become LLVM instructions.
+"""Vectors in Numba: lanes of fixed width, and functions over them that become LLVM code.
 
-The loops of the kernels are Numba's; what happens to the lanes is written here, in Python that runs at
-compile time and emits one LLVM instruction per operation. So the code is vectorised by construction, no
-flag loosens the arithmetic, and the order of every sum is fixed: the same bits whether a kernel is
-compiled serial or parallel.
+The loops of the kernels are Numba's; what happens to the lanes is written here, in Python that
+runs at compile time and emits one LLVM instruction per operation. So the code is vectorised by
+construction, no flag loosens the arithmetic, and the order of every sum is fixed: the same bits
+whether a kernel is compiled serial or parallel.
 
-A vector holds 64 bytes of float32 or float64 (`REAL_LANES`), or as many doubles or integers as such a
-vector has lanes; LLVM splits it where registers are narrower. Functions made by `lanewise` take scalars too.
+A vector holds 64 bytes of float32 or float64 (`REAL_LANES`), or as many doubles or integers as
+such a vector has lanes; LLVM splits it where registers are narrower. Functions made by `lanewise`
+take scalars too.
 """
 
 import functools
@@ -41,8 +42,16 @@ def real_vector(dtype):
 
 
 def of_type(like, dtype):
-    """Return the type with the lanes of `like` (a vector or scalar type) and the scalar type `dtype`."""
+    """Return the type with the lanes of `like` (a vector or scalar type) and `dtype`."""
     return Vector(dtype, like.lanes) if isinstance(like, Vector) else dtype
+
+
+def spread_value(builder, scalar, vector):
+    """Return the LLVM vector with a scalar in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    picks = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(one, undefined, picks)
 
 
 class Lanes:
@@ -73,7 +82,7 @@ class Lanes:
         if not isinstance(other, Lanes):
             return self.constant(other)
         if isinstance(self.type, Vector) and not isinstance(other.type, Vector):
-            return self.make(_spread(self.builder, other.value, self.value.type))
+            return self.make(spread_value(self.builder, other.value, self.value.type))
         return other
 
     def _with(self, other, on_floats, on_integers):
@@ -199,7 +208,7 @@ def _arguments(context, builder, numba_types, values):
 
 
 def typed_intrinsic(typer, model=None):
-    """Make an intrinsic of `typer(*types) -> (result type, codegen)`, with the parameters of `model`."""
+    """Make an intrinsic of typer(*types) -> (result type, codegen); `model` has its parameters."""
     model = model or typer
 
     def typing(typingctx, *argument_types):
@@ -216,7 +225,8 @@ def typed_intrinsic(typer, model=None):
 def lanewise(result):
     """Make a function of Numba code out of one over `Lanes`.
 
-    `result` tells the type, or the tuple of types, of what it returns from the types of its arguments.
+    `result` tells the type, or the tuple of types, of what it returns from the types of its
+    arguments.
     """
 
     def decorate(emit):
@@ -235,136 +245,3 @@ def lanewise(result):
         return typed_intrinsic(typer, emit)
 
     return decorate
-
-
-def _address(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index])
-
-
-def _vector_address(context, builder, array_type, array, index, llvm):
-    return builder.bitcast(_address(context, builder, array_type, array, index), llvm.as_pointer())
-
-
-def _spread(builder, scalar, vector):
-    """Return the LLVM vector with a scalar in every lane."""
-    undefined = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    picks = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-    return builder.shuffle_vector(one, undefined, picks)
-
-
-def _mask_of_first(builder, count, lanes):
-    """Return the mask of the first `count` lanes."""
-    vector = ir.VectorType(count.type, lanes)
-    numbers = ir.Constant(vector, list(range(lanes)))
-    return builder.icmp_signed("<", numbers, _spread(builder, count, vector))
-
-
-def _masked(builder, name, result, arguments, llvm, bits):
-    function_type = ir.FunctionType(result, [a.type for a in arguments])
-    name = f"llvm.masked.{name}.v{llvm.count}f{bits}.p0"
-    function = cgutils.get_or_insert_function(builder.module, function_type, name)
-    return builder.call(function, arguments)
-
-
-@typed_intrinsic
-def lanes_in(array):
-    """Return how many elements of an array fill a vector."""
-
-    def codegen(context, builder, signature, values):
-        return context.get_constant(types.intp, REAL_LANES[array.dtype.bitwidth])
-
-    return types.intp, codegen
-
-
-@typed_intrinsic
-def load(array, index):
-    """Return the vector at array[index:]."""
-    vector = real_vector(array.dtype)
-
-    def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = _vector_address(context, builder, array, *values, llvm)
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
-
-    return vector, codegen
-
-
-@typed_intrinsic
-def load_doubles(array, index, like):
-    """Return as many doubles of array[index:] as `like` has lanes."""
-    vector = of_type(like, types.float64)
-
-    def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = _vector_address(context, builder, array, *values[:2], llvm)
-        return builder.load(pointer, align=8)
-
-    return vector, codegen
-
-
-@typed_intrinsic
-def load_part(array, index, count, fill):
-    """Return the first `count` lanes at array[index:], and `fill` in the others."""
-
-    def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(fill)
-        bits = array.dtype.bitwidth
-        pointer = _vector_address(context, builder, array, *values[:2], llvm)
-        mask = _mask_of_first(builder, values[2], fill.lanes)
-        arguments = [pointer, ir.Constant(ir.IntType(32), bits // 8), mask, values[3]]
-        return _masked(builder, "load", llvm, arguments, llvm, bits)
-
-    return fill, codegen
-
-
-@typed_intrinsic
-def store(array, index, vector):
-    """Write a vector to array[index:]."""
-
-    def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = _vector_address(context, builder, array, *values[:2], llvm)
-        builder.store(values[2], pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void, codegen
-
-
-@typed_intrinsic
-def store_part(array, index, count, vector):
-    """Write the first `count` lanes to array[index:]."""
-
-    def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        bits = array.dtype.bitwidth
-        pointer = _vector_address(context, builder, array, *values[:2], llvm)
-        mask = _mask_of_first(builder, values[2], vector.lanes)
-        arguments = [values[3], pointer, ir.Constant(ir.IntType(32), bits // 8), mask]
-        _masked(builder, "store", ir.VoidType(), arguments, llvm, bits)
-        return context.get_dummy_value()
-
-    return types.void, codegen
-
-
-@typed_intrinsic
-def spread(scalar):
-    """Return a vector with the scalar in every lane."""
-    vector = real_vector(scalar)
-
-    def codegen(context, builder, signature, values):
-        return _spread(builder, values[0], context.get_value_type(vector))
-
-    return vector, codegen
-
-
-@typed_intrinsic
-def read_once(array, index):
-    """Return array[index], read from memory exactly once: another thread may change it."""
-
-    def codegen(context, builder, signature, values):
-        pointer = _address(context, builder, array, *values)
-        return builder.load_atomic(pointer, "monotonic", align=array.dtype.bitwidth // 8)
-
-    return array.dtype, codegen

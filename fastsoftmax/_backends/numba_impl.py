@@ -19,6 +19,7 @@ if numba.config.DISABLE_JIT:
         'the "numba" backend needs Numba\'s compiler, which NUMBA_DISABLE_JIT turns off'
     )
 
+from . import numpy_impl
 from ._numba_driver import run
 from ._numba_losses import LANE_ARRAYS, LossTask
 from ._numba_softmax import BackwardTask, BinaryTask, LogsumexpTask, SigmoidTask, SoftmaxTask
@@ -26,22 +27,9 @@ from ._numba_tiles import BLOCK_ELEMENTS, ROWS, cut
 from ._numba_vectors import REAL_LANES
 
 
-class _Writable:
-    """The memory of a read-only array as a writable one: Numba compiles for each anew. Nobody writes there."""
-
-    def __init__(self, array):
-        self._array = array
-        interface = dict(array.__array_interface__)
-        interface["data"] = (interface["data"][0], False)
-        self.__array_interface__ = interface
-
-
-def _flat(array, dtype):
-    """Return a contiguous array as a flat writable one, an empty one of `dtype` for None."""
-    if array is None:
-        return np.empty(0, dtype)
-    flat = array.reshape(-1)
-    return flat if flat.flags.writeable else np.asarray(_Writable(flat))
+def _address(array):
+    """Return where an array starts, 0 for None; the caller keeps it alive."""
+    return 0 if array is None else array.ctypes.data
 
 
 def _slopes(temperature, dtype):
@@ -68,8 +56,10 @@ def _scratch_elements(geometry, where=None):
 
 def _normalise(x, out, where, log, temperature, n_threads):
     geometry = _geometry(x, where is None)
-    arrays = (_flat(x, x.dtype), _flat(out, x.dtype), _flat(where, np.uint8))
-    task = SoftmaxTask(*arrays, log, float(temperature), *_slopes(temperature, x.dtype), *geometry)
+    addresses, like = (_address(x), _address(out), _address(where)), x.dtype.type(0)
+    task = SoftmaxTask(
+        *addresses, log, float(temperature), like, *_slopes(temperature, x.dtype), *geometry
+    )
     run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 0, n_threads)
 
 
@@ -86,15 +76,15 @@ def log_softmax(x, out, where, temperature, n_threads):
 def logsumexp(x, out, where, n_threads):
     """Write log(sum(exp(x))) to `out`."""
     geometry = _geometry(x, where is None)
-    task = LogsumexpTask(_flat(x, x.dtype), _flat(out, x.dtype), _flat(where, np.uint8), *geometry)
+    task = LogsumexpTask(_address(x), _address(out), _address(where), x.dtype.type(0), *geometry)
     lanes = REAL_LANES[8 * x.itemsize]
     run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 2 * lanes, n_threads)
 
 
 def _backward(grad, forward, out, log, n_threads):
     geometry = _geometry(forward, False)
-    arrays = (_flat(array, forward.dtype) for array in (grad, forward, out))
-    task = BackwardTask(*arrays, log, *geometry)
+    addresses = (_address(grad), _address(forward), _address(out))
+    task = BackwardTask(*addresses, forward.dtype.type(0), log, *geometry)
     run(task, forward.dtype, forward.shape[1], 2 * _scratch_elements(geometry), 0, n_threads)
 
 
@@ -127,9 +117,9 @@ def inspect_targets(targets, n_classes, options, n_threads):
 
 
 def _smoothing_base(options, n_classes, dtype):
-    """Return smoothing / n_classes * weight for each class, empty without smoothing."""
+    """Return smoothing / n_classes * weight for each class, None without smoothing."""
     if not options.label_smoothing:
-        return np.empty(0, dtype)
+        return None
     weight = np.ones(n_classes) if options.weight is None else options.weight
     return (options.label_smoothing / n_classes * weight).astype(dtype)
 
@@ -143,21 +133,27 @@ def _ignored(options):
 def cross_entropy(logits, targets, losses, grad, options, n_threads):
     """Write the loss of each row to `losses` and, unless None, the gradient to `grad`."""
     dtype, n_classes = logits.dtype, logits.shape[1]
+    if options.softcap and dtype == np.float64:
+        # A cap rounded to double errs by 16 ULP: the specification computes in long double.
+        numpy_impl.cross_entropy(logits, targets, losses, grad, options, n_threads)
+        return
     has_index = targets.dtype.kind in "iu"
     simple = has_index and not (options.label_smoothing or options.z_loss or options.softcap)
     geometry = _geometry(logits, simple)
+    base = None
     if has_index:
         targets = targets.astype(np.int64, copy=False)
         base = _smoothing_base(options, n_classes, dtype)
     task = LossTask(
-        _flat(logits, dtype),
-        _flat(targets if has_index else None, np.int64),
-        _flat(None if has_index else targets, dtype),
-        base if has_index else np.empty(0, dtype),
-        _flat(losses, np.float64),
-        _flat(grad, dtype),
-        _flat(options.weight, np.float64),
-        _flat(options.sample_weight, np.float64),
+        _address(logits),
+        _address(targets if has_index else None),
+        _address(None if has_index else targets),
+        _address(base),
+        _address(losses),
+        _address(grad),
+        _address(options.weight),
+        _address(options.sample_weight),
+        dtype.type(0),
         *_ignored(options),
         float(options.label_smoothing),
         float(options.z_loss),
@@ -177,7 +173,7 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
 def sigmoid(x, out, n_threads):
     """Write 1 / (1 + exp(-x)) to `out`."""
     task = SigmoidTask(
-        _flat(x, x.dtype), _flat(out, x.dtype), BLOCK_ELEMENTS, BLOCK_ELEMENTS, x.size
+        _address(x), _address(out), x.dtype.type(0), BLOCK_ELEMENTS, BLOCK_ELEMENTS, x.size
     )
     run(task, x.dtype, 1, 0, 0, n_threads)
 
@@ -186,12 +182,14 @@ def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad
     """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`."""
     dtype, piece = logits.dtype, 1024
     task = BinaryTask(
-        _flat(logits, dtype),
-        _flat(targets, dtype),
-        _flat(losses, np.float64),
-        _flat(grad, dtype),
-        _flat(weight, np.float64),
-        _flat(pos_weight, np.float64),
+        _address(logits),
+        _address(targets),
+        _address(losses),
+        _address(grad),
+        _address(weight),
+        _address(pos_weight),
+        dtype.type(0),
+        logits.shape[1],
         float(grad_scale),
         piece,
         BLOCK_ELEMENTS,
