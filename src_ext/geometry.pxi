@@ -54,6 +54,13 @@ cdef inline Py_ssize_t first_lane(const Geometry *g, Py_ssize_t block, Py_ssize_
     return block * g.per_block + piece * g.stride
 
 
+cdef inline real *rows_after(const Geometry *g, const real *block, Py_ssize_t first) noexcept nogil:
+    """Return the rows that the next tile is turned from or to, NULL for other forms: what to fetch early."""
+    if g.form != TURNED or block == NULL:
+        return NULL
+    return <real *>block + (first + g.stride) * g.n_classes
+
+
 cdef inline Py_ssize_t data_bytes(const Geometry *g) noexcept nogil:
     return round_up(g.n_classes * g.stride * g.item_bytes, CACHE_LINE)
 

@@ -84,7 +84,8 @@ static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_clas
 
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
                                    REAL slope, REAL slope_error, double *sum, double *error, double *n_max,
-                                   double *unit, int stores, int splits, int has_slope) {
+                                   double *unit, const REAL *next, REAL *next_out, int stores, int splits,
+                                   int has_slope) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
@@ -95,6 +96,11 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
 #define STEP(k) \
     FN(exp_step)(FN(load)(column + (c + k) * stride), column + (c + k) * stride, m, &f, &count, stores, splits, has_slope)
         for (; c + 4 <= n_classes; c += 4) {
+            if (next)
+                for (Py_ssize_t k = c * LANES; k < (c + 4) * LANES; k += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(REAL)) {
+                    PREFETCH(next + k);
+                    if (next_out) PREFETCH_TO_WRITE(next_out + k);
+                }
             VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
             FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
         }
@@ -106,19 +112,25 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. A sum comes in two parts. */
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. A sum comes in two parts.
+ * `next` and `next_out` are the rows that the next tile is turned from and to, or NULL: they are fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
-                              int stores, int splits, double *sum, double *error, double *n_max, double *unit /* OUT */) {
+                              int stores, int splits, const REAL *next, REAL *next_out, double *sum, double *error,
+                              double *n_max, double *unit /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, slope_error;
         FN(slope_parts)(temperature, &slope, &slope_error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, slope_error, sum, error, n_max, unit, stores, splits, 1);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, slope_error, sum, error, n_max, unit, next,
+                               next_out, stores, splits, 1);
     } else if (stores && splits) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 1, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+                               1, 1, 0);
     } else if (stores) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 1, 0, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+                               1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, 0, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+                               0, 1, 0);
     }
 }
 

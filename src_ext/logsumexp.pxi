@@ -15,8 +15,8 @@ cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, Part *part
     return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
 
 
-cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out,
-                                char *scratch) noexcept nogil:
+cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch,
+                                const real *next) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
@@ -24,7 +24,8 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, total, error, n_max, unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, next, <real *>NULL, total, error, n_max,
+                  unit)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], total[lane] / unit[lane] + (n_max[lane] - 1),
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
@@ -47,7 +48,7 @@ cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *s
             continue
         tile_load(g, x, first, n_lanes, tile)
         if g.form == TURNED or g.form == COLUMNS:
-            logsumexp_tile(g, tile, n_lanes, out + first, scratch)
+            logsumexp_tile(g, tile, n_lanes, out + first, scratch, rows_after(g, x, first))
             continue
         for lane in range(n_lanes):
             if task.where != NULL:

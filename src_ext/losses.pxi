@@ -188,7 +188,9 @@ cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, P
     cdef Py_ssize_t lane
     read_targets(task, tile, first, n_lanes, at, z, t, s)
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True, others, error, n_max, unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True,
+                  rows_after(g, <const real *>task.logits, first), rows_after(g, <const real *>task.grad, first),
+                  others, error, n_max, unit)
     lanes_totals(g.stride, n_max, unit, others, total, error)
     log1p_lanes(others, log_sum, g.stride)
     for lane in range(g.stride):

@@ -69,11 +69,11 @@ cdef extern from "primitives.h":
     void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                        double *m) noexcept nogil
     void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                           double temperature, int stores, int splits, double *total, double *error, double *n_max,
-                           double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const float *next, float *next_out,
+                           double *total, double *error, double *n_max, double *unit) noexcept nogil
     void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
-                           double temperature, int stores, int splits, double *total, double *error, double *n_max,
-                           double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const double *next, double *next_out,
+                           double *total, double *error, double *n_max, double *unit) noexcept nogil
     void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                          const double *factor, const double *error) noexcept nogil
     void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
@@ -221,12 +221,14 @@ cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, int stores, int splits, double *total, double *error, double *n_max,
-                               double *unit) noexcept nogil:
+                               double temperature, int stores, int splits, const real *next, real *next_out,
+                               double *total, double *error, double *n_max, double *unit) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, total, error, n_max, unit)
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, next_out, total,
+                          error, n_max, unit)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, total, error, n_max, unit)
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, next_out, total,
+                          error, n_max, unit)
 
 
 cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes,

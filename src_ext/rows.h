@@ -43,6 +43,11 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
 #define STEP(k) \
     FN(exp_step)(FN(load)(x + i + k * LANES), stage + i + k * LANES, m, &f, &n_max, stores, splits, has_slope)
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        /* what lies n further on is what comes next: the next row, or the next chunk of this one */
+        for (Py_ssize_t k = i; k < i + 4 * LANES; k += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(REAL)) {
+            PREFETCH(x + n + k);
+            if (stores) PREFETCH_TO_WRITE(stage + n + k);
+        }
         VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
         FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
     }

@@ -139,8 +139,8 @@ cdef inline void divide(const real *dtype, double numerator, double total, doubl
     quotient[0] = q
 
 
-cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log,
-                              char *scratch) noexcept nogil:
+cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log, char *scratch,
+                              const real *next, real *next_out) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
@@ -148,7 +148,8 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature,
     cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, temperature, not log, log, total, error, n_max, unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, temperature, not log, log, next, next_out, total, error, n_max,
+                  unit)
     if log:
         for lane in range(g.stride):
             total[lane] = total[lane] / unit[lane] + (n_max[lane] - 1)
@@ -193,7 +194,7 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
         return
     tile_load(g, x, first, n_lanes, tile)
     if g.form == TURNED or g.form == COLUMNS:
-        softmax_tile(g, tile, task.temperature, task.log, scratch)
+        softmax_tile(g, tile, task.temperature, task.log, scratch, rows_after(g, x, first), rows_after(g, out, first))
     else:
         for lane in range(n_lanes):
             if task.where == NULL:
