@@ -67,6 +67,7 @@ _LAZY = {
     "SoftmaxRegression": "estimators",
     "datasets": None,
     "estimators": None,
+    "export": None,
 }
 
 

@@ -5,6 +5,44 @@ from types import SimpleNamespace
 
 cdef enum:
     DOOR_ELEMENTS = 32000       # beyond, threads pay, and the long way costs nothing beside the work
+    STACK_BYTES = 1 << 14       # scratch of a small call, without an allocation
+    STACK_ROWS = 256
+
+
+cdef inline int run_here(block_function run, const void *task, const Geometry *g, Py_ssize_t scratch_bytes) except -1:
+    """Run all blocks in this thread; a small call has its scratch on the stack."""
+    cdef char memory[STACK_BYTES + CACHE_LINE]
+    cdef char *scratch = <char *>round_up(<Py_ssize_t>memory, CACHE_LINE)
+    cdef Py_ssize_t block
+    if scratch_bytes > STACK_BYTES:
+        return run_blocks(run, task, g.n_blocks, g.per_block * g.n_classes, 1, scratch_bytes)
+    for block in range(g.n_blocks):
+        run(task, block, scratch)
+    return 0
+
+
+cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
+    """Sum as np.sum does, so that both ways into the library give the same bits."""
+    cdef double r[8]
+    cdef double total = 0
+    cdef Py_ssize_t i, k, half
+    if n < 8:
+        for i in range(n):
+            total += x[i]
+        return total
+    if n <= 128:
+        for k in range(8):
+            r[k] = x[k]
+        for i in range(1, n // 8):
+            for k in range(8):
+                r[k] += x[8 * i + k]
+        total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
+        for i in range(n // 8 * 8, n):
+            total += x[i]
+        return total
+    half = n // 2
+    half -= half % 8
+    return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
 
 
 cdef inline bint is_plain(x):
@@ -32,7 +70,7 @@ cdef inline softmax_through_door(x, bint log):
     out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     task.x, task.out, task.where = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), NULL
     task.temperature, task.log = 1.0, log
-    run_softmax(&task, is_f32(x), 1)
+    run_here(softmax_block_f32 if is_f32(x) else softmax_block_f64, &task, &task.g, softmax_scratch(&task.g))
     return out
 
 
@@ -44,33 +82,51 @@ def _log_softmax_door(x):
     return softmax_through_door(x, True)
 
 
+cdef inline bint are_plain_targets(targets, Py_ssize_t n_rows):
+    """Whether targets are a C-contiguous int64 ndarray of n_rows."""
+    return (type(targets) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>targets) == cnp.NPY_INT64
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 1
+            and cnp.PyArray_DIM(<cnp.ndarray>targets, 0) == n_rows)
+
+
+cdef int run_loss_here(LossTask *task, bint is_float, double *mean) except -1:
+    """Run a loss with room for the losses of the rows, and return their mean."""
+    cdef double memory[STACK_ROWS]
+    cdef Py_ssize_t n_rows = task.g.n_lanes
+    task.losses = &memory[0]
+    if n_rows > STACK_ROWS:
+        task.losses = <double *>malloc(n_rows * sizeof(double))
+        if task.losses == NULL:
+            raise MemoryError("cannot allocate the losses of the rows")
+    try:
+        run_here(loss_block_f32 if is_float else loss_block_f64, task, &task.g, loss_scratch(task))
+        mean[0] = pairwise_sum(task.losses, n_rows) / n_rows
+    finally:
+        if n_rows > STACK_ROWS:
+            free(task.losses)
+    return 0
+
+
 cdef cross_entropy_through_door(x, targets, bint with_grad):
     cdef LossTask task
     cdef cnp.ndarray grad
-    cdef double losses[256]
-    cdef double total = 0
-    cdef Py_ssize_t row
-    if not is_plain(x) or cnp.PyArray_NDIM(<cnp.ndarray>x) != 2 or type(targets) is not cnp.ndarray:
+    cdef double mean = 0
+    if not is_plain(x) or cnp.PyArray_NDIM(<cnp.ndarray>x) != 2:
         return None
     cut_rows(&task.g, x)
-    if not (cnp.PyArray_TYPE(<cnp.ndarray>targets) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>targets)
-            and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 1
-            and cnp.PyArray_DIM(<cnp.ndarray>targets, 0) == task.g.n_lanes <= 256):
+    if not are_plain_targets(targets, task.g.n_lanes):
         return None
     task.logits, task.targets, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(targets), INDEX_INT64
     task.weight, task.sample_weight, task.has_ignore, task.base = NULL, NULL, False, NULL
     task.smoothing, task.z_loss, task.softcap, task.temperature = 0, 0, 0, 1
-    task.grad_scale, task.plain, task.losses, task.grad = 1.0 / task.g.n_lanes, True, losses, NULL
+    task.grad_scale, task.plain, task.grad = 1.0 / task.g.n_lanes, True, NULL
     if not all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes):
         return None
     if with_grad:
         grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
         task.grad = cnp.PyArray_DATA(grad)
-    run_loss(&task, is_f32(x), 1)
-    for row in range(task.g.n_lanes):
-        total += losses[row]
-    total /= task.g.n_lanes
-    loss = scalar_of(total, is_f32(x))
+    run_loss_here(&task, is_f32(x), &mean)
+    loss = scalar_of(mean, is_f32(x))
     return (loss, grad) if with_grad else loss
 
 

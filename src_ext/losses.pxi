@@ -272,14 +272,19 @@ cdef void loss_block_f64(const void *task, Py_ssize_t block, char *scratch) noex
     loss_block(task, block, scratch, <const double *>NULL)
 
 
+cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
+    """Return the bytes of scratch that a thread needs: two tiles, the chunks of a row, capped rows."""
+    cdef const Geometry *g = &task.g
+    cdef Py_ssize_t n_bytes = 2 * tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+    if task.softcap != 0:
+        n_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
+    return n_bytes
+
+
 cdef int run_loss(LossTask *task, bint is_float, int n_threads) except -1:
     """Run the cross-entropy over a block whose task is filled."""
     cdef Geometry *g = &task.g
-    cdef Py_ssize_t scratch_bytes
     if g.n_lanes == 0:
         return 0
-    scratch_bytes = 2 * tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
-    if task.softcap != 0:
-        scratch_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
     return run_blocks(loss_block_f32 if is_float else loss_block_f64, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads, scratch_bytes)
+                      g.per_block * g.n_classes, n_threads, loss_scratch(task))

@@ -276,6 +276,11 @@ cdef int run_shared_softmax(SoftmaxTask *task, bint is_float, int n_threads) exc
     return 0
 
 
+cdef inline Py_ssize_t softmax_scratch(const Geometry *g) noexcept nogil:
+    """Return the bytes of scratch that a thread needs; contiguous rows are computed where they lie."""
+    return tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+
+
 cdef int run_softmax(SoftmaxTask *task, bint is_float, int n_threads) except -1:
     """Run softmax or log_softmax over a block whose task is filled but for its geometry's pieces."""
     cdef Geometry *g = &task.g
@@ -284,4 +289,4 @@ cdef int run_softmax(SoftmaxTask *task, bint is_float, int n_threads) except -1:
     if n_threads > 1 and task.where == NULL and shares_rows(g, n_threads):
         return run_shared_softmax(task, is_float, n_threads)
     return run_blocks(softmax_block_f32 if is_float else softmax_block_f64, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads, tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part))
+                      g.per_block * g.n_classes, n_threads, softmax_scratch(g))

@@ -197,3 +197,16 @@ def test_a_row_does_not_depend_on_the_others(implementation, dtype, rng):
         whole = fs.softmax(x)
         for row in (0, 17, 49):
             np.testing.assert_array_equal(fs.softmax(x[row : row + 1])[0], whole[row])
+
+
+def test_the_fast_door_gives_the_same_bits(implementation, dtype, rng):
+    for shape in ((1, 10), (7, 3), (8, 40), (9, 700), (128, 10), (129, 3), (300, 17), (1500, 20)):
+        x = (rng.standard_normal(shape) * 3).astype(dtype)
+        targets = rng.integers(0, shape[1], shape[0])
+        np.testing.assert_array_equal(fs.softmax(x), fs.softmax(x, n_threads=1))
+        np.testing.assert_array_equal(fs.log_softmax(x), fs.log_softmax(x, n_threads=1))
+        assert fs.cross_entropy(x, targets) == fs.cross_entropy(x, targets, n_threads=1)
+        loss, grad = fs.cross_entropy_with_grad(x, targets)
+        same, same_grad = fs.cross_entropy_with_grad(x, targets, n_threads=1)
+        assert loss == same
+        np.testing.assert_array_equal(grad, same_grad)
