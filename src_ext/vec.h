@@ -23,8 +23,8 @@
 
 /* Fetch what will be needed next while there is arithmetic to do; any address will do, also past the end. */
 #define CACHE_LINE_BYTES 64
-#define PREFETCH(p) __builtin_prefetch((const void *)(p), 0, 2)
-#define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void *)(p), 1, 2)
+#define PREFETCH(p) __builtin_prefetch((const void *)(p), 0, 3)
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch((const void *)(p), 1, 3)
 
 #define INLINE static inline __attribute__((always_inline))
 
