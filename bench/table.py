@@ -15,6 +15,7 @@ import pytest
 from fastsoftmax.cli._printing import duration, three_digits
 
 OURS = "fastsoftmax"
+BY_OPTION = " by option"
 
 
 def main(argv):
@@ -33,9 +34,21 @@ def main(argv):
 
 
 def print_table(results):
-    """Print a line for each group of the results."""
+    """Print a line for each group of the results: first beside peers, then by option."""
+    cpu = results["machine_info"].get("cpu", {}).get("brand_raw", "")
+    by_option = [r for r in results["benchmarks"] if r["group"].endswith(BY_OPTION)]
+    beside_peers = [r for r in results["benchmarks"] if r not in by_option]
+    for part, told in ((beside_peers, "each peer"), (by_option, "the same with an option")):
+        if part:
+            print(
+                f"\n{cpu}: the median time of {OURS}, how many times as long {told} takes; (ULP)\n"
+            )
+            _print_part(part)
+
+
+def _print_part(benchmarks):
     groups, names = {}, []
-    for result in results["benchmarks"]:
+    for result in benchmarks:
         info = result["extra_info"]
         groups.setdefault(result["group"], {})[info["contender"]] = (
             result["stats"]["median"],
@@ -43,8 +56,6 @@ def print_table(results):
         )
         if info["contender"] not in (OURS, *names):
             names.append(info["contender"])
-    cpu = results["machine_info"].get("cpu", {}).get("brand_raw", "")
-    print(f"\n{cpu}: the median time of {OURS}, how many times as long each peer takes; (ULP)\n")
     wide = max(len(group) for group in groups) + 2
     print(f"{'':<{wide}}{OURS:>16}" + "".join(f"{name:>18}" for name in names))
     for group, found in groups.items():

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "vec.h"
+#include "vec_sums.h"
 #include "log1p.h"
 
 /* The sum of exp(x - m) over a row, times `unit`. */

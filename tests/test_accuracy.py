@@ -98,7 +98,8 @@ OPTIONS = (
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o))
 @pytest.mark.parametrize("form", ["indices", "probabilities"])
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((9, 10), 1), ((5, 300), 1), ((2, 9001), 1), ((10, 9), 0), ((2, 7, 3, 5), 1)]
+    ("shape", "axis"),
+    [((9, 10), 1), ((5, 300), 1), ((2, 9001), 1), ((10, 9), 0), ((2, 7, 3, 5), 1)],
 )
 def test_every_option(implementation, dtype, rng, options, form, shape, axis):
     x = (rng.standard_normal(shape) * 3).astype(dtype)

@@ -1,0 +1,95 @@
+/* Sums over vectors that keep their digits, and lanes as arrays of doubles. */
+#ifndef FASTSOFTMAX_VEC_SUMS_H
+#define FASTSOFTMAX_VEC_SUMS_H
+
+#include "vec.h"
+
+/* ---- vectors of sums: float lanes are summed in double, double lanes with their rounding error ---- */
+
+typedef struct {
+    vec_f64 low, high;
+} sums_f32;
+typedef struct {
+    vec_f64 sum, error;
+} sums_f64;
+
+INLINE sums_f32 sums_start_f32(void) { return (sums_f32){{0}, {0}}; }
+INLINE sums_f64 sums_start_f64(void) { return (sums_f64){{0}, {0}}; }
+INLINE void sums_add_f32(sums_f32 *s, vec_f32 v) {
+    s->low += widen_low(v);
+    s->high += widen_high(v);
+}
+INLINE void sums_add_f64(sums_f64 *s, vec_f64 v) {
+    vec_f64 sum = s->sum + v, part = sum - s->sum;
+    s->error += (s->sum - (sum - part)) + (v - part);
+    s->sum = sum;
+}
+INLINE double sums_total_f32(const sums_f32 *s) {
+    vec_f64 v = s->low + s->high;
+    double total[LANES_F64];
+    memcpy(total, &v, sizeof v);
+    for (int step = LANES_F64 / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) total[i] += total[i + step];
+    return total[0];
+}
+INLINE long double sums_total_f64(const sums_f64 *s) {
+    long double total = 0;
+    for (int i = 0; i < LANES_F64; i++) {
+        total += s->sum[i];
+        if (s->sum[i] - s->sum[i] == 0) total += s->error[i]; /* an infinite sum has no error but NaN */
+    }
+    return total;
+}
+/* Add a * b: exact products for float, rounded ones for double. */
+INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
+    s->low += widen_low(a) * widen_low(b);
+    s->high += widen_high(a) * widen_high(b);
+}
+INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) { sums_add_f64(s, a * b); }
+/* Add t * (m - z), 0 where t is 0. */
+INLINE void distances_add_f32(sums_f32 *s, vec_f32 t, vec_f32 m, vec_f32 z) {
+    vec_f64 t0 = widen_low(t), t1 = widen_high(t), zero = {0};
+    s->low += zero_equal_f64(t0 * (widen_low(m) - widen_low(z)), t0, zero);
+    s->high += zero_equal_f64(t1 * (widen_high(m) - widen_high(z)), t1, zero);
+}
+INLINE void distances_add_f64(sums_f64 *s, vec_f64 t, vec_f64 m, vec_f64 z) {
+    sums_add_f64(s, zero_equal_f64(t * (m - z), t, (vec_f64){0}));
+}
+/* The sum of each lane, as doubles, and its rounding error. */
+INLINE void sums_lanes_f32(const sums_f32 *s, double *sum, double *error /* OUT */) {
+    memcpy(sum, &s->low, VECTOR_BYTES);
+    memcpy(sum + LANES_F64, &s->high, VECTOR_BYTES);
+    memset(error, 0, 2 * VECTOR_BYTES);
+}
+INLINE void sums_lanes_f64(const sums_f64 *s, double *sum, double *error /* OUT */) {
+    vec_f64 v = s->sum + s->error, lost = s->error - (v - s->sum);
+    memcpy(sum, &v, sizeof v);
+    memcpy(error, &lost, sizeof v);
+}
+
+/* ---- lanes as an array of doubles, and back, rounded ---- */
+
+INLINE vec_f64 load_doubles(const double *p) {
+    vec_f64 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void to_doubles_f32(vec_f32 v, double *out) {
+    vec_f64 low = widen_low(v), high = widen_high(v);
+    memcpy(out, &low, sizeof low);
+    memcpy(out + LANES_F64, &high, sizeof high);
+}
+INLINE void to_doubles_f64(vec_f64 v, double *out) { memcpy(out, &v, sizeof v); }
+INLINE vec_f32 from_doubles_f32(const double *p) { return narrow(load_doubles(p), load_doubles(p + LANES_F64)); }
+INLINE vec_f64 from_doubles_f64(const double *p) { return load_doubles(p); }
+/* What the rounding of p to `rounded` has lost, and e. */
+INLINE vec_f32 lost_f32(const double *p, const double *e, vec_f32 rounded) {
+    return narrow(load_doubles(p) - widen_low(rounded) + load_doubles(e),
+                  load_doubles(p + LANES_F64) - widen_high(rounded) + load_doubles(e + LANES_F64));
+}
+INLINE vec_f64 lost_f64(const double *p, const double *e, vec_f64 rounded) {
+    (void)p, (void)rounded;
+    return load_doubles(e);
+}
+
+#endif
