@@ -196,7 +196,7 @@ def test_pipeline_grid_search_clone_and_pickle(images):
     assert other.partial_fit(X, y).n_iter_ == 4
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("library", ["pandas", pytest.param("polars", marks=pytest.mark.peer)])
 def test_data_frames(library, images):
     frames = pytest.importorskip(library, reason=f"{library} is absent")
     X, y = images(n_features=3, dtype="float64")
@@ -242,6 +242,7 @@ def test_from_sklearn_refuses_what_it_cannot_express(images):
         fs.MLPClassifier.from_sklearn(tanh)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("problem", ["classes", "binary", "labels"])
 @pytest.mark.parametrize("hidden", [None, (9,), (9, 4)])
 def test_onnx(problem, hidden, images, dtype, tmp_path):
