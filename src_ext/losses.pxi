@@ -231,7 +231,12 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     cdef real *dense = <real *>(scratch + tile_bytes(g))
     cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef const real *t = <const real *>task.base
-    if g.form == ROWS and task.kind != PROBABILITIES:
+    if g.form == ROWS:
+        if task.kind == PROBABILITIES:
+            t = <const real *>task.targets + first * n
+            if task.weight != NULL or task.smoothing != 0:
+                dense_targets(task, t, dense)
+                t = dense
         loss_row(task, first, logits + first * n, t, grad if grad == NULL else grad + first * n, parts)
         return
     tile_load(g, logits, first, n_lanes, tile)

@@ -14,11 +14,19 @@ static inline double cap_slope(double x, double temperature, double softcap) {
     return (double)(4 * e / ((1 + e) * (1 + e)) / temperature);
 }
 
+/* For rows that end in float: tanh(u) = (1 - e) / (1 + e) with e = exp(-2 * abs(u)) is good to a few units of 2**-53
+ * of the cap, not of z, and that is what softmax needs. x and z may be the same. */
 static void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double temperature, double softcap) {
-    for (Py_ssize_t i = 0; i < n; i++) {
-        const double u = x[i] / temperature / softcap, e = exp(-2 * fabs(u));
-        z[i] = softcap * tanh(u);
-        slope[i] = 4 * e / ((1 + e) * (1 + e)) / temperature;
+    const exp_frame_f64 f = exp_setup_f64((vec_f64){0}, 1, 0);
+    const double scale = 1 / temperature / softcap, flattest = 4 / temperature;
+    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+        Py_ssize_t k = n - i < LANES_F64 ? n - i : LANES_F64;
+        vec_f64 u = load_part_f64(x + i, k, (vec_f64){0}) * scale;
+        vec_f64 e = exp_scaled_f64(-2.0 * abs_f64(u), &f, 0) / f.unit, sum = 1.0 + e;
+        ivec_f64 sign = (ivec_f64)u & ~INT64_MAX;
+        vec_f64 size = softcap * ((1.0 - e) / sum);
+        store_part_f64(z + i, k, (vec_f64)((ivec_f64)size | sign));
+        store_part_f64(slope + i, k, flattest * e / (sum * sum));
     }
 }
 
