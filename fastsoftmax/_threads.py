@@ -21,6 +21,11 @@ def _load_runtime():
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     try:
         from ._ext import runtime
+    except ImportError as error:
+        raise ImportError(
+            f"the compiled modules of fastsoftmax are not in {os.path.dirname(__file__)}: this is a source "
+            "tree that is not built (pip install -e .), or it hides an installed package (leave this folder)"
+        ) from error
     finally:
         if ours:
             del os.environ["GOMP_SPINCOUNT"]
