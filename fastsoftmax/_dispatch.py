@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+from typing import Any
 
 from . import _threads
 from ._backends import NAMES
@@ -75,7 +76,7 @@ class use_backend:
     array([0.5, 0.5])
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self._before = (chosen.name, chosen.reason)
         _choose(name, "use_backend")
 
@@ -112,7 +113,7 @@ class set_num_threads:
     1
     """
 
-    def __init__(self, n):
+    def __init__(self, n: int | None) -> None:
         self._before = _threads.wanted()
         _threads.want(None if n is None else integer(n, "n", low=1))
 
@@ -123,7 +124,7 @@ class set_num_threads:
         _threads.want(self._before)
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Return the number of threads that a large call uses now.
 
     Returns
@@ -148,7 +149,7 @@ def threads_for(n_elements, n_threads):
     return _threads.default()[0] if n_threads is None else n_threads
 
 
-def backend_info():
+def backend_info() -> dict[str, Any]:
     """Tell what was chosen, why, and what was refused.
 
     Returns

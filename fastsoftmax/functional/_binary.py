@@ -1,5 +1,9 @@
 """sigmoid, and the binary cross-entropy of logits."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
@@ -7,8 +11,16 @@ from .._dispatch import implementation, threads_for
 from ._arrays import prepare
 from ._cross_entropy import gradient_scale, reduce_losses
 
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Loss, Reduction
 
-def sigmoid(x, *, out=None, n_threads=None):
+
+def sigmoid(
+    x: ArrayLike,
+    *,
+    out: np.ndarray | None = None,
+    n_threads: int | None = None,
+) -> Array:
     """Compute 1 / (1 + exp(-x)), element by element.
 
     Parameters
@@ -100,8 +112,14 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
 
 
 def binary_cross_entropy_with_logits(
-    logits, targets, *, weight=None, pos_weight=None, reduction="mean", n_threads=None
-):
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Compute the cross-entropy of independent yes-or-no targets under sigmoid(logits).
 
     The loss of an element is, with softplus(x) = log(1 + exp(x))::
@@ -147,8 +165,15 @@ def binary_cross_entropy_with_logits(
 
 
 def binary_cross_entropy_with_logits_with_grad(
-    logits, targets, *, weight=None, pos_weight=None, reduction="mean", n_threads=None, out=None
-):
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
+    pos_weight: ArrayLike | None = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[Loss, Array]:
     """Compute the binary cross-entropy and its gradient with respect to the logits.
 
     Parameters

@@ -1,5 +1,9 @@
 """Cross-entropy from logits, with and without its gradient."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
@@ -7,6 +11,9 @@ from .._backends import LossOptions
 from .._dispatch import chosen, implementation, threads_for
 from .._layout import Layout
 from ._arrays import Result
+
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Loss, Reduction
 
 
 def reduce_losses(losses, reduction, divisor, dtype):
@@ -98,20 +105,20 @@ def _sum_of_sample_weights(layout, options):
 
 
 def cross_entropy(
-    logits,
-    targets,
+    logits: ArrayLike,
+    targets: ArrayLike,
     *,
-    axis=-1,
-    weight=None,
-    sample_weight=None,
-    ignore_index=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-    temperature=1.0,
-    reduction="mean",
-    n_threads=None,
-):
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Compute the cross-entropy of targets under softmax(logits): the loss of a classifier.
 
     With z = logits / temperature, then softcap * tanh(z / softcap); L = lse(z) - max(z); and
@@ -193,21 +200,21 @@ def cross_entropy(
 
 
 def cross_entropy_with_grad(
-    logits,
-    targets,
+    logits: ArrayLike,
+    targets: ArrayLike,
     *,
-    axis=-1,
-    weight=None,
-    sample_weight=None,
-    ignore_index=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-    temperature=1.0,
-    reduction="mean",
-    n_threads=None,
-    out=None,
-):
+    axis: int = -1,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[Loss, Array]:
     """Compute the cross-entropy and its gradient with respect to the logits, in one pass.
 
     Parameters

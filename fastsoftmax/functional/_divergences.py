@@ -3,6 +3,10 @@
 Rows are taken in blocks of about a megabyte, in double whatever the dtype, and rounded once.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
@@ -10,6 +14,9 @@ from .._dispatch import implementation, threads_for
 from .._layout import Layout
 from ._arrays import Result
 from ._cross_entropy import gradient_scale, reduce_losses
+
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Axis, Loss, Reduction
 
 BLOCK_ELEMENTS = 1 << 17
 
@@ -85,7 +92,13 @@ def _entropy(logits, axis, reduction, n_threads, with_grad):
     return problem.reduce(reduction), result.finish() if with_grad else None
 
 
-def entropy_with_logits(logits, axis=-1, *, reduction="mean", n_threads=None):
+def entropy_with_logits(
+    logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Compute the entropy of softmax(logits) in nats: -sum(p * log(p)) along `axis`.
 
     Parameters
@@ -122,7 +135,13 @@ def entropy_with_logits(logits, axis=-1, *, reduction="mean", n_threads=None):
     return _entropy(logits, axis, reduction, n_threads, False)[0]
 
 
-def entropy_with_logits_with_grad(logits, axis=-1, *, reduction="mean", n_threads=None):
+def entropy_with_logits_with_grad(
+    logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> tuple[Loss, Array]:
     """Compute the entropy of softmax(logits) and its gradient, -p * (log(p) + entropy).
 
     Parameters
@@ -176,7 +195,14 @@ def _kl_div(p_logits, q_logits, axis, reduction, n_threads, with_grad):
     return (problem.reduce(reduction), *grads)
 
 
-def kl_div_with_logits(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None):
+def kl_div_with_logits(
+    p_logits: ArrayLike,
+    q_logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Compute KL(P || Q) in nats of P = softmax(p_logits) from Q = softmax(q_logits) along `axis`.
 
     Parameters
@@ -214,7 +240,14 @@ def kl_div_with_logits(p_logits, q_logits, axis=-1, *, reduction="mean", n_threa
     return _kl_div(p_logits, q_logits, axis, reduction, n_threads, False)[0]
 
 
-def kl_div_with_logits_with_grad(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None):
+def kl_div_with_logits_with_grad(
+    p_logits: ArrayLike,
+    q_logits: ArrayLike,
+    axis: Axis = -1,
+    *,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> tuple[Loss, Array, Array]:
     """Compute KL(P || Q) and its gradients with respect to both logits.
 
     Parameters

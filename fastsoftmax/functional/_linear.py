@@ -4,11 +4,18 @@ Rows are taken in blocks: the logits of a block, their loss, their gradient in p
 gradient of the weights is summed over the blocks in strips of classes, since np.matmul cannot accumulate.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from ._cross_entropy import gradient_scale, read_options, reduce_losses
+
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Loss, Reduction
 
 ROWS_AT_ONCE = 256
 """Rows of a block: enough for matmul's full speed; 33 MB of float32 logits for 32,000 classes."""
@@ -130,21 +137,21 @@ def _add_product(total, grad, x, is_first):
 
 
 def linear_cross_entropy(
-    x,
-    linear_weight,
-    targets,
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
     *,
-    linear_bias=None,
-    weight=None,
-    sample_weight=None,
-    ignore_index=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-    temperature=1.0,
-    reduction="mean",
-    n_threads=None,
-):
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Compute the cross-entropy of the logits x @ linear_weight.T + linear_bias, which are never stored.
 
     Parameters
@@ -197,21 +204,21 @@ def linear_cross_entropy(
 
 
 def linear_cross_entropy_with_grad(
-    x,
-    linear_weight,
-    targets,
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
     *,
-    linear_bias=None,
-    weight=None,
-    sample_weight=None,
-    ignore_index=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-    temperature=1.0,
-    reduction="mean",
-    n_threads=None,
-):
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> tuple[Loss, Array, Array, Array | None]:
     """Compute the cross-entropy of a linear layer and its gradients, without the logits as a whole.
 
     Parameters

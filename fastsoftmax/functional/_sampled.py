@@ -6,11 +6,18 @@ the target with its own logit, and draws that hit a row's target are removed fro
 twice.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
 from ._linear import _matrix, bias_vector
+
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Loss, NDArray, Reduction, Sampler, Seed
 
 SAMPLERS = ("log_uniform", "uniform")
 
@@ -90,18 +97,18 @@ class _Problem:
 
 
 def sampled_softmax_cross_entropy(
-    x,
-    linear_weight,
-    targets,
-    num_sampled,
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    num_sampled: int,
     *,
-    linear_bias=None,
-    sampler="log_uniform",
-    remove_accidental_hits=True,
-    seed=None,
-    reduction="mean",
-    n_threads=None,
-):
+    linear_bias: ArrayLike | None = None,
+    sampler: Sampler = "log_uniform",
+    remove_accidental_hits: bool = True,
+    seed: Seed = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> Loss:
     """Estimate the cross-entropy of a linear layer from a few classes drawn at random.
 
     Parameters
@@ -161,18 +168,18 @@ def sampled_softmax_cross_entropy(
 
 
 def sampled_softmax_cross_entropy_with_grad(
-    x,
-    linear_weight,
-    targets,
-    num_sampled,
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    num_sampled: int,
     *,
-    linear_bias=None,
-    sampler="log_uniform",
-    remove_accidental_hits=True,
-    seed=None,
-    reduction="mean",
-    n_threads=None,
-):
+    linear_bias: ArrayLike | None = None,
+    sampler: Sampler = "log_uniform",
+    remove_accidental_hits: bool = True,
+    seed: Seed = None,
+    reduction: Reduction = "mean",
+    n_threads: int | None = None,
+) -> tuple[Loss, Array, NDArray[np.int64], Array, Array | None]:
     """Estimate the cross-entropy and its gradients; those of the weights for the classes touched alone.
 
     Parameters

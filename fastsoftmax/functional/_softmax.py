@@ -1,11 +1,18 @@
 """softmax, log_softmax, logsumexp, and the gradients of the first two."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
 from .._dispatch import chosen, implementation, threads_for
 from .._layout import Layout
 from ._arrays import Result, prepare
+
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, Axis, Loss
 
 
 def _normalise(operation, x, axis, out, where, temperature, n_threads):
@@ -26,7 +33,15 @@ def _require_classes(layout):
         raise ValueError(f"x must have at least one class along axis, got shape {layout.shape}")
 
 
-def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+def softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: np.ndarray | None = None,
+    where: ArrayLike | None = None,
+    temperature: float = 1.0,
+    n_threads: int | None = None,
+) -> Array:
     """Turn logits into probabilities: exp(x) / sum(exp(x)) along `axis`.
 
     Parameters
@@ -76,7 +91,15 @@ def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None
     return _normalise("softmax", x, axis, out, where, temperature, n_threads)
 
 
-def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+def log_softmax(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: np.ndarray | None = None,
+    where: ArrayLike | None = None,
+    temperature: float = 1.0,
+    n_threads: int | None = None,
+) -> Array:
     """Turn logits into logarithms of probabilities: x - log(sum(exp(x))) along `axis`.
 
     Parameters
@@ -126,7 +149,15 @@ def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=
     return _normalise("log_softmax", x, axis, out, where, temperature, n_threads)
 
 
-def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=None):
+def logsumexp(
+    x: ArrayLike,
+    axis: Axis = -1,
+    *,
+    keepdims: bool = False,
+    out: np.ndarray | None = None,
+    where: ArrayLike | None = None,
+    n_threads: int | None = None,
+) -> Loss:
     """Compute log(sum(exp(x))) along `axis` without overflow.
 
     Parameters
@@ -214,7 +245,14 @@ def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
     return result.finish()
 
 
-def softmax_backward(grad, probs, axis=-1, *, out=None, n_threads=None):
+def softmax_backward(
+    grad: ArrayLike,
+    probs: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: np.ndarray | None = None,
+    n_threads: int | None = None,
+) -> Array:
     """Propagate a gradient through softmax: probs * (grad - sum(grad * probs)) along `axis`.
 
     Parameters
@@ -254,7 +292,14 @@ def softmax_backward(grad, probs, axis=-1, *, out=None, n_threads=None):
     return _backward("softmax_backward", grad, probs, "probs", axis, out, n_threads)
 
 
-def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None):
+def log_softmax_backward(
+    grad: ArrayLike,
+    log_probs: ArrayLike,
+    axis: Axis = -1,
+    *,
+    out: np.ndarray | None = None,
+    n_threads: int | None = None,
+) -> Array:
     """Propagate a gradient through log_softmax: grad - exp(log_probs) * sum(grad) along `axis`.
 
     Parameters

@@ -1,13 +1,26 @@
 """The largest probabilities of each row."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from ._softmax import softmax
 
+if TYPE_CHECKING:
+    from ._types import Array, ArrayLike, NDArray
 
-def top_k_softmax(x, k, axis=-1, *, n_threads=None):
+
+def top_k_softmax(
+    x: ArrayLike,
+    k: int,
+    axis: int = -1,
+    *,
+    n_threads: int | None = None,
+) -> tuple[Array, NDArray[np.int64]]:
     """Return the k largest probabilities of softmax(x) and their classes, largest first.
 
     Parameters
