@@ -18,8 +18,8 @@ def _describe(dtype):
 
 
 def _is_real(dtype):
-    """Whether dtype is one that kernels read as it is."""
-    return dtype.char in "fd"
+    """Whether dtype is one that kernels read as it is; bfloat16 comes from the package ml_dtypes."""
+    return dtype.char in "efd" or dtype.name == "bfloat16"
 
 
 def as_array(value, name):
@@ -35,7 +35,7 @@ def as_array(value, name):
 
 
 def as_real(value, name):
-    """Return `value` as an aligned native float32 or float64 array; integers become float64."""
+    """Return `value` as an aligned native array of 16, 32 or 64-bit floats; integers become float64."""
     array = as_array(value, name)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -43,7 +43,8 @@ def as_real(value, name):
         array = array.astype(np.float64)
     if not _is_real(array.dtype):
         raise TypeError(
-            f"{name} must be float32, float64, integer or boolean, got {_describe(array.dtype)}"
+            f"{name} must be float16, bfloat16, float32, float64, integer or boolean, "
+            f"got {_describe(array.dtype)}"
         )
     return array if array.flags.aligned else array.copy(order="K")
 

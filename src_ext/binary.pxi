@@ -9,11 +9,13 @@ cdef extern from "primitives.h":
                         const double *pos_weight, double scale, Py_ssize_t n) noexcept nogil
 
 cdef struct SigmoidTask:
+    Kind kind
     const void *x
     void *out
     Py_ssize_t n
 
 cdef struct BinaryTask:
+    Kind kind, target_kind
     const void *logits
     const void *targets
     double *losses
@@ -26,8 +28,14 @@ cdef struct BinaryTask:
 
 cdef void sigmoid_block_f32(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
     cdef const SigmoidTask *task = <const SigmoidTask *>argument
-    cdef Py_ssize_t at = block * BLOCK_ELEMENTS
-    sigmoid_f32(<const float *>task.x + at, <float *>task.out + at, min(BLOCK_ELEMENTS, task.n - at))
+    cdef Py_ssize_t at = block * BLOCK_ELEMENTS, n = min(BLOCK_ELEMENTS, task.n - at)
+    cdef float *values = <float *>scratch
+    if task.kind == KIND_F32:
+        sigmoid_f32(<const float *>task.x + at, <float *>task.out + at, n)
+        return
+    run_load_f32(task.kind, task.x, at, n, values)
+    sigmoid_f32(values, values, n)
+    run_store_f32(task.kind, values, task.out, at, n)
 
 
 cdef void sigmoid_block_f64(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
@@ -36,29 +44,54 @@ cdef void sigmoid_block_f64(const void *argument, Py_ssize_t block, char *scratc
     sigmoid_f64(<const double *>task.x + at, <double *>task.out + at, min(BLOCK_ELEMENTS, task.n - at))
 
 
+cdef inline const double *part_of(const double *values, Py_ssize_t at) noexcept nogil:
+    if values == NULL:
+        return NULL
+    return values + at
+
+
+cdef void binary_piece_f32(const BinaryTask *task, Py_ssize_t row, Py_ssize_t label, Py_ssize_t n,
+                           float *scratch) noexcept nogil:
+    """Compute n labels of a row, at most BLOCK_ELEMENTS, where they lie or through scratch."""
+    cdef Py_ssize_t at = row * task.n_labels + label
+    cdef const float *logits = <const float *>task.logits + at
+    cdef const float *targets = <const float *>task.targets + at
+    cdef float *grad = <float *>task.grad
+    if grad != NULL:
+        grad += at
+    if task.kind != KIND_F32:
+        run_load_f32(task.kind, task.logits, at, n, scratch)
+        logits = scratch
+        grad = grad if grad == NULL else scratch
+    if task.target_kind != KIND_F32:
+        run_load_f32(task.target_kind, task.targets, at, n, scratch + BLOCK_ELEMENTS)
+        targets = scratch + BLOCK_ELEMENTS
+    binary_row_f32(logits, targets, task.losses + at, grad, part_of(task.weight, at), part_of(task.pos_weight, label),
+                   task.grad_scale, n)
+    if task.kind != KIND_F32 and grad != NULL:
+        run_store_f32(task.kind, grad, task.grad, at, n)
+
+
 cdef void binary_block_f32(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
     cdef const BinaryTask *task = <const BinaryTask *>argument
-    cdef const double *weight
-    cdef Py_ssize_t row, at
+    cdef Py_ssize_t row, label
     for row in range(block * task.per_block, min(task.n_rows, (block + 1) * task.per_block)):
-        at = row * task.n_labels
-        weight = task.weight
-        if weight != NULL:
-            weight += at
-        binary_row_f32(<const float *>task.logits + at, <const float *>task.targets + at, task.losses + at,
-                       NULL if task.grad == NULL else <float *>task.grad + at, weight, task.pos_weight,
-                       task.grad_scale, task.n_labels)
+        label = 0
+        while label < task.n_labels:
+            binary_piece_f32(task, row, label, min(BLOCK_ELEMENTS, task.n_labels - label), <float *>scratch)
+            label += BLOCK_ELEMENTS
 
 
 cdef void binary_block_f64(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
     cdef const BinaryTask *task = <const BinaryTask *>argument
-    cdef const double *weight
     cdef Py_ssize_t row, at
     for row in range(block * task.per_block, min(task.n_rows, (block + 1) * task.per_block)):
         at = row * task.n_labels
-        weight = task.weight
-        if weight != NULL:
-            weight += at
         binary_row_f64(<const double *>task.logits + at, <const double *>task.targets + at, task.losses + at,
-                       NULL if task.grad == NULL else <double *>task.grad + at, weight, task.pos_weight,
-                       task.grad_scale, task.n_labels)
+                       NULL if task.grad == NULL else <double *>task.grad + at, part_of(task.weight, at),
+                       task.pos_weight, task.grad_scale, task.n_labels)
+
+
+cdef inline Py_ssize_t binary_scratch(Kind kind, Kind target_kind) noexcept nogil:
+    """Return the bytes of scratch that elementwise operations need on 16-bit data."""
+    return 0 if kind <= KIND_F64 and target_kind <= KIND_F64 else 2 * BLOCK_ELEMENTS * sizeof(float)

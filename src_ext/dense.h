@@ -1,15 +1,28 @@
-/* Template for one REAL: passes for targets that touch every class (probabilities, label smoothing), for soft
- * caps, and for elementwise sigmoids. Included by primitives.h. */
+/* Template for one REAL: passes for targets that touch every class (probabilities, label smoothing), over a row or
+ * down the lanes of a tile, and masks of a tile. Included by primitives.h. */
 
-/* The sum of t * (m - z), products in double; where t is 0 the term is 0, even beside z = -inf. Also sum(t). */
+/* t * (m - z), 0 where t is. */
+INLINE VEC FN(distance)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
+
+/* The sum of t * (m - z); where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
+ * no term is negative, so that each rounds by a few units of its own size. */
 static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL m, double *total /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
+    Py_ssize_t i = 0;
+#define TARGET(k) FN(load)(t + i + k * LANES)
+#define TERM(k) FN(distance)(TARGET(k), max, FN(load)(z + i + k * LANES))
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        FN(sums_add)(&sums, (TERM(0) + TERM(1)) + (TERM(2) + TERM(3)));
+        FN(sums_add)(&totals, (TARGET(0) + TARGET(1)) + (TARGET(2) + TARGET(3)));
+    }
+#undef TARGET
+#undef TERM
+    for (; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        VEC tv = FN(load_part)(t + i, k, zero), zv = FN(load_part)(z + i, k, max);
-        FN(distances_add)(&sums, tv, max, zv);
-        FN(sums_add)(&totals, tv);
+        VEC target = FN(load_part)(t + i, k, zero);
+        FN(sums_add)(&sums, FN(distance)(target, max, FN(load_part)(z + i, k, max)));
+        FN(sums_add)(&totals, target);
     }
     *total = FN(sums_total)(&totals);
     return FN(sums_total)(&sums);
@@ -29,5 +42,61 @@ static void FN(row_combine)(const REAL *stage, const REAL *t, REAL *out, Py_ssiz
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
         FN(store_part)(out + i, k, FN(scaled)(e, a, zero, lowest) - b * tv);
+    }
+}
+
+/* Write `value` where the mask is 0, over a whole tile. */
+static void FN(lanes_mask)(REAL *tile, const REAL *mask, Py_ssize_t n, REAL value) {
+    for (Py_ssize_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;
+}
+
+/* row_target for each lane, in place. */
+static void FN(lanes_target)(REAL *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w, double smoothing) {
+    const double kept = 1 - smoothing, uniform = smoothing / (double)n_classes;
+    for (Py_ssize_t c = 0; c < n_classes; c++) {
+        const double weight = w ? w[c] : 1;
+        for (Py_ssize_t i = c * stride; i < (c + 1) * stride; i++) t[i] = (REAL)((kept * t[i] + uniform) * weight);
+    }
+}
+
+/* The targets of class c: those of each lane, or, where t is NULL, what all lanes have in common. */
+INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, Py_ssize_t at, Py_ssize_t c) {
+    return t ? FN(load)(t + at) : FN(all)(base[c]);
+}
+
+/* row_distance for each lane. */
+static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride,
+                               Py_ssize_t n_classes, const REAL *max, double *distance, double *total /* OUT */) {
+    double lost[LANES];
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const VEC m = FN(load)(max + lane);
+        FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
+        Py_ssize_t c = 0;
+        for (; c + 2 <= n_classes; c += 2) {
+            const Py_ssize_t at = c * stride + lane, after = at + stride;
+            const VEC t0 = FN(targets_of)(t, base, at, c), t1 = FN(targets_of)(t, base, after, c + 1);
+            FN(sums_add)(&sums, FN(distance)(t0, m, FN(load)(tile + at)) + FN(distance)(t1, m, FN(load)(tile + after)));
+            FN(sums_add)(&totals, t0 + t1);
+        }
+        if (c < n_classes) {
+            const VEC last = FN(targets_of)(t, base, c * stride + lane, c);
+            FN(sums_add)(&sums, FN(distance)(last, m, FN(load)(tile + c * stride + lane)));
+            FN(sums_add)(&totals, last);
+        }
+        FN(sums_lanes)(&sums, distance + lane, lost);
+        FN(sums_lanes)(&totals, total + lane, lost);
+    }
+}
+
+/* tile = tile * (factor + error of the lane) - scale of the lane * t. */
+static void FN(lanes_combine)(REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride, Py_ssize_t n_classes,
+                              const double *factor, const double *error, const double *scale) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const VEC f = FN(from_doubles)(factor + lane), e = FN(lost)(factor + lane, error + lane, f);
+        const VEC s = FN(from_doubles)(scale + lane), lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f);
+        for (Py_ssize_t c = 0; c < n_classes; c++) {
+            const Py_ssize_t at = c * stride + lane;
+            FN(store)(tile + at, FN(scaled)(FN(load)(tile + at), f, e, lowest) - s * FN(targets_of)(t, base, at, c));
+        }
     }
 }

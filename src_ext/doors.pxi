@@ -46,19 +46,19 @@ cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint is_plain(x):
-    """Whether x is a non-empty C-contiguous float32 or float64 ndarray, in native order and aligned."""
+    """Whether x is a non-empty C-contiguous float16, float32 or float64 ndarray, in native order and aligned."""
     cdef int type_number
     if type(x) is not cnp.ndarray:
         return False
     type_number = cnp.PyArray_TYPE(<cnp.ndarray>x)
-    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE)
+    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or type_number == NPY_HALF)
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) and cnp.PyArray_NDIM(<cnp.ndarray>x) >= 1
             and 0 < cnp.PyArray_SIZE(<cnp.ndarray>x) <= DOOR_ELEMENTS)
 
 
 cdef inline void cut_rows(Geometry *g, cnp.ndarray x):
     cdef Py_ssize_t n_classes = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
-    cut(g, cnp.PyArray_SIZE(x) // n_classes, n_classes, 1, cnp.PyArray_ITEMSIZE(x), True)
+    cut(g, cnp.PyArray_SIZE(x) // n_classes, n_classes, 1, kind_of_data(x), True)
 
 
 cdef inline softmax_through_door(x, bint log):
@@ -70,7 +70,8 @@ cdef inline softmax_through_door(x, bint log):
     out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     task.x, task.out, task.where = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), NULL
     task.temperature, task.log = 1.0, log
-    run_here(softmax_block_f32 if is_f32(x) else softmax_block_f64, &task, &task.g, softmax_scratch(&task.g))
+    run_here(softmax_block_f64 if task.g.kind == KIND_F64 else softmax_block_f32, &task, &task.g,
+             softmax_scratch(&task.g))
     return out
 
 
@@ -89,7 +90,7 @@ cdef inline bint are_plain_targets(targets, Py_ssize_t n_rows):
             and cnp.PyArray_DIM(<cnp.ndarray>targets, 0) == n_rows)
 
 
-cdef int run_loss_here(LossTask *task, bint is_float, double *mean) except -1:
+cdef int run_loss_here(LossTask *task, double *mean) except -1:
     """Run a loss with room for the losses of the rows, and return their mean."""
     cdef double memory[STACK_ROWS]
     cdef Py_ssize_t n_rows = task.g.n_lanes
@@ -99,7 +100,7 @@ cdef int run_loss_here(LossTask *task, bint is_float, double *mean) except -1:
         if task.losses == NULL:
             raise MemoryError("cannot allocate the losses of the rows")
     try:
-        run_here(loss_block_f32 if is_float else loss_block_f64, task, &task.g, loss_scratch(task))
+        run_here(loss_block_f64 if task.g.kind == KIND_F64 else loss_block_f32, task, &task.g, loss_scratch(task))
         mean[0] = pairwise_sum(task.losses, n_rows) / n_rows
     finally:
         if n_rows > STACK_ROWS:
@@ -119,14 +120,14 @@ cdef cross_entropy_through_door(x, targets, bint with_grad):
     task.logits, task.targets, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(targets), INDEX_INT64
     task.weight, task.sample_weight, task.has_ignore, task.base = NULL, NULL, False, NULL
     task.smoothing, task.z_loss, task.softcap, task.temperature = 0, 0, 0, 1
-    task.grad_scale, task.plain, task.grad = 1.0 / task.g.n_lanes, True, NULL
+    task.grad_scale, task.grad = 1.0 / task.g.n_lanes, NULL
     if not all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes):
         return None
     if with_grad:
         grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
         task.grad = cnp.PyArray_DATA(grad)
-    run_loss_here(&task, is_f32(x), &mean)
-    loss = scalar_of(mean, is_f32(x))
+    run_loss_here(&task, &mean)
+    loss = scalar_of(mean, task.g.kind != KIND_F64)
     return (loss, grad) if with_grad else loss
 
 

@@ -18,6 +18,9 @@ include "binary.pxi"
 
 cnp.import_array()
 
+cdef extern from "numpy/arrayobject.h":
+    int NPY_HALF
+
 
 def _share_state(capsule):
     """Take the state that all compiled modules of the process share."""
@@ -29,22 +32,28 @@ cdef inline void *data_or_null(array):
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
-cdef inline bint is_f32(cnp.ndarray x):
-    return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
+cdef inline Kind kind_of_data(cnp.ndarray x):
+    """Return the kind of a checked array; bfloat16 has a type number of its own in each process."""
+    cdef int number = cnp.PyArray_TYPE(x)
+    if number == cnp.NPY_FLOAT:
+        return KIND_F32
+    if number == cnp.NPY_DOUBLE:
+        return KIND_F64
+    return KIND_F16 if number == NPY_HALF else KIND_BF16
 
 
-cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint plain):
+cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint has_tiles):
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
-    cut(g, shape[0], shape[1], shape[2], cnp.PyArray_ITEMSIZE(x), plain)
+    cut(g, shape[0], shape[1], shape[2], kind_of_data(x), has_tiles)
 
 
 cdef int start_softmax(cnp.ndarray x, cnp.ndarray out, where, double temperature, bint log, int n_threads) except -1:
     cdef SoftmaxTask task
-    cut_block(&task.g, x, where is None)
+    cut_block(&task.g, x, True)
     task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
     task.where = <const uint8_t *>data_or_null(where)
     task.temperature, task.log = temperature, log
-    return run_softmax(&task, is_f32(x), n_threads)
+    return run_softmax(&task, n_threads)
 
 
 def softmax(x, out, where, double temperature, int n_threads):
@@ -58,14 +67,13 @@ def log_softmax(x, out, where, double temperature, int n_threads):
 
 
 def logsumexp(cnp.ndarray x, cnp.ndarray out, where, int n_threads):
-    """Write log(sum(exp(x))) to out."""
+    """Write log(sum(exp(x))) to out, which is float32 for 16-bit x."""
     cdef SoftmaxTask task
-    cut_block(&task.g, x, where is None)
+    cut_block(&task.g, x, True)
     task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
     task.where = <const uint8_t *>data_or_null(where)
-    run_blocks(logsumexp_block_f32 if is_f32(x) else logsumexp_block_f64, &task, task.g.n_blocks,
-               task.g.per_block * task.g.n_classes, n_threads,
-               tile_bytes(&task.g) + n_chunks(task.g.n_classes) * sizeof(Part))
+    run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
+               task.g.per_block * task.g.n_classes, n_threads, softmax_scratch(&task.g))
 
 
 cdef int start_backward(cnp.ndarray grad, cnp.ndarray forward, cnp.ndarray out, bint log, int n_threads) except -1:
@@ -73,7 +81,7 @@ cdef int start_backward(cnp.ndarray grad, cnp.ndarray forward, cnp.ndarray out, 
     cut_block(&task.g, forward, False)
     task.grad, task.forward = cnp.PyArray_DATA(grad), cnp.PyArray_DATA(forward)
     task.out, task.log = cnp.PyArray_DATA(out), log
-    return run_blocks(backward_block_f32 if is_f32(forward) else backward_block_f64, &task, task.g.n_blocks,
+    return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
                       task.g.per_block * task.g.n_classes, n_threads, 2 * tile_bytes(&task.g))
 
 
@@ -143,22 +151,23 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, g
     task.smoothing, task.z_loss = options.label_smoothing, options.z_loss
     task.softcap, task.temperature = options.softcap, options.temperature
     task.grad_scale = options.grad_scale
-    task.plain = (task.kind != PROBABILITIES and task.smoothing == 0 and task.z_loss == 0
-                  and task.softcap == 0)
+    cut_block(&task.g, logits, task.softcap == 0)
     base = None
-    if task.kind != PROBABILITIES:
-        base = _smoothing_base(options, logits.shape[1], "d" if task.softcap else logits.dtype)
+    if task.kind == PROBABILITIES:
+        task.target_kind = kind_of_data(targets)
+    else:
+        base = _smoothing_base(options, logits.shape[1], "d" if task.softcap or task.g.kind == KIND_F64 else "f")
     task.base = data_or_null(base)
-    cut_block(&task.g, logits, task.plain)
-    run_loss(&task, is_f32(logits), n_threads)
+    run_loss(&task, n_threads)
 
 
 def sigmoid(cnp.ndarray x, cnp.ndarray out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
     cdef SigmoidTask task
-    task.x, task.out, task.n = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), x.size
-    run_blocks(sigmoid_block_f32 if is_f32(x) else sigmoid_block_f64, &task,
-               (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, n_threads, 0)
+    task.x, task.out, task.n, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), x.size, kind_of_data(x)
+    run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
+               (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, n_threads,
+               binary_scratch(task.kind, task.kind))
 
 
 def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, grad, weight, pos_weight,
@@ -170,9 +179,10 @@ def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray lo
     task.weight, task.pos_weight = <const double *>data_or_null(weight), <const double *>data_or_null(pos_weight)
     task.grad_scale, task.n_rows, task.n_labels = grad_scale, logits.shape[0], logits.shape[1]
     task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
-    run_blocks(binary_block_f32 if is_f32(logits) else binary_block_f64, &task,
+    task.kind, task.target_kind = kind_of_data(logits), kind_of_data(targets)
+    run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
                (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
-               n_threads, 0)
+               n_threads, binary_scratch(task.kind, task.target_kind))
 
 
 include "doors.pxi"

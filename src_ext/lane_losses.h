@@ -1,41 +1,91 @@
 /* The arithmetic of losses and gradients over the lanes of a tile: arrays of doubles, a multiple of the vector long.
- * The names are those of losses.pxi. */
+ * The names are those of losses.pxi. Divisions are what it costs: for float they are shared. */
 #ifndef FASTSOFTMAX_LANE_LOSSES_H
 #define FASTSOFTMAX_LANE_LOSSES_H
 
-#include <math.h>
+#include "log1p.h"
+#include "vec_sums.h"
 
-/* From the sum without the maxima, in its unit: total = the sum with them, in two parts; others = S'. */
-static void lanes_totals(Py_ssize_t n, const double *restrict n_max, const double *restrict unit,
-                         double *restrict others, double *restrict total, double *restrict error /* OUT */) {
-    for (Py_ssize_t i = 0; i < n; i++) {
-        const double a = others[i], b = n_max[i] * unit[i], sum = a + b, part = sum - a;
-        error[i] += (a - (sum - part)) + (b - part);
-        total[i] = sum;
-        others[i] = a / unit[i] + (n_max[i] - 1);
+/* One value a lane. */
+typedef struct {
+    double *sum, *sum_error, *n_max, *unit; /* from lanes_exp_sum, the maxima left out of the sum */
+    double *max, *z;                        /* the maximum, and the logit of an index target */
+    double *t, *s;                          /* weights of the target and of the row; read where `weighted` */
+    double *distance, *dense;               /* sums of t * (m - z) and of t over dense targets; read where `dense` */
+    double *loss;                           /* OUT */
+    double *factor, *factor_error;          /* OUT: what turns stored terms into gradients */
+    double *scale;                          /* OUT: s * grad_scale / temperature */
+    double *own;                            /* OUT: the gradient of a target that attains the maximum */
+} LossLanes;
+
+typedef struct {
+    double temperature, z_loss, grad_scale;
+    int weighted, dense, with_grad, is_double;
+} LossKind;
+
+INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
+
+INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
+    const vec_f64 one = 1.0 - (vec_f64){0};
+    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+        const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i);
+        const vec_f64 n_max = load_doubles(a->n_max + i), max = load_doubles(a->max + i);
+        const vec_f64 by_unit = one / unit;
+        const vec_f64 others = (k.is_double ? (vec_f64)(sum / unit) : (vec_f64)(sum * by_unit)) + (n_max - 1.0);
+        const vec_f64 share_of_max = one / (one + others);
+        const vec_f64 log_sum = log1p_vector(others, share_of_max);
+        vec_f64 t = one, s = one, distance = max - load_doubles(a->z + i);
+        if (k.temperature != 1.0) distance /= k.temperature;
+        if (k.weighted) {
+            t = load_doubles(a->t + i);
+            s = load_doubles(a->s + i);
+            distance = zero_equal_f64(t * distance, t, (vec_f64){0});
+        }
+        vec_f64 total = t, lse = log_sum;
+        if (k.dense) {
+            distance += load_doubles(a->distance + i) / k.temperature;
+            total += load_doubles(a->dense + i);
+            lse += max / k.temperature;
+        }
+        vec_f64 loss = total * log_sum + distance;
+        if (k.dense) loss += k.z_loss * lse * lse;
+        store_doubles(a->loss + i, s * loss);
+        if (!k.with_grad) continue;
+        const vec_f64 scale = s * (k.grad_scale / k.temperature);
+        vec_f64 share = total;
+        if (k.dense) share += 2 * k.z_loss * lse;
+        const vec_f64 numerator = share * scale;
+        vec_f64 factor, error = {0};
+        if (k.is_double) {
+            const vec_f64 maxima = n_max * unit, terms = sum + maxima, part = terms - sum;
+            const vec_f64 lost = load_doubles(a->sum_error + i) + ((sum - (terms - part)) + (maxima - part));
+            factor = numerator / terms;
+            error = (product_error_f64(factor, terms, numerator) + factor * lost) * (-one / terms);
+        } else {
+            factor = numerator * (share_of_max * by_unit);
+        }
+        store_doubles(a->factor + i, factor);
+        store_doubles(a->factor_error + i, error);
+        store_doubles(a->scale + i, scale);
+        vec_f64 rest = -(t * others);
+        if (k.dense) rest += share - t;
+        if (k.is_double) rest /= one + others;
+        else rest *= share_of_max;
+        store_doubles(a->own + i, scale * rest);
     }
 }
 
-/* loss = s * (t * L + t * (m - z) / temperature), the second term 0 where t is. */
-static void lanes_loss(Py_ssize_t n, const double *restrict t, const double *restrict s, const double *restrict m,
-                       const double *restrict z, const double *restrict log_sum, double temperature,
-                       double *restrict loss /* OUT */) {
-    for (Py_ssize_t i = 0; i < n; i++) {
-        const double distance = t[i] * ((m[i] - z[i]) / temperature);
-        loss[i] = s[i] * (t[i] * log_sum[i] + (t[i] == 0 ? 0 : distance));
-    }
-}
-
-/* share = s * t * scale; factor and its error: share / total; missed = -share * S' / (1 + S'). */
-static void lanes_factors(Py_ssize_t n, const double *restrict t, const double *restrict s, double scale,
-                          const double *restrict others, double *restrict total_to_factor, double *restrict error,
-                          double *restrict share, double *restrict missed /* OUT */) {
-    for (Py_ssize_t i = 0; i < n; i++) {
-        const double total = total_to_factor[i], numerator = s[i] * t[i] * scale, quotient = numerator / total;
-        error[i] = (fma(-quotient, total, numerator) - quotient * error[i]) / total;
-        total_to_factor[i] = quotient;
-        share[i] = numerator;
-        missed[i] = -numerator * (others[i] / (1 + others[i]));
+/* Losses of n lanes and what their gradients are made with. */
+static void lanes_finish(const LossLanes *a, Py_ssize_t n, const LossKind *kind) {
+    const LossKind k = *kind;
+    if (k.dense || k.is_double || k.temperature != 1.0) {
+        lanes_finish_body(a, n, k);
+    } else if (k.weighted) {
+        lanes_finish_body(a, n, (LossKind){1.0, 0, k.grad_scale, 1, 0, k.with_grad, 0});
+    } else if (k.with_grad) {
+        lanes_finish_body(a, n, (LossKind){1.0, 0, k.grad_scale, 0, 0, 1, 0});
+    } else {
+        lanes_finish_body(a, n, (LossKind){1.0, 0, 0, 0, 0, 0, 0});
     }
 }
 

@@ -16,58 +16,6 @@ INLINE void FN(transpose)(VEC r[LANES]) {
     }
 }
 
-/* Turn up to LANES rows of n_classes into a tile of stride LANES; absent rows become copies of the last. */
-static void FN(turn_in)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile) {
-    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
-        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
-        VEC r[LANES];
-        for (int i = 0; i < LANES; i++) {
-            Py_ssize_t row = i < n_rows ? i : n_rows - 1;
-            r[i] = FN(load_part)(x + row * n_classes + c, k, (VEC){0});
-        }
-        FN(transpose)(r);
-        for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * LANES, r[i]);
-    }
-}
-
-/* Turn a tile of stride LANES back into up to LANES rows. */
-static void FN(turn_out)(const REAL *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *out) {
-    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
-        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
-        VEC r[LANES];
-        for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * LANES) : (VEC){0};
-        FN(transpose)(r);
-        for (int i = 0; i < LANES; i++)
-            if (i < n_rows) FN(store_part)(out + i * n_classes + c, k, r[i]);
-    }
-}
-
-/* Copy lanes first .. first + n_lanes of a block (outer, n_classes, inner) into a tile, or back. A run of lanes
- * with the same outer index is contiguous for each class. */
-static void FN(copy_in)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                        Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
-    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
-        const REAL *from = x + outer * n_classes * inner + at;
-        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
-        for (Py_ssize_t c = 0; c < n_classes; c++)
-            memcpy(tile + c * stride + lane, from + c * inner, (size_t)run * sizeof(REAL));
-    }
-    for (Py_ssize_t lane = n_lanes; lane < stride; lane++)
-        for (Py_ssize_t c = 0; c < n_classes; c++) tile[c * stride + lane] = 0;
-}
-
-static void FN(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
-                         Py_ssize_t first, Py_ssize_t n_lanes, REAL *out) {
-    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
-        REAL *to = out + outer * n_classes * inner + at;
-        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
-        for (Py_ssize_t c = 0; c < n_classes; c++)
-            memcpy(to + c * inner, tile + c * stride + lane, (size_t)run * sizeof(REAL));
-    }
-}
-
 /* The largest value of each lane; NaNs are passed over. */
 static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
@@ -84,8 +32,8 @@ static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_clas
 
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
                                    REAL slope, REAL slope_error, double *sum, double *error, double *n_max,
-                                   double *unit, const REAL *next, REAL *next_out, int stores, int splits,
-                                   int has_slope) {
+                                   double *unit, const Upcoming *next, int stores, int splits, int has_slope) {
+    const Upcoming ahead = *next;
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
@@ -96,11 +44,7 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
 #define STEP(k) \
     FN(exp_step)(FN(load)(column + (c + k) * stride), column + (c + k) * stride, m, &f, &count, stores, splits, has_slope)
         for (; c + 4 <= n_classes; c += 4) {
-            if (next)
-                for (Py_ssize_t k = c * LANES; k < (c + 4) * LANES; k += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(REAL)) {
-                    PREFETCH(next + k);
-                    if (next_out) PREFETCH_TO_WRITE(next_out + k);
-                }
+            fetch_ahead(&ahead, c * LANES, 4 * VECTOR_BYTES);
             VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
             FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
         }
@@ -113,23 +57,23 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
 }
 
 /* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. A sum comes in two parts.
- * `next` and `next_out` are the rows that the next tile is turned from and to, or NULL: they are fetched meanwhile. */
+ * What is `next`, the rows that the next tile is turned from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
-                              int stores, int splits, const REAL *next, REAL *next_out, double *sum, double *error,
-                              double *n_max, double *unit /* OUT */) {
+                              int stores, int splits, const Upcoming *next, double *sum, double *error, double *n_max,
+                              double *unit /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, slope_error;
         FN(slope_parts)(temperature, &slope, &slope_error);
         FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, slope_error, sum, error, n_max, unit, next,
-                               next_out, stores, splits, 1);
+                               stores, splits, 1);
     } else if (stores && splits) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
                                1, 1, 0);
     } else if (stores) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
                                1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next, next_out,
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
                                0, 1, 0);
     }
 }
@@ -157,44 +101,6 @@ static void FN(lanes_log_shift)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_clas
             VEC d = FN(load)(at) - m;
             if (temperature != 1.0) d = d / divisor;
             FN(store)(at, d - L);
-        }
-    }
-}
-
-/* Turn lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
- * tile form is computed row by row. */
-static void FN(gather_rows)(const REAL *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                            Py_ssize_t n_lanes, REAL *rows) {
-    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
-        const REAL *from = x + outer * n_classes * inner + at;
-        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
-        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
-            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
-            VEC r[LANES];
-            for (int i = 0; i < LANES; i++)
-                r[i] = i < k ? FN(load_part)(from + (c + i) * inner, run, (VEC){0}) : (VEC){0};
-            FN(transpose)(r);
-            for (int i = 0; i < LANES; i++)
-                if (i < run) FN(store_part)(rows + (lane + i) * n_classes + c, k, r[i]);
-        }
-    }
-}
-
-static void FN(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                             Py_ssize_t n_lanes, REAL *out) {
-    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        Py_ssize_t outer = (first + lane) / inner, at = (first + lane) % inner;
-        REAL *to = out + outer * n_classes * inner + at;
-        run = inner - at < n_lanes - lane ? inner - at : n_lanes - lane;
-        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
-            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
-            VEC r[LANES];
-            for (int i = 0; i < LANES; i++)
-                r[i] = i < run ? FN(load_part)(rows + (lane + i) * n_classes + c, k, (VEC){0}) : (VEC){0};
-            FN(transpose)(r);
-            for (int i = 0; i < LANES; i++)
-                if (i < k) FN(store_part)(to + (c + i) * inner, run, r[i]);
         }
     }
 }

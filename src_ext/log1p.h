@@ -8,7 +8,8 @@
 
 #include "vec.h"
 
-INLINE vec_f64 log1p_vector(vec_f64 s) {
+/* `inverse` is 1 / (1 + s), which callers may need too. */
+INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
     const vec_f64 one = 1.0 - (vec_f64){0};
     const int64_t sqrt_half = 0x3fe6a09e00000000LL;
     vec_f64 u = one + s;
@@ -19,7 +20,7 @@ INLINE vec_f64 log1p_vector(vec_f64 s) {
     vec_f64 k = (vec_f64)(exponent + 0x4338000000000000LL) - 0x1.8p52;
     ivec_f64 is_small = exponent == 0;
     vec_f64 f = (vec_f64)((is_small & (ivec_f64)s) | (~is_small & (ivec_f64)(m - 1.0)));
-    vec_f64 lost = (vec_f64)(~is_small & (ivec_f64)((s - (u - 1.0)) / u));
+    vec_f64 lost = (vec_f64)(~is_small & (ivec_f64)((s - (u - 1.0)) * inverse));
     vec_f64 half_square = 0.5 * f * f;
     vec_f64 z = f / (2.0 + f), z2 = z * z, z4 = z2 * z2;
     vec_f64 even = z4 * (3.999999999940941908e-01 + z4 * (2.222219843214978396e-01 + z4 * 1.531383769920937332e-01));
@@ -34,7 +35,7 @@ static void log1p_lanes(const double *s, double *L, Py_ssize_t n) {
     for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
         vec_f64 v;
         memcpy(&v, s + i, sizeof v);
-        v = log1p_vector(v);
+        v = log1p_vector(v, 1.0 / (1.0 + v));
         memcpy(L + i, &v, sizeof v);
     }
 }

@@ -9,14 +9,15 @@ cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogi
     return NAN if has_nan else max
 
 
-cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, Part *parts) noexcept nogil:
+cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const Upcoming *ahead,
+                                 Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <real *>NULL, n_classes, 1.0, True, parts, &stat)
+    reduce_row(x, <const real *>NULL, <real *>NULL, n_classes, 1.0, True, ahead, parts, &stat)
     return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
 
 
 cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch,
-                                const real *next) noexcept nogil:
+                                const Upcoming *ahead) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
@@ -24,36 +25,45 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, next, <real *>NULL, total, error, n_max,
-                  unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, ahead, total, error, n_max, unit)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], total[lane] / unit[lane] + (n_max[lane] - 1),
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
 
 
+cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
+                                 const real *x, real *out) noexcept nogil:
+    """Compute lanes first .. first + n_lanes, at most `stride` of them; `out` is of the computing dtype."""
+    cdef const Geometry *g = &task.g
+    cdef real *tile = <real *>scratch
+    cdef real *mask = <real *>(scratch + tile_bytes(g))
+    cdef Part *parts = <Part *>mask
+    cdef Upcoming ahead = next_piece(g, x, NULL, first)
+    cdef Py_ssize_t lane, n = g.n_classes
+    if lies_ready(g) and task.where == NULL:
+        out[first] = <real>logsumexp_row(x + first * n, n, &ahead, parts)
+        return
+    tile_load(g, g.kind, x, first, n_lanes, tile)
+    if is_tile(g):
+        if task.where != NULL:
+            tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
+            lanes_mask(tile, mask, g.stride * n, <real>-INFINITY)
+        logsumexp_tile(g, tile, n_lanes, out + first, scratch, &ahead)
+        return
+    for lane in range(n_lanes):
+        if task.where != NULL:
+            mask_row(tile + lane * n, mask_of(task, first + lane), g.inner, n, <real>-INFINITY)
+        out[first + lane] = <real>logsumexp_row(tile + lane * n, n, &ahead, parts)
+
+
 cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *scratch,
                                  const real *dtype) noexcept nogil:
     cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
-    cdef const Geometry *g = &task.g
-    cdef const real *x = <const real *>task.x
-    cdef real *out = <real *>task.out
-    cdef real *tile = <real *>scratch
-    cdef Part *parts = <Part *>(scratch + tile_bytes(g))
-    cdef Py_ssize_t piece, first, n_lanes, lane, n = g.n_classes
-    for piece in range(n_pieces(g, block)):
-        first = first_lane(g, block, piece)
-        n_lanes = min(g.stride, g.n_lanes - first)
-        if g.form == ROWS and task.where == NULL:
-            out[first] = <real>logsumexp_row(x + first * n, n, parts)
-            continue
-        tile_load(g, x, first, n_lanes, tile)
-        if g.form == TURNED or g.form == COLUMNS:
-            logsumexp_tile(g, tile, n_lanes, out + first, scratch, rows_after(g, x, first))
-            continue
-        for lane in range(n_lanes):
-            if task.where != NULL:
-                mask_row(tile + lane * n, mask_of(task, first + lane), g.inner, n, <real>-INFINITY)
-            out[first + lane] = <real>logsumexp_row(tile + lane * n, n, parts)
+    cdef Py_ssize_t piece, first
+    for piece in range(n_pieces(&task.g, block)):
+        first = first_lane(&task.g, block, piece)
+        logsumexp_lanes(task, first, min(task.g.stride, task.g.n_lanes - first), scratch, <const real *>task.x,
+                        <real *>task.out)
 
 
 cdef void logsumexp_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
@@ -89,15 +99,15 @@ cdef inline void backward_block(const void *argument, Py_ssize_t block, char *sc
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
-        if g.form == ROWS:
+        if lies_ready(g):
             backward_row(<const real *>task.grad + first * n, <const real *>task.forward + first * n,
                          <real *>task.out + first * n, n, task.log)
             continue
-        tile_load(g, <const real *>task.grad, first, n_lanes, grad)
-        tile_load(g, <const real *>task.forward, first, n_lanes, forward)
+        tile_load(g, g.kind, task.grad, first, n_lanes, grad)
+        tile_load(g, g.kind, task.forward, first, n_lanes, forward)
         for lane in range(n_lanes):
             backward_row(grad + lane * n, forward + lane * n, grad + lane * n, n, task.log)
-        tile_store(g, grad, first, n_lanes, <real *>task.out)
+        tile_store(g, grad, first, n_lanes, task.out)
 
 
 cdef void backward_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

@@ -6,6 +6,7 @@
 # sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.string cimport memcpy, memset
 
 cdef extern from *:
     """
@@ -22,12 +23,26 @@ cdef extern from *:
     int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
 
 cdef extern from "lane_losses.h":
-    void lanes_totals(Py_ssize_t n, const double *n_max, const double *unit, double *others, double *total,
-                      double *error) noexcept nogil
-    void lanes_loss(Py_ssize_t n, const double *t, const double *s, const double *m, const double *z,
-                    const double *log_sum, double temperature, double *loss) noexcept nogil
-    void lanes_factors(Py_ssize_t n, const double *t, const double *s, double scale, const double *others,
-                       double *total_to_factor, double *error, double *share, double *missed) noexcept nogil
+    ctypedef struct LossLanes:
+        double *sum
+        double *sum_error
+        double *n_max
+        double *unit
+        double *max
+        double *z
+        double *t
+        double *s
+        double *distance
+        double *dense
+        double *loss
+        double *factor
+        double *factor_error
+        double *scale
+        double *own
+    ctypedef struct LossKind:
+        double temperature, z_loss, grad_scale
+        int weighted, dense, with_grad, is_double
+    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
 
 cdef enum RowState:
     USED = 0
@@ -39,6 +54,7 @@ cdef struct LossTask:
     const void *logits
     const void *targets
     int kind
+    Kind target_kind            # of probabilities in memory
     double *losses
     void *grad                  # or NULL
     const double *weight        # or NULL
@@ -46,7 +62,6 @@ cdef struct LossTask:
     bint has_ignore
     int64_t ignore_index
     double smoothing, z_loss, softcap, temperature, grad_scale
-    bint plain                  # index targets, no smoothing, z_loss or softcap: has a form as a tile
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
 
 cdef struct RowTarget:
@@ -128,83 +143,130 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
 
 
 cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, const real *t, real *grad,
-                          Part *parts) noexcept nogil:
+                          const Upcoming *ahead, Part *parts) noexcept nogil:
     """One row: x its logits, t its dense targets or the base of its smoothing (or NULL), grad may be x."""
     cdef RowTarget r
     cdef RowLoss loss
     cdef Stat stat
-    cdef double total = 0, distance = 0
     cdef Py_ssize_t n = task.g.n_classes
     read_target(task, lane, &r)
     if r.state != USED:
         set_row(task.losses + lane, grad, 1, n, 0 if r.state == IGNORED else NAN)
         return
     r.z = x[r.y]
-    if t != NULL:
-        distance = row_distance(t, x, n, row_max(x, n), &total) / task.temperature
-    reduce_row(x, grad, n, task.temperature, True, parts, &stat)
-    row_loss(task, &r, stat.max, stat.others, total + r.t, distance, &loss)
+    stat.distance = stat.target = 0
+    reduce_row(x, t, grad, n, task.temperature, True, ahead, parts, &stat)
+    row_loss(task, &r, stat.max, stat.others, stat.target + r.t, stat.distance / task.temperature, &loss)
     task.losses[lane] = loss.loss
     if grad != NULL:
         subtract_target(task, &r, &loss, &stat, parts, t, grad)
 
 
-cdef inline void read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                              int64_t *at, double *z, double *t, double *s) noexcept nogil:
-    """Where in the tile each lane's target lies (or minus its state), its logit and its weights."""
+cdef inline bint is_dense(const LossTask *task) noexcept nogil:
+    """Whether all classes of a row take part in its target, or its loss has a term of lse."""
+    return task.kind == PROBABILITIES or task.base != NULL or task.z_loss != 0
+
+
+cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
+    cdef LossKind kind
+    kind.temperature, kind.z_loss, kind.grad_scale = task.temperature, task.z_loss, task.grad_scale
+    kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
+    kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
+    kind.is_double = task.g.kind == KIND_F64
+    return kind
+
+
+cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
+    """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
+    a.sum, a.sum_error = <double *>lane_array(g, scratch, 1), <double *>lane_array(g, scratch, 2)
+    a.n_max, a.unit = <double *>lane_array(g, scratch, 3), <double *>lane_array(g, scratch, 4)
+    a.max, a.z = <double *>lane_array(g, scratch, 5), <double *>lane_array(g, scratch, 6)
+    a.t, a.s = <double *>lane_array(g, scratch, 7), <double *>lane_array(g, scratch, 8)
+    a.distance, a.dense = <double *>lane_array(g, scratch, 9), <double *>lane_array(g, scratch, 10)
+    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 11)
+    a.factor, a.factor_error = <double *>lane_array(g, scratch, 12), <double *>lane_array(g, scratch, 13)
+    a.own = <double *>lane_array(g, scratch, 14)
+
+
+cdef inline bint read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                              bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
+    """Where in the tile each lane's target lies (or minus its state), its logit and its weights.
+
+    Returns whether a lane is ignored or bad.
+    """
     cdef Py_ssize_t lane, stride = task.g.stride
-    cdef bint weighs = task.weight != NULL or task.sample_weight != NULL or task.has_ignore
     cdef int64_t y
+    cdef bint special = False
     cdef RowTarget r
-    for lane in range(stride):
-        at[lane], z[lane], t[lane], s[lane] = 0, 0, 1, 1
     for lane in range(n_lanes):
-        if weighs:
+        if weighted:
             read_target(task, first + lane, &r)
-            t[lane], s[lane] = r.t, r.s
+            a.t[lane], a.s[lane] = r.t, r.s
             at[lane] = r.y * stride + lane if r.state == USED else -<int64_t>r.state
         else:
             y = read_index(task.targets, task.kind, first + lane)
             at[lane] = y * stride + lane if <uint64_t>y < <uint64_t>task.g.n_classes else -<int64_t>BAD
-        z[lane] = tile[max(0, at[lane])]
+        special |= at[lane] < 0
+        a.z[lane] = tile[max(0, at[lane])]
+    for lane in range(n_lanes, stride):
+        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
+    return special
 
 
-cdef inline void loss_tile(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                           char *scratch) noexcept nogil:
-    """A tile of lanes with index targets and neither smoothing nor softcap nor z_loss."""
-    cdef const Geometry *g = &task.g
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef double *others = <double *>lane_array(g, scratch, 1)
-    cdef double *n_max = <double *>lane_array(g, scratch, 2)
-    cdef double *unit = <double *>lane_array(g, scratch, 3)
-    cdef double *log_sum = <double *>lane_array(g, scratch, 4)
-    cdef double *t = <double *>lane_array(g, scratch, 5)
-    cdef double *s = <double *>lane_array(g, scratch, 6)
-    cdef double *z = <double *>lane_array(g, scratch, 7)
-    cdef double *total = <double *>lane_array(g, scratch, 8)
-    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 9)
-    cdef double *error = <double *>lane_array(g, scratch, 10)
-    cdef double *m_wide = <double *>lane_array(g, scratch, 11)
+cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, const LossKind *kind,
+                              const LossLanes *a, const int64_t *at) noexcept nogil:
+    """Give index targets their entries: p - 1 would cancel where the target is the largest; elsewhere p is at most
+    a half."""
     cdef Py_ssize_t lane
-    read_targets(task, tile, first, n_lanes, at, z, t, s)
-    lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, task.temperature, task.grad != NULL, True,
-                  rows_after(g, <const real *>task.logits, first), rows_after(g, <const real *>task.grad, first),
-                  others, error, n_max, unit)
-    lanes_totals(g.stride, n_max, unit, others, total, error)
-    log1p_lanes(others, log_sum, g.stride)
+    cdef const real *base = <const real *>task.base
+    cdef double t, entry
+    for lane in range(n_lanes):
+        if at[lane] < 0:
+            continue
+        if a.z[lane] == a.max[lane]:
+            entry = a.own[lane]
+            if base != NULL:
+                entry -= a.scale[lane] * base[at[lane] // task.g.stride]
+        else:
+            t = a.t[lane] if kind.weighted else 1
+            entry = tile[at[lane]] - a.scale[lane] * t
+        tile[at[lane]] = <real>entry
+
+
+cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
+                           char *scratch, const Upcoming *ahead) noexcept nogil:
+    """A tile of lanes; t is a tile of dense targets, or NULL."""
+    cdef const Geometry *g = &task.g
+    cdef LossLanes a
+    cdef LossKind kind = kind_of(task)
+    cdef real *m = <real *>lane_array(g, scratch, 0)
+    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 15)
+    cdef const real *base = <const real *>task.base
+    cdef Py_ssize_t lane, n = g.n_classes
+    cdef bint special
+    take_lanes(g, scratch, &a)
+    special = read_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
+    lanes_max(tile, g.stride, n, m)
+    if t != NULL or base != NULL:
+        lanes_distance(tile, t, base, g.stride, n, m, a.distance, a.dense)
+    elif kind.dense:
+        memset(a.distance, 0, g.stride * sizeof(double))
+        memset(a.dense, 0, g.stride * sizeof(double))
+    lanes_exp_sum(tile, g.stride, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
+                  a.unit)
     for lane in range(g.stride):
-        m_wide[lane] = m[lane]
-    lanes_loss(g.stride, t, s, m_wide, z, log_sum, task.temperature, unit)
-    memcpy(task.losses + first, unit, n_lanes * sizeof(double))
-    if task.grad != NULL:
-        lanes_factors(g.stride, t, s, task.grad_scale / task.temperature, others, total, error, n_max, log_sum)
-        lanes_scale(tile, g.stride, g.n_classes, total, error)
-        for lane in range(n_lanes):
-            # p - 1 would cancel where the target is the largest; elsewhere p is at most a half
-            if at[lane] >= 0:
-                tile[at[lane]] = <real>(log_sum[lane] if z[lane] == m_wide[lane] else tile[at[lane]] - n_max[lane])
-    clear_lanes(task, tile if task.grad != NULL else <real *>NULL, first, n_lanes, at)
+        a.max[lane] = m[lane]
+    lanes_finish(&a, g.stride, &kind)
+    memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
+    if kind.with_grad:
+        if t != NULL or base != NULL:
+            lanes_combine(tile, t, base, g.stride, n, a.factor, a.factor_error, a.scale)
+        else:
+            lanes_scale(tile, g.stride, n, a.factor, a.factor_error)
+        if task.kind != PROBABILITIES:
+            mend_targets(task, tile, n_lanes, &kind, &a, at)
+    if special:
+        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, at)
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -217,9 +279,30 @@ cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first,
                     task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)
 
 
-cdef inline void dense_targets(const LossTask *task, const real *y, real *t) noexcept nogil:
-    """Write t = weight * ((1 - smoothing) * y + smoothing / n_classes) for one row of probabilities."""
-    row_target(y, task.weight, task.smoothing, t, task.g.n_classes)
+cdef inline bint changes_targets(const LossTask *task) noexcept nogil:
+    """Whether probabilities are not the dense targets t as they are."""
+    return task.weight != NULL or task.smoothing != 0
+
+
+cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
+    """Turn a row of probabilities into t = weight * ((1 - smoothing) * y + smoothing / n_classes)."""
+    if changes_targets(task):
+        row_target(t, task.weight, task.smoothing, t, task.g.n_classes)
+
+
+cdef inline void loss_in_place(const LossTask *task, Py_ssize_t first, const real *x, real *grad, real *t,
+                               const Upcoming *ahead, Part *parts) noexcept nogil:
+    """A row that is computed where it lies; t is scratch for dense targets."""
+    cdef Py_ssize_t at = first * task.g.n_classes
+    cdef const real *targets = <const real *>task.base
+    if task.kind == PROBABILITIES:
+        if task.target_kind == task.g.kind and not changes_targets(task):
+            targets = <const real *>task.targets + at
+        else:
+            tile_load(&task.g, task.target_kind, task.targets, first, 1, t)
+            dense_targets(task, t)
+            targets = t
+    loss_row(task, first, x + at, targets, grad if grad == NULL else grad + at, ahead, parts)
 
 
 cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
@@ -227,29 +310,28 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
     cdef const Geometry *g = &task.g
     cdef Py_ssize_t lane, n = g.n_classes
+    cdef bint is_probabilities = task.kind == PROBABILITIES
     cdef real *tile = <real *>scratch
     cdef real *dense = <real *>(scratch + tile_bytes(g))
     cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef const real *t = <const real *>task.base
-    if g.form == ROWS:
-        if task.kind == PROBABILITIES:
-            t = <const real *>task.targets + first * n
-            if task.weight != NULL or task.smoothing != 0:
-                dense_targets(task, t, dense)
-                t = dense
-        loss_row(task, first, logits + first * n, t, grad if grad == NULL else grad + first * n, parts)
+    cdef Upcoming ahead = next_piece(g, logits, grad, first)
+    if lies_ready(g):
+        loss_in_place(task, first, logits, grad, dense, &ahead, parts)
         return
-    tile_load(g, logits, first, n_lanes, tile)
-    if g.form == TURNED or g.form == COLUMNS:
-        loss_tile(task, tile, first, n_lanes, scratch)
+    tile_load(g, g.kind, logits, first, n_lanes, tile)
+    if is_probabilities:
+        tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
+    if is_tile(g):
+        if is_probabilities and changes_targets(task):
+            lanes_target(dense, g.stride, n, task.weight, task.smoothing)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
     else:
-        if task.kind == PROBABILITIES:
-            tile_load(g, <const real *>task.targets, first, n_lanes, dense)
         for lane in range(n_lanes):
-            if task.kind == PROBABILITIES:
+            if is_probabilities:
+                dense_targets(task, dense + lane * n)
                 t = dense + lane * n
-                dense_targets(task, t, dense + lane * n)
-            loss_row(task, first + lane, tile + lane * n, t, grad if grad == NULL else tile + lane * n, parts)
+            loss_row(task, first + lane, tile + lane * n, t, grad if grad == NULL else tile + lane * n, &ahead, parts)
     if grad != NULL:
         tile_store(g, tile, first, n_lanes, grad)
 
@@ -286,10 +368,10 @@ cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
     return n_bytes
 
 
-cdef int run_loss(LossTask *task, bint is_float, int n_threads) except -1:
+cdef int run_loss(LossTask *task, int n_threads) except -1:
     """Run the cross-entropy over a block whose task is filled."""
     cdef Geometry *g = &task.g
     if g.n_lanes == 0:
         return 0
-    return run_blocks(loss_block_f32 if is_float else loss_block_f64, task, g.n_blocks,
+    return run_blocks(loss_block_f64 if g.kind == KIND_F64 else loss_block_f32, task, g.n_blocks,
                       g.per_block * g.n_classes, n_threads, loss_scratch(task))

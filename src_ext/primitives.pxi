@@ -4,7 +4,33 @@ ctypedef fused real:
     float
     double
 
+cdef extern from "geometry.h":
+    ctypedef enum Kind:
+        KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK
+    ctypedef enum Form:
+        ROWS, TURNED, COLUMNS, GATHERED
+    ctypedef struct Geometry:
+        Form form
+        Kind kind
+        Py_ssize_t outer, n_classes, inner, n_lanes, stride, per_block, n_blocks, item_bytes, data_bytes
+
+cdef extern from "tile_kinds.h":
+    void tile_load_f32(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
+                       float *tile) noexcept nogil
+    void tile_load_f64(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
+                       double *tile) noexcept nogil
+    void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                        void *out) noexcept nogil
+    void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                        void *out) noexcept nogil
+    void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
+    void run_store_f32(Kind kind, const float *values, void *out, Py_ssize_t first, Py_ssize_t n) noexcept nogil
+
 cdef extern from "primitives.h":
+    ctypedef struct Upcoming:
+        const char *read
+        char *write
+        Py_ssize_t item_bytes
     ctypedef struct exp_sum:
         long double sum
         double n_max, unit
@@ -13,9 +39,9 @@ cdef extern from "primitives.h":
     float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
     double row_max_f64(const double *x, Py_ssize_t n) noexcept nogil
     void row_exp_sum_f32(const float *x, float *stage, Py_ssize_t n, float m, double temperature,
-                         int splits, exp_sum *result) noexcept nogil
+                         int splits, const Upcoming *next, exp_sum *result) noexcept nogil
     void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
-                         int splits, exp_sum *result) noexcept nogil
+                         int splits, const Upcoming *next, exp_sum *result) noexcept nogil
     void row_scale_f32(const float *stage, float *out, Py_ssize_t n, long double factor) noexcept nogil
     void row_scale_f64(const double *stage, double *out, Py_ssize_t n, long double factor) noexcept nogil
     void row_log_shift_f32(const float *x, float *out, Py_ssize_t n, float m, double L,
@@ -44,40 +70,33 @@ cdef extern from "primitives.h":
                          double scale) noexcept nogil
     void row_combine_f64(const double *stage, const double *t, double *out, Py_ssize_t n, double share,
                          double scale) noexcept nogil
-    void turn_in_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t n_rows, float *tile) noexcept nogil
-    void turn_in_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t n_rows, double *tile) noexcept nogil
-    void turn_out_f32(const float *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, float *out) noexcept nogil
-    void turn_out_f64(const double *tile, Py_ssize_t n_classes, Py_ssize_t n_rows,
-                      double *out) noexcept nogil
-    void copy_in_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                     Py_ssize_t n_lanes, float *tile, Py_ssize_t stride) noexcept nogil
-    void copy_in_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                     Py_ssize_t n_lanes, double *tile, Py_ssize_t stride) noexcept nogil
-    void copy_out_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
-                      Py_ssize_t first, Py_ssize_t n_lanes, float *out) noexcept nogil
-    void copy_out_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
-                      Py_ssize_t first, Py_ssize_t n_lanes, double *out) noexcept nogil
-    void gather_rows_f32(const float *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                         Py_ssize_t n_lanes, float *rows) noexcept nogil
-    void gather_rows_f64(const double *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                         Py_ssize_t n_lanes, double *rows) noexcept nogil
-    void scatter_rows_f32(const float *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                          Py_ssize_t n_lanes, float *out) noexcept nogil
-    void scatter_rows_f64(const double *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                          Py_ssize_t n_lanes, double *out) noexcept nogil
     void lanes_max_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, float *m) noexcept nogil
     void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                        double *m) noexcept nogil
     void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                           double temperature, int stores, int splits, const float *next, float *next_out,
-                           double *total, double *error, double *n_max, double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const Upcoming *next, double *total,
+                           double *error, double *n_max, double *unit) noexcept nogil
     void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
-                           double temperature, int stores, int splits, const double *next, double *next_out,
-                           double *total, double *error, double *n_max, double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const Upcoming *next, double *total,
+                           double *error, double *n_max, double *unit) noexcept nogil
     void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                          const double *factor, const double *error) noexcept nogil
     void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                          const double *factor, const double *error) noexcept nogil
+    void lanes_mask_f32(float *tile, const float *mask, Py_ssize_t n, float value) noexcept nogil
+    void lanes_mask_f64(double *tile, const double *mask, Py_ssize_t n, double value) noexcept nogil
+    void lanes_target_f32(float *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
+                          double smoothing) noexcept nogil
+    void lanes_target_f64(double *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
+                          double smoothing) noexcept nogil
+    void lanes_distance_f32(const float *tile, const float *t, const float *base, Py_ssize_t stride,
+                            Py_ssize_t n_classes, const float *m, double *distance, double *total) noexcept nogil
+    void lanes_distance_f64(const double *tile, const double *t, const double *base, Py_ssize_t stride,
+                            Py_ssize_t n_classes, const double *m, double *distance, double *total) noexcept nogil
+    void lanes_combine_f32(float *tile, const float *t, const float *base, Py_ssize_t stride, Py_ssize_t n_classes,
+                           const double *factor, const double *error, const double *scale) noexcept nogil
+    void lanes_combine_f64(double *tile, const double *t, const double *base, Py_ssize_t stride, Py_ssize_t n_classes,
+                           const double *factor, const double *error, const double *scale) noexcept nogil
     void lanes_log_shift_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
                              const double *L, double temperature) noexcept nogil
     void lanes_log_shift_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
@@ -96,11 +115,11 @@ cdef inline real row_max(const real *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, double temperature,
-                             int splits, exp_sum *result) noexcept nogil:
+                             int splits, const Upcoming *next, exp_sum *result) noexcept nogil:
     if real is float:
-        row_exp_sum_f32(x, stage, n, m, temperature, splits, result)
+        row_exp_sum_f32(x, stage, n, m, temperature, splits, next, result)
     else:
-        row_exp_sum_f64(x, stage, n, m, temperature, splits, result)
+        row_exp_sum_f64(x, stage, n, m, temperature, splits, next, result)
 
 
 cdef inline void row_scale(const real *stage, real *out, Py_ssize_t n, long double factor) noexcept nogil:
@@ -165,53 +184,6 @@ cdef inline void row_combine(const real *stage, const real *t, real *out, Py_ssi
         row_combine_f64(stage, t, out, n, share, scale)
 
 
-cdef inline void turn_in(const real *x, Py_ssize_t n_classes, Py_ssize_t n_rows, real *tile) noexcept nogil:
-    if real is float:
-        turn_in_f32(x, n_classes, n_rows, tile)
-    else:
-        turn_in_f64(x, n_classes, n_rows, tile)
-
-
-cdef inline void turn_out(const real *tile, Py_ssize_t n_classes, Py_ssize_t n_rows,
-                          real *out) noexcept nogil:
-    if real is float:
-        turn_out_f32(tile, n_classes, n_rows, out)
-    else:
-        turn_out_f64(tile, n_classes, n_rows, out)
-
-
-cdef inline void copy_in(const real *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                         Py_ssize_t n_lanes, real *tile, Py_ssize_t stride) noexcept nogil:
-    if real is float:
-        copy_in_f32(x, n_classes, inner, first, n_lanes, tile, stride)
-    else:
-        copy_in_f64(x, n_classes, inner, first, n_lanes, tile, stride)
-
-
-cdef inline void copy_out(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
-                          Py_ssize_t first, Py_ssize_t n_lanes, real *out) noexcept nogil:
-    if real is float:
-        copy_out_f32(tile, stride, n_classes, inner, first, n_lanes, out)
-    else:
-        copy_out_f64(tile, stride, n_classes, inner, first, n_lanes, out)
-
-
-cdef inline void gather_rows(const real *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                             Py_ssize_t n_lanes, real *rows) noexcept nogil:
-    if real is float:
-        gather_rows_f32(x, n_classes, inner, first, n_lanes, rows)
-    else:
-        gather_rows_f64(x, n_classes, inner, first, n_lanes, rows)
-
-
-cdef inline void scatter_rows(const real *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                              Py_ssize_t n_lanes, real *out) noexcept nogil:
-    if real is float:
-        scatter_rows_f32(rows, n_classes, inner, first, n_lanes, out)
-    else:
-        scatter_rows_f64(rows, n_classes, inner, first, n_lanes, out)
-
-
 cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                            real *m) noexcept nogil:
     if real is float:
@@ -221,13 +193,13 @@ cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, int stores, int splits, const real *next, real *next_out,
-                               double *total, double *error, double *n_max, double *unit) noexcept nogil:
+                               double temperature, int stores, int splits, const Upcoming *next, double *total,
+                               double *error, double *n_max, double *unit) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, next_out, total,
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, total,
                           error, n_max, unit)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, next_out, total,
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, total,
                           error, n_max, unit)
 
 
@@ -245,3 +217,52 @@ cdef inline void lanes_log_shift(real *tile, Py_ssize_t stride, Py_ssize_t n_cla
         lanes_log_shift_f32(tile, stride, n_classes, m, L, temperature)
     else:
         lanes_log_shift_f64(tile, stride, n_classes, m, L, temperature)
+
+
+cdef inline void lanes_mask(real *tile, const real *mask, Py_ssize_t n, real value) noexcept nogil:
+    if real is float:
+        lanes_mask_f32(tile, mask, n, value)
+    else:
+        lanes_mask_f64(tile, mask, n, value)
+
+
+cdef inline void lanes_target(real *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
+                              double smoothing) noexcept nogil:
+    if real is float:
+        lanes_target_f32(t, stride, n_classes, w, smoothing)
+    else:
+        lanes_target_f64(t, stride, n_classes, w, smoothing)
+
+
+cdef inline void lanes_distance(const real *tile, const real *t, const real *base, Py_ssize_t stride,
+                                Py_ssize_t n_classes, const real *m, double *distance,
+                                double *total) noexcept nogil:
+    if real is float:
+        lanes_distance_f32(tile, t, base, stride, n_classes, m, distance, total)
+    else:
+        lanes_distance_f64(tile, t, base, stride, n_classes, m, distance, total)
+
+
+cdef inline void lanes_combine(real *tile, const real *t, const real *base, Py_ssize_t stride, Py_ssize_t n_classes,
+                               const double *factor, const double *error, const double *scale) noexcept nogil:
+    if real is float:
+        lanes_combine_f32(tile, t, base, stride, n_classes, factor, error, scale)
+    else:
+        lanes_combine_f64(tile, t, base, stride, n_classes, factor, error, scale)
+
+
+cdef inline void tile_load(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
+                           real *tile) noexcept nogil:
+    """Read lanes first .. first + n_lanes into scratch, in the form of the geometry."""
+    if real is float:
+        tile_load_f32(g, kind, x, first, n_lanes, tile)
+    else:
+        tile_load_f64(g, kind, x, first, n_lanes, tile)
+
+
+cdef inline void tile_store(const Geometry *g, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                            void *out) noexcept nogil:
+    if real is float:
+        tile_store_f32(g, tile, first, n_lanes, out)
+    else:
+        tile_store_f64(g, tile, first, n_lanes, out)

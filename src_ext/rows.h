@@ -34,7 +34,9 @@ INLINE VEC FN(exp_step)(VEC x, REAL *stage, VEC m, const FN(exp_frame) *f, IVEC 
 }
 
 INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, REAL slope,
-                                        REAL slope_error, int stores, int splits, int has_slope) {
+                                    REAL slope_error, const Upcoming *next, int stores, int splits,
+                                    int has_slope) {
+    const Upcoming ahead = *next;
     const VEC m = FN(all)(max);
     const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
     FN(sums) sums = FN(sums_start)();
@@ -43,11 +45,7 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
 #define STEP(k) \
     FN(exp_step)(FN(load)(x + i + k * LANES), stage + i + k * LANES, m, &f, &n_max, stores, splits, has_slope)
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
-        /* what lies n further on is what comes next: the next row, or the next chunk of this one */
-        for (Py_ssize_t k = i; k < i + 4 * LANES; k += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(REAL)) {
-            PREFETCH(x + n + k);
-            if (stores) PREFETCH_TO_WRITE(stage + n + k);
-        }
+        fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
         VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
         FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
     }
@@ -70,20 +68,20 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
 }
 
 /* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
- * the sum and count them if `splits`. x and stage may be the same. */
+ * the sum and count them if `splits`. x and stage may be the same. What is `next` is fetched meanwhile. */
 static void FN(row_exp_sum)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, double temperature, int splits,
-                            exp_sum *result /* OUT */) {
+                            const Upcoming *next, exp_sum *result /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, 1, splits, 1);
-        else *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, 0, 1, 1);
+        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 1, splits, 1);
+        else *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 0, 1, 1);
     } else if (stage && splits) {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 1, 1, 0);
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 1, 0);
     } else if (stage) {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 1, 0, 0);
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 0, 0);
     } else {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, 0, 1, 0);
+        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 0, 1, 0);
     }
 }
 

@@ -26,11 +26,13 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
                                 double *z, double *slope, Part *parts) noexcept nogil:
     """z in double is good to 4 ULP of float: the kernels of double do the rest."""
     cdef LossTask capped = task[0]
+    cdef Upcoming ahead
     cdef Py_ssize_t i, n = task.g.n_classes
+    ahead.read, ahead.write, ahead.item_bytes = NULL, NULL, 0
     capped.temperature = 1
     widen_row(x, z, n)
     softcap_row(z, z, slope, n, task.temperature, task.softcap)
-    loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, parts)
+    loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, &ahead, parts)
     if grad != NULL:
         for i in range(n):
             grad[i] = <float>(z[i] * slope[i]) if z[i] != 0 else 0  # an ignored row may have a slope of NaN
@@ -80,14 +82,14 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
     cdef double *t_row = z + 2 * round_up(n, LANES_F64)
     cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
     cdef const double *t = <const double *>task.base
-    tile_load(g, logits, first, n_lanes, tile)
+    tile_load(g, g.kind, logits, first, n_lanes, tile)
     if task.kind == PROBABILITIES:
-        tile_load(g, <const real *>task.targets, first, n_lanes, dense)
+        tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
     for lane in range(n_lanes):
         row = tile + lane * n
         if task.kind == PROBABILITIES:
             widen_row(dense + lane * n, t_row, n)
-            dense_targets(task, t_row, t_row)
+            dense_targets(task, t_row)
             t = t_row
         if real is float:
             capped_row_f32(task, first + lane, row, t, <float *>NULL if grad == NULL else row, z,

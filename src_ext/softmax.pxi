@@ -19,11 +19,13 @@ cdef enum:
 cdef struct Part:
     double max
     exp_sum terms
+    double distance, target     # sums of t * (m - z) and of t over dense targets, where there are any
 
 cdef struct Stat:
     double max
     double others               # S': the sum over all but one maximum, in units of the maximum's term
     long double total           # 1 + S'
+    double distance, target     # those of the row
 
 
 cdef inline Py_ssize_t n_chunks(Py_ssize_t n_classes) noexcept nogil:
@@ -48,13 +50,15 @@ cdef inline bint row_has_nan(const real *x, Py_ssize_t step, Py_ssize_t n) noexc
     return found
 
 
-cdef inline void reduce_chunk(const real *x, real *stage, Py_ssize_t n, double temperature, bint splits,
-                              Part *part) noexcept nogil:
-    """Maximum and sum of one chunk; the terms go to `stage` unless it is NULL."""
+cdef inline void reduce_chunk(const real *x, const real *t, real *stage, Py_ssize_t n, double temperature, bint splits,
+                              const Upcoming *ahead, Part *part) noexcept nogil:
+    """Maximum and sums of one chunk; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = row_max(x, n)
     part.max = m
+    if t != NULL:
+        part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, &part.target)
     if m > -INFINITY:
-        row_exp_sum(x, stage, n, m, temperature, splits, &part.terms)
+        row_exp_sum(x, stage, n, m, temperature, splits, ahead, &part.terms)
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
     part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
@@ -89,13 +93,43 @@ cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint 
     stat.total = 1 + others
 
 
-cdef inline void reduce_row(const real *x, real *stage, Py_ssize_t n_classes, double temperature, bint splits,
-                            Part *parts, Stat *stat) noexcept nogil:
+cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, Stat *stat) noexcept nogil:
+    """Refer the distances of the chunks to the maximum of the row; nothing cancels."""
     cdef Py_ssize_t k
-    for k in range(n_chunks(n_classes)):
-        reduce_chunk(x + k * CHUNK, NULL if stage == NULL else stage + k * CHUNK, chunk_size(n_classes, k),
-                     temperature, splits, parts + k)
-    merge(parts, n_chunks(n_classes), temperature, splits, stat)
+    stat.distance = stat.target = 0
+    for k in range(n_parts):
+        stat.distance += parts[k].distance
+        stat.target += parts[k].target
+        if parts[k].max != stat.max and parts[k].target != 0:
+            stat.distance += parts[k].target * (stat.max - (parts[k].max if parts[k].max > -INFINITY else 0))
+
+
+cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:
+    """Return what follows, n values further on."""
+    cdef Upcoming result = ahead[0]
+    if result.read != NULL:
+        result.read += n * result.item_bytes
+    if result.write != NULL:
+        result.write += n * result.item_bytes
+    return result
+
+
+cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_t n_classes, double temperature,
+                            bint splits, const Upcoming *ahead, Part *parts, Stat *stat) noexcept nogil:
+    """Maximum and sums of a row. `ahead` is what follows the row; all but the last chunk fetch the next one."""
+    cdef Py_ssize_t k, at, n = n_chunks(n_classes)
+    cdef const real *targets = t
+    cdef Upcoming next
+    for k in range(n):
+        at = k * CHUNK
+        if t != NULL:
+            targets = t + at
+        next = shifted(ahead, at + CHUNK - n_classes if k < n - 1 else 0)
+        reduce_chunk(x + at, targets, NULL if stage == NULL else stage + at, chunk_size(n_classes, k), temperature,
+                     splits, &next, parts + k)
+    merge(parts, n, temperature, splits, stat)
+    if t != NULL:
+        merge_targets(parts, n, stat)
 
 
 cdef inline long double chunk_factor(const Part *part, const Stat *stat, double temperature) noexcept nogil:
@@ -123,10 +157,10 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t n, const Part
 
 
 cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, double temperature, bint log,
-                             Part *parts) noexcept nogil:
+                             const Upcoming *ahead, Part *parts) noexcept nogil:
     cdef Stat stat
     cdef Py_ssize_t k
-    reduce_row(x, <real *>NULL if log else out, n_classes, temperature, log, parts, &stat)
+    reduce_row(x, <const real *>NULL, <real *>NULL if log else out, n_classes, temperature, log, ahead, parts, &stat)
     for k in range(n_chunks(n_classes)):
         finish_chunk(x + k * CHUNK, out + k * CHUNK, chunk_size(n_classes, k), parts + k, &stat, temperature, log)
 
@@ -140,7 +174,7 @@ cdef inline void divide(const real *dtype, double numerator, double total, doubl
 
 
 cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log, char *scratch,
-                              const real *next, real *next_out) noexcept nogil:
+                              const Upcoming *ahead) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
@@ -148,8 +182,7 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature,
     cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
     lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, temperature, not log, log, next, next_out, total, error, n_max,
-                  unit)
+    lanes_exp_sum(tile, g.stride, g.n_classes, m, temperature, not log, log, ahead, total, error, n_max, unit)
     if log:
         for lane in range(g.stride):
             total[lane] = total[lane] / unit[lane] + (n_max[lane] - 1)
@@ -175,11 +208,29 @@ cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noe
     return task.where + lane // g.inner * g.n_classes * g.inner + lane % g.inner
 
 
-cdef inline void masked_row(const SoftmaxTask *task, Py_ssize_t lane, real *row, Part *parts) noexcept nogil:
-    """Mask a row in scratch, compute it in place, and clear what the mask leaves out."""
-    mask_row(row, mask_of(task, lane), task.g.inner, task.g.n_classes, -INFINITY)
-    softmax_row(row, row, task.g.n_classes, task.temperature, task.log, parts)
-    mask_row(row, mask_of(task, lane), task.g.inner, task.g.n_classes, -INFINITY if task.log else 0)
+cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
+                                     char *scratch, const Upcoming *ahead) noexcept nogil:
+    """Mask a tile, compute it, and clear what the mask leaves out."""
+    cdef const Geometry *g = &task.g
+    cdef real *mask = <real *>(scratch + tile_bytes(g))
+    tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
+    lanes_mask(tile, mask, g.stride * g.n_classes, <real>-INFINITY)
+    softmax_tile(g, tile, task.temperature, task.log, scratch, ahead)
+    lanes_mask(tile, mask, g.stride * g.n_classes, <real>-INFINITY if task.log else 0)
+
+
+cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *rows, Part *parts,
+                              const Upcoming *ahead) noexcept nogil:
+    """Compute rows in scratch, in place."""
+    cdef Py_ssize_t lane, n = task.g.n_classes, step = task.g.inner
+    cdef real *row
+    for lane in range(n_lanes):
+        row = rows + lane * n
+        if task.where != NULL:
+            mask_row(row, mask_of(task, first + lane), step, n, <real>-INFINITY)
+        softmax_row(row, row, n, task.temperature, task.log, ahead, parts)
+        if task.where != NULL:
+            mask_row(row, mask_of(task, first + lane), step, n, <real>-INFINITY if task.log else 0)
 
 
 cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
@@ -188,19 +239,18 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
     cdef const Geometry *g = &task.g
     cdef real *tile = <real *>scratch
     cdef Part *parts = <Part *>(scratch + tile_bytes(g))
-    cdef Py_ssize_t lane, n = g.n_classes
-    if g.form == ROWS and task.where == NULL:
-        softmax_row(x + first * n, out + first * n, n, task.temperature, task.log, parts)
+    cdef Upcoming ahead = next_piece(g, x, out, first)
+    if lies_ready(g) and task.where == NULL:
+        softmax_row(x + first * g.n_classes, out + first * g.n_classes, g.n_classes, task.temperature, task.log,
+                    &ahead, parts)
         return
-    tile_load(g, x, first, n_lanes, tile)
-    if g.form == TURNED or g.form == COLUMNS:
-        softmax_tile(g, tile, task.temperature, task.log, scratch, rows_after(g, x, first), rows_after(g, out, first))
+    tile_load(g, g.kind, x, first, n_lanes, tile)
+    if not is_tile(g):
+        softmax_rows(task, first, n_lanes, tile, parts, &ahead)
+    elif task.where != NULL:
+        softmax_masked_tile(task, first, n_lanes, tile, scratch, &ahead)
     else:
-        for lane in range(n_lanes):
-            if task.where == NULL:
-                softmax_row(tile + lane * n, tile + lane * n, n, task.temperature, task.log, parts)
-            else:
-                masked_row(task, first + lane, tile + lane * n, parts)
+        softmax_tile(g, tile, task.temperature, task.log, scratch, &ahead)
     tile_store(g, tile, first, n_lanes, out)
 
 
@@ -225,14 +275,20 @@ cdef void softmax_block_f64(const void *task, Py_ssize_t block, char *scratch) n
 
 cdef bint shares_rows(const Geometry *g, int n_threads) noexcept nogil:
     """Whether the rows are too few to go round, and long enough to be shared."""
-    return g.form == ROWS and g.n_classes > CHUNK and g.n_lanes < 4 * n_threads and g.n_lanes % n_threads != 0
+    return lies_ready(g) and g.n_classes > CHUNK and g.n_lanes < 4 * n_threads and g.n_lanes % n_threads != 0
 
 
 cdef inline void reduce_shared(const void *argument, Py_ssize_t block, const real *dtype) noexcept nogil:
     cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
     cdef Py_ssize_t n = task.g.n_classes, k = block % n_chunks(n), at = block // n_chunks(n) * n + k * CHUNK
     cdef real *stage = <real *>NULL if task.log else <real *>task.out + at
-    reduce_chunk(<const real *>task.x + at, stage, chunk_size(n, k), task.temperature, task.log, task.parts + block)
+    cdef Upcoming ahead
+    ahead.item_bytes = sizeof(real)
+    ahead.read, ahead.write = <const char *>(<const real *>task.x + at + CHUNK), NULL
+    if stage != NULL:
+        ahead.write = <char *>(stage + CHUNK)
+    reduce_chunk(<const real *>task.x + at, <const real *>NULL, stage, chunk_size(n, k), task.temperature, task.log,
+                 &ahead, task.parts + block)
 
 
 cdef inline void finish_shared(const void *argument, Py_ssize_t block, const real *dtype) noexcept nogil:
@@ -259,8 +315,9 @@ cdef void finish_shared_f64(const void *task, Py_ssize_t block, char *scratch) n
     finish_shared(task, block, <const double *>NULL)
 
 
-cdef int run_shared_softmax(SoftmaxTask *task, bint is_float, int n_threads) except -1:
+cdef int run_shared_softmax(SoftmaxTask *task, int n_threads) except -1:
     cdef Py_ssize_t row, per_row = n_chunks(task.g.n_classes), n_blocks = task.g.n_lanes * per_row
+    cdef bint is_float = task.g.kind == KIND_F32
     task.parts = <Part *>malloc(n_blocks * sizeof(Part))
     task.stats = <Stat *>malloc(task.g.n_lanes * sizeof(Stat))
     try:
@@ -277,16 +334,16 @@ cdef int run_shared_softmax(SoftmaxTask *task, bint is_float, int n_threads) exc
 
 
 cdef inline Py_ssize_t softmax_scratch(const Geometry *g) noexcept nogil:
-    """Return the bytes of scratch that a thread needs; contiguous rows are computed where they lie."""
-    return tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+    """Return the bytes of scratch that a thread needs: a tile, and the tile of a mask or the chunks of a row."""
+    return tile_bytes(g) + max(tile_bytes(g) if is_tile(g) else 0, n_chunks(g.n_classes) * <Py_ssize_t>sizeof(Part))
 
 
-cdef int run_softmax(SoftmaxTask *task, bint is_float, int n_threads) except -1:
+cdef int run_softmax(SoftmaxTask *task, int n_threads) except -1:
     """Run softmax or log_softmax over a block whose task is filled but for its geometry's pieces."""
     cdef Geometry *g = &task.g
     if g.n_lanes == 0:
         return 0
     if n_threads > 1 and task.where == NULL and shares_rows(g, n_threads):
-        return run_shared_softmax(task, is_float, n_threads)
-    return run_blocks(softmax_block_f32 if is_float else softmax_block_f64, task, g.n_blocks,
+        return run_shared_softmax(task, n_threads)
+    return run_blocks(softmax_block_f64 if g.kind == KIND_F64 else softmax_block_f32, task, g.n_blocks,
                       g.per_block * g.n_classes, n_threads, softmax_scratch(g))

@@ -28,6 +28,23 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* What the next piece of work will read and write, each NULL for nothing. */
+typedef struct {
+    const char *read;
+    char *write;
+    ptrdiff_t item_bytes; /* of a value in memory */
+} Upcoming;
+
+/* Fetch what a span of `bytes` of scratch, from value number i on, will be filled with in the next piece. */
+INLINE void fetch_ahead(const Upcoming *next, ptrdiff_t i, int bytes) {
+    const char *read = next->read + i * next->item_bytes;
+    char *write = next->write + i * next->item_bytes;
+    for (int k = 0; k < bytes; k += CACHE_LINE_BYTES) {
+        if (next->read) PREFETCH(read + k);
+        if (next->write) PREFETCH_TO_WRITE(write + k);
+    }
+}
+
 typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef int32_t ivec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));

@@ -46,15 +46,6 @@ INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
     s->high += widen_high(a) * widen_high(b);
 }
 INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) { sums_add_f64(s, a * b); }
-/* Add t * (m - z), 0 where t is 0. */
-INLINE void distances_add_f32(sums_f32 *s, vec_f32 t, vec_f32 m, vec_f32 z) {
-    vec_f64 t0 = widen_low(t), t1 = widen_high(t), zero = {0};
-    s->low += zero_equal_f64(t0 * (widen_low(m) - widen_low(z)), t0, zero);
-    s->high += zero_equal_f64(t1 * (widen_high(m) - widen_high(z)), t1, zero);
-}
-INLINE void distances_add_f64(sums_f64 *s, vec_f64 t, vec_f64 m, vec_f64 z) {
-    sums_add_f64(s, zero_equal_f64(t * (m - z), t, (vec_f64){0}));
-}
 /* The sum of each lane, as doubles, and its rounding error. */
 INLINE void sums_lanes_f32(const sums_f32 *s, double *sum, double *error /* OUT */) {
     memcpy(sum, &s->low, VECTOR_BYTES);
@@ -62,7 +53,9 @@ INLINE void sums_lanes_f32(const sums_f32 *s, double *sum, double *error /* OUT 
     memset(error, 0, 2 * VECTOR_BYTES);
 }
 INLINE void sums_lanes_f64(const sums_f64 *s, double *sum, double *error /* OUT */) {
-    vec_f64 v = s->sum + s->error, lost = s->error - (v - s->sum);
+    ivec_f64 finite = s->sum - s->sum == 0; /* an infinite sum has no error but NaN */
+    vec_f64 e = (vec_f64)(finite & (ivec_f64)s->error);
+    vec_f64 v = s->sum + e, lost = e - (v - s->sum);
     memcpy(sum, &v, sizeof v);
     memcpy(error, &lost, sizeof v);
 }

@@ -3,8 +3,10 @@
 A back end is one module with the functions of `Backend`. It receives arrays that are already checked:
 
 - data blocks are `(outer, n_classes, inner)`, C-contiguous, aligned, in native byte order and of one
-  dtype; `out` and `grad` have the shape and dtype of their block and are the block itself or disjoint;
-- index targets are `(outer, inner)`; probabilities have the shape of the logits;
+  dtype: float16, bfloat16, float32 or float64; `out` and `grad` have the shape and dtype of their block
+  and are the block itself or disjoint; 16-bit data are computed in float32 and rounded once;
+- index targets are `(outer, inner)`; probabilities have the shape of the logits, and their dtype or the one
+  that they are computed in;
 - losses, divisors and weights are float64; options are in range.
 
 It raises nothing but MemoryError and KeyboardInterrupt. Its results obey the table of special values
@@ -16,6 +18,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 NAMES = ("cython", "numba", "numpy")
+
+
+def computing_dtype(dtype):
+    """Return what data of a dtype are computed in: float32 for 16 bits, else the dtype itself."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
 
 
 class LossOptions(NamedTuple):
@@ -59,7 +66,7 @@ class Backend(Protocol):
         """Write log(softmax(x / temperature)) to `out`."""
 
     def logsumexp(self, x, out, where, n_threads: int) -> None:
-        """Write log(sum(exp(x))) over the classes to `out` of shape (outer, inner)."""
+        """Write log(sum(exp(x))) over the classes to `out`: (outer, inner), in the computing dtype."""
 
     def softmax_backward(self, grad, probs, out, n_threads: int) -> None:
         """Write probs * (grad - sum(grad * probs)) to `out`."""

@@ -4,6 +4,7 @@ The functions here make a task of the arguments and run it; the algorithms are t
 kernels, except that a row is never shared by threads.
 """
 
+import functools
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +31,25 @@ from ._numba_vectors import REAL_LANES
 def _address(array):
     """Return where an array starts, 0 for None; the caller keeps it alive."""
     return 0 if array is None else array.ctypes.data
+
+
+def _through_float32(output=None):
+    """Let an operation take 16-bit arrays too, through copies; `output` is the place of the one that it fills."""
+
+    def widened(operation):
+        @functools.wraps(operation)
+        def run_widened(*arguments):
+            wide = [
+                one.astype(np.float32) if isinstance(one, np.ndarray) and one.itemsize == 2 else one
+                for one in arguments
+            ]
+            operation(*wide)
+            if output is not None and wide[output] is not arguments[output]:
+                arguments[output][...] = wide[output]
+
+        return run_widened
+
+    return widened
 
 
 def _slopes(temperature, dtype):
@@ -63,16 +83,19 @@ def _normalise(x, out, where, log, temperature, n_threads):
     run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 0, n_threads)
 
 
+@_through_float32(1)
 def softmax(x, out, where, temperature, n_threads):
     """Write softmax(x / temperature) to `out`."""
     _normalise(x, out, where, False, temperature, n_threads)
 
 
+@_through_float32(1)
 def log_softmax(x, out, where, temperature, n_threads):
     """Write log(softmax(x / temperature)) to `out`."""
     _normalise(x, out, where, True, temperature, n_threads)
 
 
+@_through_float32()
 def logsumexp(x, out, where, n_threads):
     """Write log(sum(exp(x))) to `out`."""
     geometry = _geometry(x, where is None)
@@ -88,11 +111,13 @@ def _backward(grad, forward, out, log, n_threads):
     run(task, forward.dtype, forward.shape[1], 2 * _scratch_elements(geometry), 0, n_threads)
 
 
+@_through_float32(2)
 def softmax_backward(grad, probs, out, n_threads):
     """Write probs * (grad - sum(grad * probs)) to `out`."""
     _backward(grad, probs, out, False, n_threads)
 
 
+@_through_float32(2)
 def log_softmax_backward(grad, log_probs, out, n_threads):
     """Write grad - exp(log_probs) * sum(grad) to `out`."""
     _backward(grad, log_probs, out, True, n_threads)
@@ -130,6 +155,7 @@ def _ignored(options):
     return (True, index) if index is not None and -(2**63) <= index < 2**63 else (False, 0)
 
 
+@_through_float32(3)
 def cross_entropy(logits, targets, losses, grad, options, n_threads):
     """Write the loss of each row to `losses` and, unless None, the gradient to `grad`."""
     dtype, n_classes = logits.dtype, logits.shape[1]
@@ -170,6 +196,7 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
     run(task, dtype, n_classes, elements, wide, n_threads)
 
 
+@_through_float32(1)
 def sigmoid(x, out, n_threads):
     """Write 1 / (1 + exp(-x)) to `out`."""
     task = SigmoidTask(
@@ -178,6 +205,7 @@ def sigmoid(x, out, n_threads):
     run(task, x.dtype, 1, 0, 0, n_threads)
 
 
+@_through_float32(3)
 def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad_scale, n_threads):
     """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`."""
     dtype, piece = logits.dtype, 1024

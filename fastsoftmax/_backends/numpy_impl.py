@@ -1,6 +1,6 @@
 """The specification: every operation of the contract in its shortest and clearest form.
 
-Each function computes in the next wider dtype and rounds once. For float64 that is long double, 80 bits
+Each function computes in a wider dtype and rounds once: 16 and 32-bit data in float64. For float64 that is long double, 80 bits
 on x86; where long double is no wider than double, the bounds of float64 hold for the other back ends only.
 Threads are not used: `n_threads` is a bound, and one thread keeps it.
 """
@@ -15,7 +15,7 @@ def _widen(x):
 
 
 def _store(out, values):
-    """Round `values` to the dtype of `out`; what is under its smallest normal number becomes 0."""
+    """Round `values` to the dtype of `out`; what is under the smallest normal number of what it is computed in, 0."""
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         rounded = values.astype(out.dtype)
         if out.dtype in (np.float32, np.float64):
@@ -98,7 +98,7 @@ def _target_terms(targets, z, options):
     """Return t = w * ((1 - eps) * y + eps / C), and which rows are used."""
     n_classes = z.shape[1]
     used = np.ones((z.shape[0], 1, z.shape[2]), bool)
-    if np.issubdtype(targets.dtype, np.floating):
+    if targets.dtype.kind not in "iu":
         y = _widen(targets)
     else:
         index = targets[:, None, :]

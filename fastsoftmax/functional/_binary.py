@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
+from .._backends import computing_dtype
 from .._dispatch import implementation, threads_for
 from ._arrays import prepare
 from ._cross_entropy import gradient_scale, reduce_losses
@@ -25,7 +26,7 @@ def sigmoid(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Any shape and memory order. Integers and booleans become float64.
     out : ndarray, optional
         Where to write: the shape and dtype of the result, any strides; it may be `x` itself.
@@ -60,9 +61,9 @@ def sigmoid(
 
 
 def _labels(targets, logits):
-    """Return targets in the logits' dtype: numbers in [0, 1] of their shape."""
+    """Return targets as kernels read them: numbers in [0, 1], in the logits' dtype or the computing one."""
     array = _validate.as_array(targets, "targets")
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" and array.dtype != logits.dtype:
         raise TypeError(f"targets must be real numbers or booleans, got dtype {array.dtype}")
     if array.shape != logits.shape:
         raise ValueError(f"targets must have shape {logits.shape}, got {array.shape}")
@@ -70,7 +71,9 @@ def _labels(targets, logits):
         flat = array.ravel()
         at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
         raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
-    return array.astype(logits.dtype, copy=False)
+    if array.dtype == logits.dtype:
+        return array
+    return array.astype(computing_dtype(logits.dtype), copy=False)
 
 
 def _broadcast_weight(weight, shape):
@@ -128,7 +131,7 @@ def binary_cross_entropy_with_logits(
 
     Parameters
     ----------
-    logits : array_like of float32 or float64
+    logits : array_like of float16, bfloat16, float32 or float64
         Any shape; the labels of a row along the last axis.
     targets : array_like
         Numbers in [0, 1] or booleans, of the shape of `logits`.
@@ -143,7 +146,7 @@ def binary_cross_entropy_with_logits(
 
     Returns
     -------
-    scalar of the logits' dtype, or ndarray of their shape
+    scalar of the logits' dtype (float32 for 16 bits), or ndarray of their shape
 
     Raises
     ------
@@ -185,7 +188,7 @@ def binary_cross_entropy_with_logits_with_grad(
 
     Returns
     -------
-    loss : scalar of the logits' dtype, or ndarray of their shape
+    loss : scalar of the logits' dtype (float32 for 16 bits), or ndarray of their shape
     grad_logits : ndarray
         The shape and dtype of `logits`: the gradient of the mean, or of the sum (also under "none").
 

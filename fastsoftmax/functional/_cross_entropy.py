@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._backends import LossOptions
+from .._backends import LossOptions, computing_dtype
 from .._dispatch import chosen, implementation, threads_for
 from .._layout import Layout
 from ._arrays import Result
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def reduce_losses(losses, reduction, divisor, dtype):
-    """Return the losses of all rows ("none"), their sum, or their mean, in the loss's dtype."""
+    """Return the losses of all rows ("none"), their sum, or their mean, for data of this dtype."""
+    dtype = computing_dtype(dtype)
     if reduction == "none":
         return losses.astype(dtype)
     total = losses.sum()
@@ -83,7 +84,9 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
         targets = layout.rows(targets)
         divisor = _inspect(layout, targets, options, n_threads)
     else:
-        targets = layout.block(targets.astype(array.dtype, copy=False))
+        if targets.dtype != array.dtype:
+            targets = targets.astype(computing_dtype(array.dtype), copy=False)
+        targets = layout.block(targets)
         divisor = _sum_of_sample_weights(layout, options)
     options = options._replace(grad_scale=gradient_scale(reduction, divisor))
     losses = np.empty((layout.block_shape[0], layout.block_shape[2]))
@@ -128,7 +131,7 @@ def cross_entropy(
 
     Parameters
     ----------
-    logits : array_like of float32 or float64
+    logits : array_like of float16, bfloat16, float32 or float64
         Any shape with the classes along `axis`, for example (n_rows, n_classes) or (N, C, H, W) with axis=1.
     targets : array_like
         Class indices y: any integer dtype, the shape of `logits` without `axis`; or probabilities y: floating,
@@ -157,7 +160,7 @@ def cross_entropy(
 
     Returns
     -------
-    scalar of the logits' dtype, or ndarray of the shape of index targets
+    scalar of the logits' dtype (float32 for 16 bits), or ndarray of the shape of index targets
         "mean" over no rows is NaN.
 
     Raises
@@ -227,7 +230,7 @@ reduction, n_threads
 
     Returns
     -------
-    loss : scalar of the logits' dtype, or ndarray of the shape of index targets
+    loss : scalar of the logits' dtype (float32 for 16 bits), or ndarray of the shape of index targets
         As `cross_entropy` returns it.
     grad_logits : ndarray
         The shape, dtype and memory order of `logits`: the gradient of the mean, or of the sum (also under

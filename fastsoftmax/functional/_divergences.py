@@ -103,7 +103,7 @@ def entropy_with_logits(
 
     Parameters
     ----------
-    logits : array_like of float32 or float64
+    logits : array_like of float16, bfloat16, float32 or float64
         Any shape and memory order.
     axis : int, tuple of int or None, default -1
         The axis of the classes.
@@ -114,7 +114,7 @@ def entropy_with_logits(
 
     Returns
     -------
-    scalar of the logits' dtype, or ndarray of the shape of `logits` without `axis`
+    scalar of the logits' dtype (float32 for 16 bits), or ndarray of the shape of `logits` without `axis`
 
     Raises
     ------
@@ -151,7 +151,7 @@ def entropy_with_logits_with_grad(
 
     Returns
     -------
-    entropy : scalar of the logits' dtype, or ndarray
+    entropy : scalar of the logits' dtype (float32 for 16 bits), or ndarray
         As `entropy_with_logits` returns it.
     grad_logits : ndarray
         The shape, dtype and memory order of `logits`: the gradient of the mean, or of the sum.
@@ -207,7 +207,7 @@ def kl_div_with_logits(
 
     Parameters
     ----------
-    p_logits, q_logits : array_like of float32 or float64
+    p_logits, q_logits : array_like of float16, bfloat16, float32 or float64
         Any shape and memory order; both of one shape and dtype.
     axis : int, tuple of int or None, default -1
         The axis of the classes.
@@ -218,7 +218,7 @@ def kl_div_with_logits(
 
     Returns
     -------
-    scalar of the logits' dtype, or ndarray of their shape without `axis`
+    scalar of the logits' dtype (float32 for 16 bits), or ndarray of their shape without `axis`
         A class with p = 0 contributes 0; one with q = 0 and p > 0 infinity.
 
     Raises
@@ -257,7 +257,7 @@ def kl_div_with_logits_with_grad(
 
     Returns
     -------
-    divergence : scalar of the logits' dtype, or ndarray
+    divergence : scalar of the logits' dtype (float32 for 16 bits), or ndarray
         As `kl_div_with_logits` returns it.
     grad_p_logits : ndarray
         p * (log(p) - log(q) - divergence), divided by the number of rows under "mean".

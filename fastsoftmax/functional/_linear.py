@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
+from .._backends import computing_dtype
 from .._dispatch import implementation, threads_for
 from ._cross_entropy import gradient_scale, read_options, reduce_losses
 
@@ -31,8 +32,7 @@ class _Problem:
 
     def __init__(self, x, linear_weight, targets, linear_bias, reduction, n_threads, options):
         _validate.reduction(reduction)
-        self.x = _matrix(x, "x")
-        self.weight = _matrix(linear_weight, "linear_weight", self.x.dtype)
+        self.x, self.weight, self.dtype = matrices(x, linear_weight)
         n_rows, n_features = self.x.shape
         n_classes = len(self.weight)
         if self.weight.shape[1] != n_features:
@@ -43,7 +43,7 @@ class _Problem:
             raise ValueError(
                 f"linear_weight must have at least one class, got shape {self.weight.shape}"
             )
-        self.bias = bias_vector(linear_bias, n_classes, self.x.dtype)
+        self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         self.shape, self.reduction, self.n_threads = (n_rows, n_classes), reduction, n_threads
         options = read_options(self.shape, 1, **options)
         self.targets, self.are_indices = _validate.targets(
@@ -100,21 +100,33 @@ class _Problem:
         return logits
 
     def loss(self):
-        loss = reduce_losses(self.losses[:, 0], self.reduction, self.divisor, self.x.dtype)
-        return loss
+        return reduce_losses(self.losses[:, 0], self.reduction, self.divisor, self.dtype)
+
+    def rounded(self, gradient):
+        """Return a gradient in the dtype of the arguments; None stays None."""
+        return None if gradient is None else gradient.astype(self.dtype, copy=False)
 
 
-def _matrix(value, name, dtype=None):
-    array = np.ascontiguousarray(_validate.as_real(value, name))
-    if array.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
-    if dtype is not None and array.dtype != dtype:
-        raise TypeError(f"{name} must have the dtype of x, {dtype}, got {array.dtype}")
-    return array
+def matrices(x, linear_weight):
+    """Return the input and the weights of a linear layer, in the dtype of their product, and their own dtype.
+
+    16-bit matrices are copied: np.matmul has no fast product of them.
+    """
+    found = []
+    for value, name in ((x, "x"), (linear_weight, "linear_weight")):
+        array = np.ascontiguousarray(_validate.as_real(value, name))
+        if array.ndim != 2:
+            raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
+        found.append(array)
+    x, weight = found
+    if weight.dtype != x.dtype:
+        raise TypeError(f"linear_weight must have the dtype of x, {x.dtype}, got {weight.dtype}")
+    dtype = computing_dtype(x.dtype)
+    return x.astype(dtype, copy=False), weight.astype(dtype, copy=False), x.dtype
 
 
 def bias_vector(value, n_classes, dtype):
-    """Return the bias of a linear layer in the dtype of its input, or None."""
+    """Return the bias of a linear layer whose matrices have this dtype, in that of their product, or None."""
     if value is None:
         return None
     array = _validate.as_real(value, "linear_bias")
@@ -122,7 +134,7 @@ def bias_vector(value, n_classes, dtype):
         raise ValueError(f"linear_bias must have shape ({n_classes},), got {array.shape}")
     if array.dtype != dtype:
         raise TypeError(f"linear_bias must have the dtype of x, {dtype}, got {array.dtype}")
-    return array
+    return array.astype(computing_dtype(dtype), copy=False)
 
 
 def _add_product(total, grad, x, is_first):
@@ -156,7 +168,7 @@ def linear_cross_entropy(
 
     Parameters
     ----------
-    x : array_like of float32 or float64, shape (n_rows, n_features)
+    x : array_like of float16, bfloat16, float32 or float64, shape (n_rows, n_features)
         Features.
     linear_weight : array_like, shape (n_classes, n_features)
         Weights of the layer, in the dtype of `x`.
@@ -169,7 +181,7 @@ def linear_cross_entropy(
 
     Returns
     -------
-    scalar of the dtype of `x`, or ndarray of shape (n_rows,)
+    scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
 
     Raises
     ------
@@ -229,7 +241,7 @@ temperature, reduction, n_threads
 
     Returns
     -------
-    loss : scalar of the dtype of `x`, or ndarray of shape (n_rows,)
+    loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
         As `linear_cross_entropy` returns it.
     grad_x : ndarray, shape (n_rows, n_features)
     grad_linear_weight : ndarray, shape (n_classes, n_features)
@@ -272,6 +284,5 @@ temperature, reduction, n_threads
         _add_product(grad_weight, grad, problem.x[rows], is_first=rows.start == 0)
         if grad_bias is not None:
             grad_bias += grad.sum(axis=0, dtype=np.float64)
-    if grad_bias is not None:
-        grad_bias = grad_bias.astype(problem.x.dtype)
-    return problem.loss(), grad_x, grad_weight, grad_bias
+    gradients = (problem.rounded(one) for one in (grad_x, grad_weight, grad_bias))
+    return problem.loss(), *gradients

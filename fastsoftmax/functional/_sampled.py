@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _validate
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
-from ._linear import _matrix, bias_vector
+from ._linear import bias_vector, matrices
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, NDArray, Reduction, Sampler, Seed
@@ -37,15 +37,14 @@ class _Problem:
     def __init__(
         self, x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_hits, seed
     ):
-        self.x = _matrix(x, "x")
-        self.weight = _matrix(linear_weight, "linear_weight", self.x.dtype)
+        self.x, self.weight, self.dtype = matrices(x, linear_weight)
         n_rows, n_features = self.x.shape
         n_classes = len(self.weight)
         if self.weight.shape[1] != n_features or n_classes == 0:
             raise ValueError(
                 f"linear_weight must have shape (n_classes, {n_features}), got {self.weight.shape}"
             )
-        self.bias = bias_vector(linear_bias, n_classes, self.x.dtype)
+        self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         num_sampled = _validate.integer(num_sampled, "num_sampled", low=1)
         if sampler not in SAMPLERS:
             raise ValueError(
@@ -113,7 +112,7 @@ def sampled_softmax_cross_entropy(
 
     Parameters
     ----------
-    x : array_like of float32 or float64, shape (n_rows, n_features)
+    x : array_like of float16, bfloat16, float32 or float64, shape (n_rows, n_features)
         Features.
     linear_weight : array_like, shape (n_classes, n_features)
         Weights of the layer, in the dtype of `x`.
@@ -137,7 +136,7 @@ def sampled_softmax_cross_entropy(
 
     Returns
     -------
-    scalar of the dtype of `x`, or ndarray of shape (n_rows,)
+    scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
         It tends to `linear_cross_entropy` as `num_sampled` grows.
 
     Raises
@@ -189,7 +188,7 @@ def sampled_softmax_cross_entropy_with_grad(
 
     Returns
     -------
-    loss : scalar of the dtype of `x`, or ndarray of shape (n_rows,)
+    loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
     grad_x : ndarray, shape (n_rows, n_features)
     class_ids : ndarray of int64, shape (n_touched,)
         The classes drawn and the targets, each once, ascending.
@@ -226,4 +225,12 @@ def sampled_softmax_cross_entropy_with_grad(
     grad_x = (
         grad[:, 1:] @ problem.weight[problem.drawn] + grad[:, :1] * problem.weight[problem.targets]
     )
-    return (loss, grad_x, *problem.by_class(grad))
+    class_ids, rows, bias = problem.by_class(grad)
+    bias = None if bias is None else bias.astype(problem.dtype, copy=False)
+    return (
+        loss,
+        grad_x.astype(problem.dtype, copy=False),
+        class_ids,
+        rows.astype(problem.dtype, copy=False),
+        bias,
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
+from .._backends import computing_dtype
 from .._dispatch import chosen, implementation, threads_for
 from .._layout import Layout
 from ._arrays import Result, prepare
@@ -46,7 +47,7 @@ def softmax(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Logits of any shape and memory order. Integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         The axis of the classes; None for all axes.
@@ -104,7 +105,7 @@ def log_softmax(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Logits of any shape and memory order. Integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         The axis of the classes; None for all axes.
@@ -162,7 +163,7 @@ def logsumexp(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Logits of any shape and memory order. Integers and booleans become float64.
     axis : int, tuple of int or None, default -1
         The axis of the classes; None for all axes.
@@ -203,7 +204,7 @@ def logsumexp(
     layout = Layout(array, _validate.axes(axis, array.ndim))
     mask = _validate.where_mask(where, array.shape)
     outer, n_classes, inner = layout.block_shape
-    rows = np.empty((outer, inner), array.dtype)
+    rows = np.empty((outer, inner), computing_dtype(array.dtype))
     result = layout.unrows(rows, keepdims)
     if out is not None:
         _validate.out_array(out, result.shape, array.dtype)
@@ -218,6 +219,7 @@ def logsumexp(
     if out is not None:
         out[...] = result
         return out
+    result = result.astype(array.dtype, copy=False)
     return result if result.ndim else result[()]
 
 
@@ -257,7 +259,7 @@ def softmax_backward(
 
     Parameters
     ----------
-    grad : array_like of float32 or float64
+    grad : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to `probs`, of its shape and dtype.
     probs : array_like
         What `softmax` returned.
@@ -304,7 +306,7 @@ def log_softmax_backward(
 
     Parameters
     ----------
-    grad : array_like of float32 or float64
+    grad : array_like of float16, bfloat16, float32 or float64
         Gradient with respect to `log_probs`, of its shape and dtype.
     log_probs : array_like
         What `log_softmax` returned.

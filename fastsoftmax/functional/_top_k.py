@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
+from .._backends import LossOptions, computing_dtype
 from .._dispatch import implementation, threads_for
 from ._softmax import softmax
 
@@ -25,7 +26,7 @@ def top_k_softmax(
 
     Parameters
     ----------
-    x : array_like of float32 or float64
+    x : array_like of float16, bfloat16, float32 or float64
         Logits of any shape.
     k : int
         How many, from 1 to the number of classes.
@@ -69,12 +70,13 @@ def top_k_softmax(
     k = _validate.integer(k, "k", low=1)
     if k > n_classes:
         raise ValueError(f"k must be at most the number of classes, {n_classes}, got {k}")
-    rows = np.moveaxis(array, axis, -1)
+    rows = np.moveaxis(array, axis, -1).astype(computing_dtype(array.dtype), copy=False)
     indices = _largest(rows, k)
-    if array.dtype == np.float32:
+    if rows.dtype == np.float32:
         values = _probabilities(rows, indices, n_threads)
     else:
         values = np.take_along_axis(softmax(rows, n_threads=n_threads), indices, -1)
+    values = values.astype(array.dtype, copy=False)
     return np.moveaxis(values, -1, axis), np.moveaxis(indices, -1, axis)
 
 
@@ -94,8 +96,6 @@ def _largest(rows, k):
 
 def _probabilities(rows, indices, n_threads):
     """Return exp(x - m - L) of the chosen entries: L in double is the loss of the largest logit."""
-    from .._backends import LossOptions
-
     n_classes = rows.shape[-1]
     block = np.ascontiguousarray(rows).reshape(-1, n_classes, 1)
     largest = np.ascontiguousarray(indices[..., 0], dtype=np.int64).reshape(-1, 1)

@@ -1,0 +1,95 @@
+/* tile_load and tile_store for each kind of data, and the choice among them by the kind. */
+#ifndef FASTSOFTMAX_TILE_KINDS_H
+#define FASTSOFTMAX_TILE_KINDS_H
+
+#include "geometry.h"
+#include "primitives.h"
+#include "vec_narrow.h"
+
+#define REAL float
+#define FN(name) name##_f32
+#define VEC vec_f32
+#define LANES LANES_F32
+
+#define DATA float
+#define MOVE(name) name##_f32_f32
+#define LOAD_PART(p, k, fill) load_part_f32(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f32(p, k, v)
+#include "tiles.h"
+
+#define DATA float16
+#define MOVE(name) name##_f16_f32
+#define LOAD_PART(p, k, fill) load_part_f16(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f16(p, k, v)
+#include "tiles.h"
+
+#define DATA bfloat16
+#define MOVE(name) name##_bf16_f32
+#define LOAD_PART(p, k, fill) load_part_bf16(p, k, fill)
+#define STORE_PART(p, k, v) store_part_bf16(p, k, v)
+#include "tiles.h"
+
+#define DATA uint8_t
+#define MOVE(name) name##_mask_f32
+#define LOAD_PART(p, k, fill) load_part_u8_f32(p, k, fill)
+#include "tiles.h"
+
+#undef REAL
+#undef FN
+#undef VEC
+#undef LANES
+#define REAL double
+#define FN(name) name##_f64
+#define VEC vec_f64
+#define LANES LANES_F64
+
+#define DATA double
+#define MOVE(name) name##_f64_f64
+#define LOAD_PART(p, k, fill) load_part_f64(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f64(p, k, v)
+#include "tiles.h"
+
+#define DATA uint8_t
+#define MOVE(name) name##_mask_f64
+#define LOAD_PART(p, k, fill) load_part_u8_f64(p, k, fill)
+#include "tiles.h"
+
+#undef REAL
+#undef FN
+#undef VEC
+#undef LANES
+
+static void tile_load_f32(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
+                          float *tile) {
+    if (kind == KIND_F16) tile_load_f16_f32(g, x, first, n_lanes, tile);
+    else if (kind == KIND_BF16) tile_load_bf16_f32(g, x, first, n_lanes, tile);
+    else if (kind == KIND_MASK) tile_load_mask_f32(g, x, first, n_lanes, tile);
+    else tile_load_f32_f32(g, x, first, n_lanes, tile);
+}
+static void tile_load_f64(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
+                          double *tile) {
+    if (kind == KIND_MASK) tile_load_mask_f64(g, x, first, n_lanes, tile);
+    else tile_load_f64_f64(g, x, first, n_lanes, tile);
+}
+static void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out) {
+    if (g->kind == KIND_F16) tile_store_f16_f32(g, tile, first, n_lanes, out);
+    else if (g->kind == KIND_BF16) tile_store_bf16_f32(g, tile, first, n_lanes, out);
+    else tile_store_f32_f32(g, tile, first, n_lanes, out);
+}
+static void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out) {
+    tile_store_f64_f64(g, tile, first, n_lanes, out);
+}
+
+/* The same of n values in a run that start at value number `first`. */
+static void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) {
+    if (kind == KIND_F16) read_run_f16_f32((const float16 *)x + first, to, n);
+    else if (kind == KIND_BF16) read_run_bf16_f32((const bfloat16 *)x + first, to, n);
+    else read_run_f32_f32((const float *)x + first, to, n);
+}
+static void run_store_f32(Kind kind, const float *from, void *out, Py_ssize_t first, Py_ssize_t n) {
+    if (kind == KIND_F16) write_run_f16_f32(from, (float16 *)out + first, n);
+    else if (kind == KIND_BF16) write_run_bf16_f32(from, (bfloat16 *)out + first, n);
+    else write_run_f32_f32(from, (float *)out + first, n);
+}
+
+#endif

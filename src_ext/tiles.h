@@ -1,0 +1,132 @@
+/* Template for one DATA in memory and the REAL that it is computed in: between memory and scratch. Included by
+ * tile_kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART.
+ *
+ * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
+ * classes are turned into tiles so that the vectors are full; other axes than the last lie like this already
+ * and are copied in short runs. Conversions happen on the way; nothing else is computed here. */
+
+/* A run of values. */
+INLINE void MOVE(read_run)(const DATA *x, REAL *to, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES) FN(store)(to + i, LOAD_PART(x + i, LANES, (VEC){0}));
+    if (i < n) FN(store_part)(to + i, n - i, LOAD_PART(x + i, n - i, (VEC){0}));
+}
+
+/* Turn up to LANES rows of n_classes into a tile of stride LANES; absent rows become copies of the last. */
+static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile) {
+    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+        VEC r[LANES];
+        for (int i = 0; i < LANES; i++) {
+            Py_ssize_t row = i < n_rows ? i : n_rows - 1;
+            r[i] = LOAD_PART(x + row * n_classes + c, k, (VEC){0});
+        }
+        FN(transpose)(r);
+        for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * LANES, r[i]);
+    }
+}
+
+/* Where a run of lanes with the same outer index starts for class 0, and how long it is, at most `limit`. */
+INLINE const DATA *MOVE(run_of)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t lane,
+                                Py_ssize_t limit, Py_ssize_t *run /* OUT */) {
+    Py_ssize_t outer = lane / inner, at = lane % inner;
+    *run = inner - at < limit ? inner - at : limit;
+    return x + outer * n_classes * inner + at;
+}
+
+/* Copy lanes first .. first + n_lanes of a block (outer, n_classes, inner) into a tile, or back. */
+static void MOVE(copy_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                          Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        const DATA *from = MOVE(run_of)(x, n_classes, inner, first + lane, n_lanes - lane, &run);
+        for (Py_ssize_t c = 0; c < n_classes; c++) MOVE(read_run)(from + c * inner, tile + c * stride + lane, run);
+    }
+    for (Py_ssize_t lane = n_lanes; lane < stride; lane++)
+        for (Py_ssize_t c = 0; c < n_classes; c++) tile[c * stride + lane] = 0;
+}
+
+/* Turn lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
+ * tile form is computed row by row. */
+static void MOVE(gather_rows)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                              Py_ssize_t n_lanes, REAL *rows) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        const DATA *from = MOVE(run_of)(x, n_classes, inner, first + lane, n_lanes - lane, &run);
+        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+            VEC r[LANES];
+            for (int i = 0; i < LANES; i++)
+                r[i] = i < k ? LOAD_PART(from + (c + i) * inner, run, (VEC){0}) : (VEC){0};
+            FN(transpose)(r);
+            for (int i = 0; i < LANES; i++)
+                if (i < run) FN(store_part)(rows + (lane + i) * n_classes + c, k, r[i]);
+        }
+    }
+}
+
+#ifdef STORE_PART
+INLINE void MOVE(write_run)(const REAL *from, DATA *out, Py_ssize_t n) {
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES) STORE_PART(out + i, LANES, FN(load)(from + i));
+    if (i < n) STORE_PART(out + i, n - i, FN(load_part)(from + i, n - i, (VEC){0}));
+}
+
+/* Turn a tile of stride LANES back into up to LANES rows. */
+static void MOVE(turn_out)(const REAL *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, DATA *out) {
+    for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+        Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+        VEC r[LANES];
+        for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * LANES) : (VEC){0};
+        FN(transpose)(r);
+        for (int i = 0; i < LANES; i++)
+            if (i < n_rows) STORE_PART(out + i * n_classes + c, k, r[i]);
+    }
+}
+
+static void MOVE(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
+                           Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        DATA *to = (DATA *)MOVE(run_of)(out, n_classes, inner, first + lane, n_lanes - lane, &run);
+        for (Py_ssize_t c = 0; c < n_classes; c++) MOVE(write_run)(tile + c * stride + lane, to + c * inner, run);
+    }
+}
+
+static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+                               Py_ssize_t n_lanes, DATA *out) {
+    for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
+        DATA *to = (DATA *)MOVE(run_of)(out, n_classes, inner, first + lane, n_lanes - lane, &run);
+        for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
+            Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
+            VEC r[LANES];
+            for (int i = 0; i < LANES; i++)
+                r[i] = i < run ? FN(load_part)(rows + (lane + i) * n_classes + c, k, (VEC){0}) : (VEC){0};
+            FN(transpose)(r);
+            for (int i = 0; i < LANES; i++)
+                if (i < k) STORE_PART(to + (c + i) * inner, run, r[i]);
+        }
+    }
+}
+#endif
+
+/* Lanes first .. first + n_lanes of a block, at most `stride`, into scratch in the form of the geometry, or back. */
+static void MOVE(tile_load)(const Geometry *g, const DATA *x, Py_ssize_t first, Py_ssize_t n_lanes, REAL *tile) {
+    const Py_ssize_t n = g->n_classes;
+    if (g->form == TURNED) MOVE(turn_in)(x + first * n, n, n_lanes, tile);
+    else if (g->form == COLUMNS) MOVE(copy_in)(x, n, g->inner, first, n_lanes, tile, g->stride);
+    else if (g->form == GATHERED) MOVE(gather_rows)(x, n, g->inner, first, n_lanes, tile);
+    else MOVE(read_run)(x + first * n, tile, n_lanes * n);
+}
+
+#ifdef STORE_PART
+static void MOVE(tile_store)(const Geometry *g, const REAL *tile, Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
+    const Py_ssize_t n = g->n_classes;
+    if (g->form == TURNED) MOVE(turn_out)(tile, n, n_lanes, out + first * n);
+    else if (g->form == COLUMNS) MOVE(copy_out)(tile, g->stride, n, g->inner, first, n_lanes, out);
+    else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out);
+    else MOVE(write_run)(tile, out + first * n, n_lanes * n);
+}
+#endif
+
+#undef DATA
+#undef MOVE
+#undef LOAD_PART
+#undef STORE_PART
