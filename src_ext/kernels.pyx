@@ -10,6 +10,7 @@ cimport numpy as cnp
 include "primitives.pxi"
 include "teams.pxi"
 include "geometry.pxi"
+include "rows.pxi"
 include "softmax.pxi"
 include "logsumexp.pxi"
 include "losses.pxi"

@@ -9,10 +9,10 @@ cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogi
     return NAN if has_nan else max
 
 
-cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const Upcoming *ahead,
+cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowPlan *plan,
                                  Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <const real *>NULL, <real *>NULL, n_classes, 1.0, True, ahead, parts, &stat)
+    reduce_row(x, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
     return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
 
 
@@ -38,22 +38,26 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
     cdef real *tile = <real *>scratch
     cdef real *mask = <real *>(scratch + tile_bytes(g))
     cdef Part *parts = <Part *>mask
-    cdef Upcoming ahead = next_piece(g, x, NULL, first)
+    cdef RowPlan plan
     cdef Py_ssize_t lane, n = g.n_classes
+    plan_rows(g, x, NULL, first, task.where != NULL, 1.0, True, &plan)
     if lies_ready(g) and task.where == NULL:
-        out[first] = <real>logsumexp_row(x + first * n, n, &ahead, parts)
+        out[first] = <real>logsumexp_row(x + first * n, n, &plan, parts)
+        return
+    if plan.narrow != NULL:
+        out[first] = <real>logsumexp_row(tile, n, &plan, parts)
         return
     tile_load(g, g.kind, x, first, n_lanes, tile)
     if is_tile(g):
         if task.where != NULL:
             tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
             lanes_mask(tile, mask, g.stride * n, <real>-INFINITY)
-        logsumexp_tile(g, tile, n_lanes, out + first, scratch, &ahead)
+        logsumexp_tile(g, tile, n_lanes, out + first, scratch, &plan.ahead)
         return
     for lane in range(n_lanes):
         if task.where != NULL:
             mask_row(tile + lane * n, mask_of(task, first + lane), g.inner, n, <real>-INFINITY)
-        out[first + lane] = <real>logsumexp_row(tile + lane * n, n, &ahead, parts)
+        out[first + lane] = <real>logsumexp_row(tile + lane * n, n, &plan, parts)
 
 
 cdef inline void logsumexp_block(const void *argument, Py_ssize_t block, char *scratch,

@@ -22,28 +22,6 @@ cdef extern from *:
     int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
     int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
 
-cdef extern from "lane_losses.h":
-    ctypedef struct LossLanes:
-        double *sum
-        double *sum_error
-        double *n_max
-        double *unit
-        double *max
-        double *z
-        double *t
-        double *s
-        double *distance
-        double *dense
-        double *loss
-        double *factor
-        double *factor_error
-        double *scale
-        double *own
-    ctypedef struct LossKind:
-        double temperature, z_loss, grad_scale
-        int weighted, dense, with_grad, is_double
-    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
-
 cdef enum RowState:
     USED = 0
     IGNORED = 1
@@ -124,7 +102,7 @@ cdef inline void set_row(double *loss, real *grad, Py_ssize_t step, Py_ssize_t n
 
 
 cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const RowLoss *loss, const Stat *stat,
-                                 const Part *parts, const real *t, real *grad) noexcept nogil:
+                                 const RowPlan *plan, const Part *parts, const real *t, real *grad) noexcept nogil:
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
     cdef long double factor
@@ -135,15 +113,17 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
         at = k * CHUNK
         factor = loss.share * loss.scale * chunk_factor(parts + k, stat, task.temperature)
         if t == NULL:
-            row_scale(grad + at, grad + at, chunk_size(n, k), factor)
+            scale_chunk(grad + at, at, chunk_size(n, k), factor, plan)
         else:
             row_combine(grad + at, t + at, grad + at, chunk_size(n, k), <double>factor, loss.scale)
+            store_narrow(grad, at, chunk_size(n, k), plan)
     if task.kind != PROBABILITIES:
         grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
+        store_narrow(grad, r.y, 1, plan)
 
 
 cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, const real *t, real *grad,
-                          const Upcoming *ahead, Part *parts) noexcept nogil:
+                          const RowPlan *plan, Part *parts) noexcept nogil:
     """One row: x its logits, t its dense targets or the base of its smoothing (or NULL), grad may be x."""
     cdef RowTarget r
     cdef RowLoss loss
@@ -152,131 +132,20 @@ cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, 
     read_target(task, lane, &r)
     if r.state != USED:
         set_row(task.losses + lane, grad, 1, n, 0 if r.state == IGNORED else NAN)
+        if grad != NULL:
+            store_narrow(grad, 0, n, plan)
         return
+    load_narrow(<real *>x, r.y, 1, plan)
     r.z = x[r.y]
     stat.distance = stat.target = 0
-    reduce_row(x, t, grad, n, task.temperature, True, ahead, parts, &stat)
+    reduce_row(x, t, grad, n, plan, parts, &stat)
     row_loss(task, &r, stat.max, stat.others, stat.target + r.t, stat.distance / task.temperature, &loss)
     task.losses[lane] = loss.loss
     if grad != NULL:
-        subtract_target(task, &r, &loss, &stat, parts, t, grad)
+        subtract_target(task, &r, &loss, &stat, plan, parts, t, grad)
 
 
-cdef inline bint is_dense(const LossTask *task) noexcept nogil:
-    """Whether all classes of a row take part in its target, or its loss has a term of lse."""
-    return task.kind == PROBABILITIES or task.base != NULL or task.z_loss != 0
-
-
-cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
-    cdef LossKind kind
-    kind.temperature, kind.z_loss, kind.grad_scale = task.temperature, task.z_loss, task.grad_scale
-    kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
-    kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
-    kind.is_double = task.g.kind == KIND_F64
-    return kind
-
-
-cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
-    """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
-    a.sum, a.sum_error = <double *>lane_array(g, scratch, 1), <double *>lane_array(g, scratch, 2)
-    a.n_max, a.unit = <double *>lane_array(g, scratch, 3), <double *>lane_array(g, scratch, 4)
-    a.max, a.z = <double *>lane_array(g, scratch, 5), <double *>lane_array(g, scratch, 6)
-    a.t, a.s = <double *>lane_array(g, scratch, 7), <double *>lane_array(g, scratch, 8)
-    a.distance, a.dense = <double *>lane_array(g, scratch, 9), <double *>lane_array(g, scratch, 10)
-    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 11)
-    a.factor, a.factor_error = <double *>lane_array(g, scratch, 12), <double *>lane_array(g, scratch, 13)
-    a.own = <double *>lane_array(g, scratch, 14)
-
-
-cdef inline bint read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                              bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
-    """Where in the tile each lane's target lies (or minus its state), its logit and its weights.
-
-    Returns whether a lane is ignored or bad.
-    """
-    cdef Py_ssize_t lane, stride = task.g.stride
-    cdef int64_t y
-    cdef bint special = False
-    cdef RowTarget r
-    for lane in range(n_lanes):
-        if weighted:
-            read_target(task, first + lane, &r)
-            a.t[lane], a.s[lane] = r.t, r.s
-            at[lane] = r.y * stride + lane if r.state == USED else -<int64_t>r.state
-        else:
-            y = read_index(task.targets, task.kind, first + lane)
-            at[lane] = y * stride + lane if <uint64_t>y < <uint64_t>task.g.n_classes else -<int64_t>BAD
-        special |= at[lane] < 0
-        a.z[lane] = tile[max(0, at[lane])]
-    for lane in range(n_lanes, stride):
-        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
-    return special
-
-
-cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, const LossKind *kind,
-                              const LossLanes *a, const int64_t *at) noexcept nogil:
-    """Give index targets their entries: p - 1 would cancel where the target is the largest; elsewhere p is at most
-    a half."""
-    cdef Py_ssize_t lane
-    cdef const real *base = <const real *>task.base
-    cdef double t, entry
-    for lane in range(n_lanes):
-        if at[lane] < 0:
-            continue
-        if a.z[lane] == a.max[lane]:
-            entry = a.own[lane]
-            if base != NULL:
-                entry -= a.scale[lane] * base[at[lane] // task.g.stride]
-        else:
-            t = a.t[lane] if kind.weighted else 1
-            entry = tile[at[lane]] - a.scale[lane] * t
-        tile[at[lane]] = <real>entry
-
-
-cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
-                           char *scratch, const Upcoming *ahead) noexcept nogil:
-    """A tile of lanes; t is a tile of dense targets, or NULL."""
-    cdef const Geometry *g = &task.g
-    cdef LossLanes a
-    cdef LossKind kind = kind_of(task)
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 15)
-    cdef const real *base = <const real *>task.base
-    cdef Py_ssize_t lane, n = g.n_classes
-    cdef bint special
-    take_lanes(g, scratch, &a)
-    special = read_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
-    lanes_max(tile, g.stride, n, m)
-    if t != NULL or base != NULL:
-        lanes_distance(tile, t, base, g.stride, n, m, a.distance, a.dense)
-    elif kind.dense:
-        memset(a.distance, 0, g.stride * sizeof(double))
-        memset(a.dense, 0, g.stride * sizeof(double))
-    lanes_exp_sum(tile, g.stride, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
-                  a.unit)
-    for lane in range(g.stride):
-        a.max[lane] = m[lane]
-    lanes_finish(&a, g.stride, &kind)
-    memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
-    if kind.with_grad:
-        if t != NULL or base != NULL:
-            lanes_combine(tile, t, base, g.stride, n, a.factor, a.factor_error, a.scale)
-        else:
-            lanes_scale(tile, g.stride, n, a.factor, a.factor_error)
-        if task.kind != PROBABILITIES:
-            mend_targets(task, tile, n_lanes, &kind, &a, at)
-    if special:
-        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, at)
-
-
-cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                             const int64_t *at) noexcept nogil:
-    """Set the lanes that are ignored or bad."""
-    cdef Py_ssize_t lane
-    for lane in range(n_lanes):
-        if at[lane] < 0:
-            set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, task.g.stride,
-                    task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)
+include "loss_tiles.pxi"
 
 
 cdef inline bint changes_targets(const LossTask *task) noexcept nogil:
@@ -290,19 +159,26 @@ cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
         row_target(t, task.weight, task.smoothing, t, task.g.n_classes)
 
 
-cdef inline void loss_in_place(const LossTask *task, Py_ssize_t first, const real *x, real *grad, real *t,
-                               const Upcoming *ahead, Part *parts) noexcept nogil:
-    """A row that is computed where it lies; t is scratch for dense targets."""
-    cdef Py_ssize_t at = first * task.g.n_classes
+cdef inline void loss_single(const LossTask *task, Py_ssize_t first, const real *x, real *grad, char *scratch,
+                             const RowPlan *plan) noexcept nogil:
+    """A contiguous row: computed where it lies or, of 16 bits, passed through scratch in chunks."""
+    cdef const Geometry *g = &task.g
+    cdef Py_ssize_t at = first * g.n_classes
+    cdef real *row = <real *>scratch
+    cdef real *t = <real *>(scratch + tile_bytes(g))
+    cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef const real *targets = <const real *>task.base
     if task.kind == PROBABILITIES:
-        if task.target_kind == task.g.kind and not changes_targets(task):
+        if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
             targets = <const real *>task.targets + at
         else:
-            tile_load(&task.g, task.target_kind, task.targets, first, 1, t)
+            tile_load(g, task.target_kind, task.targets, first, 1, t)
             dense_targets(task, t)
             targets = t
-    loss_row(task, first, x + at, targets, grad if grad == NULL else grad + at, ahead, parts)
+    if plan.narrow != NULL:
+        loss_row(task, first, row, targets, grad if grad == NULL else row, plan, parts)
+    else:
+        loss_row(task, first, x + at, targets, grad if grad == NULL else grad + at, plan, parts)
 
 
 cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
@@ -315,9 +191,10 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     cdef real *dense = <real *>(scratch + tile_bytes(g))
     cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef const real *t = <const real *>task.base
-    cdef Upcoming ahead = next_piece(g, logits, grad, first)
-    if lies_ready(g):
-        loss_in_place(task, first, logits, grad, dense, &ahead, parts)
+    cdef RowPlan plan
+    plan_rows(g, logits, grad, first, False, task.temperature, True, &plan)
+    if g.form == ROWS:
+        loss_single(task, first, logits, grad, scratch, &plan)
         return
     tile_load(g, g.kind, logits, first, n_lanes, tile)
     if is_probabilities:
@@ -325,13 +202,13 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     if is_tile(g):
         if is_probabilities and changes_targets(task):
             lanes_target(dense, g.stride, n, task.weight, task.smoothing)
-        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &plan.ahead)
     else:
         for lane in range(n_lanes):
             if is_probabilities:
                 dense_targets(task, dense + lane * n)
                 t = dense + lane * n
-            loss_row(task, first + lane, tile + lane * n, t, grad if grad == NULL else tile + lane * n, &ahead, parts)
+            loss_row(task, first + lane, tile + lane * n, t, grad if grad == NULL else tile + lane * n, &plan, parts)
     if grad != NULL:
         tile_store(g, tile, first, n_lanes, grad)
 

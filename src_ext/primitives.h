@@ -45,7 +45,6 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define MIN_EXPONENT -126
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
 #define REAL_MAX FLT_MAX
-#define SMALL_FACTOR 0x1p-64f
 #define EXP_POLYNOMIAL(r) \
     ((((0x1.6a23ffp-10f * r + 0x1.123a02p-7f) * r + 0x1.5558f2p-5f) * r + 0x1.555492p-3f) * r + 0x1.fffffcp-2f)
 #include "exp.h"
@@ -71,7 +70,6 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define MIN_EXPONENT -1022
 #define REAL_MIN_NORMAL DBL_MIN
 #define REAL_MAX DBL_MAX
-#define SMALL_FACTOR 0x1p-512
 #define EXP_POLYNOMIAL(r)                                                                                        \
     (((((((((0x1.ad7f5623f5103p-26 * r + 0x1.28ad87e001450p-22) * r + 0x1.71df25844f977p-19) * r +               \
           0x1.a01999f6a93d1p-16) * r + 0x1.a01a012a32359p-13) * r + 0x1.6c16c18431a25p-10) * r +                 \

@@ -25,6 +25,11 @@ cdef extern from "tile_kinds.h":
                         void *out) noexcept nogil
     void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
     void run_store_f32(Kind kind, const float *values, void *out, Py_ssize_t first, Py_ssize_t n) noexcept nogil
+    float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
+    void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n,
+                       long double factor) noexcept nogil
+    void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n,
+                       long double factor) noexcept nogil
 
 cdef extern from "primitives.h":
     ctypedef struct Upcoming:
@@ -42,8 +47,6 @@ cdef extern from "primitives.h":
                          int splits, const Upcoming *next, exp_sum *result) noexcept nogil
     void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
                          int splits, const Upcoming *next, exp_sum *result) noexcept nogil
-    void row_scale_f32(const float *stage, float *out, Py_ssize_t n, long double factor) noexcept nogil
-    void row_scale_f64(const double *stage, double *out, Py_ssize_t n, long double factor) noexcept nogil
     void row_log_shift_f32(const float *x, float *out, Py_ssize_t n, float m, double L,
                            double temperature) noexcept nogil
     void row_log_shift_f64(const double *x, double *out, Py_ssize_t n, double m, double L,
@@ -122,11 +125,12 @@ cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, d
         row_exp_sum_f64(x, stage, n, m, temperature, splits, next, result)
 
 
-cdef inline void row_scale(const real *stage, real *out, Py_ssize_t n, long double factor) noexcept nogil:
+cdef inline void row_scale(Kind kind, real *stage, void *out, Py_ssize_t first, Py_ssize_t n,
+                           long double factor) noexcept nogil:
     if real is float:
-        row_scale_f32(stage, out, n, factor)
+        row_scale_f32(kind, stage, out, first, n, factor)
     else:
-        row_scale_f64(stage, out, n, factor)
+        row_scale_f64(kind, stage, out, first, n, factor)
 
 
 cdef inline void row_log_shift(const real *x, real *out, Py_ssize_t n, real m, double L,

@@ -15,5 +15,4 @@
 #undef MIN_EXPONENT
 #undef REAL_MIN_NORMAL
 #undef REAL_MAX
-#undef SMALL_FACTOR
 #undef EXP_POLYNOMIAL

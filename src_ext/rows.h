@@ -100,31 +100,6 @@ INLINE REAL FN(lowest_factor)(double factor) {
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
 
-INLINE void FN(row_scale_body)(const REAL *stage, REAL *out, Py_ssize_t n, REAL factor, REAL error, REAL least) {
-    const VEC f = FN(all)(factor), e = FN(all)(error), lowest = FN(all)(least);
-    Py_ssize_t i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        FN(store)(out + i, FN(scaled)(FN(load)(stage + i), f, e, lowest));
-        FN(store)(out + i + LANES, FN(scaled)(FN(load)(stage + i + LANES), f, e, lowest));
-    }
-    for (; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        FN(store_part)(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, e, lowest));
-    }
-}
-
-/* out = stage * factor for stage >= 0, as if the factor were exact; out may be stage. */
-static void FN(row_scale)(const REAL *stage, REAL *out, Py_ssize_t n, long double factor) {
-    const REAL lowest = FN(lowest_factor)((double)factor);
-    if (factor > 0 && factor < SMALL_FACTOR) { /* would not be a normal number: scale in two steps */
-        FN(row_scale_body)(stage, out, n, SMALL_FACTOR, 0, lowest);
-        FN(row_scale)(out, out, n, factor / SMALL_FACTOR);
-        return;
-    }
-    const REAL rounded = (REAL)factor;
-    FN(row_scale_body)(stage, out, n, rounded, FN(factor_error)((double)(factor - rounded)), lowest);
-}
-
 /* out = (x - m) * slope - L. Both terms are <= 0: nothing cancels. out may be x. */
 static void FN(row_log_shift)(const REAL *x, REAL *out, Py_ssize_t n, REAL m, double L, double temperature) {
     const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), divisor = FN(all)((REAL)temperature);

@@ -26,13 +26,14 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
                                 double *z, double *slope, Part *parts) noexcept nogil:
     """z in double is good to 4 ULP of float: the kernels of double do the rest."""
     cdef LossTask capped = task[0]
-    cdef Upcoming ahead
+    cdef RowPlan plan
     cdef Py_ssize_t i, n = task.g.n_classes
-    ahead.read, ahead.write, ahead.item_bytes = NULL, NULL, 0
+    plan_rows(&task.g, NULL, NULL, lane, True, 1.0, True, &plan)
+    plan.ahead.read = NULL
     capped.temperature = 1
     widen_row(x, z, n)
     softcap_row(z, z, slope, n, task.temperature, task.softcap)
-    loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, &ahead, parts)
+    loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, &plan, parts)
     if grad != NULL:
         for i in range(n):
             grad[i] = <float>(z[i] * slope[i]) if z[i] != 0 else 0  # an ignored row may have a slope of NaN

@@ -10,6 +10,7 @@
 #define FN(name) name##_f32
 #define VEC vec_f32
 #define LANES LANES_F32
+#define SMALL_FACTOR 0x1p-64f
 
 #define DATA float
 #define MOVE(name) name##_f32_f32
@@ -38,10 +39,12 @@
 #undef FN
 #undef VEC
 #undef LANES
+#undef SMALL_FACTOR
 #define REAL double
 #define FN(name) name##_f64
 #define VEC vec_f64
 #define LANES LANES_F64
+#define SMALL_FACTOR 0x1p-512
 
 #define DATA double
 #define MOVE(name) name##_f64_f64
@@ -58,6 +61,7 @@
 #undef FN
 #undef VEC
 #undef LANES
+#undef SMALL_FACTOR
 
 static void tile_load_f32(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
                           float *tile) {
@@ -90,6 +94,19 @@ static void run_store_f32(Kind kind, const float *from, void *out, Py_ssize_t fi
     if (kind == KIND_F16) write_run_f16_f32(from, (float16 *)out + first, n);
     else if (kind == KIND_BF16) write_run_bf16_f32(from, (bfloat16 *)out + first, n);
     else write_run_f32_f32(from, (float *)out + first, n);
+}
+static float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) {
+    if (kind == KIND_F16) return run_max_f16_f32((const float16 *)x + first, to, n);
+    return run_max_bf16_f32((const bfloat16 *)x + first, to, n);
+}
+static void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n, long double factor) {
+    if (kind == KIND_F16) row_scale_f16_f32(stage, (float16 *)out + first, n, factor);
+    else if (kind == KIND_BF16) row_scale_bf16_f32(stage, (bfloat16 *)out + first, n, factor);
+    else row_scale_f32_f32(stage, (float *)out + first, n, factor);
+}
+static void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n, long double factor) {
+    (void)kind;
+    row_scale_f64_f64(stage, (double *)out + first, n, factor);
 }
 
 #endif

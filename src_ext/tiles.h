@@ -12,6 +12,27 @@ INLINE void MOVE(read_run)(const DATA *x, REAL *to, Py_ssize_t n) {
     if (i < n) FN(store_part)(to + i, n - i, LOAD_PART(x + i, n - i, (VEC){0}));
 }
 
+/* A run of values, and the largest of them; NaNs are passed over. */
+static REAL MOVE(run_max)(const DATA *x, REAL *to, Py_ssize_t n) {
+    const VEC lowest = FN(all)(-INFINITY);
+    VEC m0 = lowest, m1 = lowest;
+    Py_ssize_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        VEC v0 = LOAD_PART(x + i, LANES, lowest), v1 = LOAD_PART(x + i + LANES, LANES, lowest);
+        FN(store)(to + i, v0);
+        FN(store)(to + i + LANES, v1);
+        m0 = FN(max)(v0, m0);
+        m1 = FN(max)(v1, m1);
+    }
+    for (; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC v = LOAD_PART(x + i, k, lowest);
+        FN(store_part)(to + i, k, v);
+        m0 = FN(max)(v, m0);
+    }
+    return FN(max_of_lanes)(FN(max)(m0, m1));
+}
+
 /* Turn up to LANES rows of n_classes into a tile of stride LANES; absent rows become copies of the last. */
 static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile) {
     for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
@@ -68,6 +89,38 @@ INLINE void MOVE(write_run)(const REAL *from, DATA *out, Py_ssize_t n) {
     Py_ssize_t i = 0;
     for (; i + LANES <= n; i += LANES) STORE_PART(out + i, LANES, FN(load)(from + i));
     if (i < n) STORE_PART(out + i, n - i, FN(load_part)(from + i, n - i, (VEC){0}));
+}
+
+INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, Py_ssize_t n, REAL factor, REAL error, REAL least) {
+    const VEC f = FN(all)(factor), e = FN(all)(error), lowest = FN(all)(least);
+    Py_ssize_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        VEC v0 = FN(scaled)(FN(load)(stage + i), f, e, lowest);
+        VEC v1 = FN(scaled)(FN(load)(stage + i + LANES), f, e, lowest);
+        STORE_PART(out + i, LANES, v0);
+        STORE_PART(out + i + LANES, LANES, v1);
+    }
+    for (; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        STORE_PART(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, e, lowest));
+    }
+}
+
+/* out = stage * factor for stage >= 0, as if the factor were exact; out may be stage. */
+static void MOVE(row_scale)(REAL *stage, DATA *out, Py_ssize_t n, long double factor) {
+    if (factor > 0 && factor < SMALL_FACTOR) { /* would not be a normal number: scale in two steps */
+        const VEC small = FN(all)(SMALL_FACTOR), lowest = FN(all)(FN(lowest_factor)((double)factor));
+        for (Py_ssize_t i = 0; i < n; i += LANES) {
+            Py_ssize_t k = n - i < LANES ? n - i : LANES;
+            VEC v = FN(load_part)(stage + i, k, small);
+            FN(store_part)(stage + i, k, FN(zero_less)(v, v, lowest) * small);
+        }
+        MOVE(row_scale)(stage, out, n, factor / SMALL_FACTOR);
+        return;
+    }
+    const REAL rounded = (REAL)factor;
+    MOVE(scale_body)(stage, out, n, rounded, FN(factor_error)((double)(factor - rounded)),
+                     FN(lowest_factor)((double)factor));
 }
 
 /* Turn a tile of stride LANES back into up to LANES rows. */

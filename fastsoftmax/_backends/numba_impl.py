@@ -45,7 +45,8 @@ def _through_float32(output=None):
             ]
             operation(*wide)
             if output is not None and wide[output] is not arguments[output]:
-                arguments[output][...] = wide[output]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    arguments[output][...] = wide[output]
 
         return run_widened
 

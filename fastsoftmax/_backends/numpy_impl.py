@@ -1,7 +1,8 @@
 """The specification: every operation of the contract in its shortest and clearest form.
 
-Each function computes in a wider dtype and rounds once: 16 and 32-bit data in float64. For float64 that is long double, 80 bits
-on x86; where long double is no wider than double, the bounds of float64 hold for the other back ends only.
+Each function computes in a wider dtype and rounds once: 16 and 32-bit data in float64. For float64 that is
+long double, 80 bits on x86; where long double is no wider than double, the bounds of float64 hold for the other
+back ends only.
 Threads are not used: `n_threads` is a bound, and one thread keeps it.
 """
 

@@ -13,6 +13,8 @@ import numpy as np
 
 import fastsoftmax
 
+from ._frameworks import Jax, OnnxRuntime, TensorFlow
+
 
 class FastSoftmax:
     """The public functions of fastsoftmax."""
@@ -157,7 +159,7 @@ class ScikitLearn:
         return losses.mean(), grad
 
 
-CONTENDERS = (FastSoftmax, NumPy, SciPy, PyTorch, ScikitLearn)
+CONTENDERS = (FastSoftmax, NumPy, SciPy, PyTorch, ScikitLearn, Jax, OnnxRuntime, TensorFlow)
 
 
 def installed():
@@ -190,7 +192,11 @@ def version(contender):
     """Return the version of a contender's library."""
     if isinstance(contender, FastSoftmax):
         return fastsoftmax.__version__  # may run from its source folder
-    return importlib.metadata.version(contender.distribution)
+    found = importlib.metadata.packages_distributions().get(contender.distribution)
+    name = (
+        contender.distribution if not found else found[0]
+    )  # tensorflow comes as tensorflow-cpu too
+    return importlib.metadata.version(name)
 
 
 def offers(contender, operation):

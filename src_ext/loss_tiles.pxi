@@ -1,0 +1,140 @@
+# The loss and gradient of a tile of lanes: all options but softcap.
+
+cdef extern from "lane_losses.h":
+    ctypedef struct LossLanes:
+        double *sum
+        double *sum_error
+        double *n_max
+        double *unit
+        double *max
+        double *z
+        double *t
+        double *s
+        double *distance
+        double *dense
+        double *loss
+        double *factor
+        double *factor_error
+        double *scale
+        double *own
+    ctypedef struct LossKind:
+        double temperature, z_loss, grad_scale
+        int weighted, dense, with_grad, is_double
+    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
+
+
+cdef inline bint is_dense(const LossTask *task) noexcept nogil:
+    """Whether all classes of a row take part in its target, or its loss has a term of lse."""
+    return task.kind == PROBABILITIES or task.base != NULL or task.z_loss != 0
+
+
+cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
+    cdef LossKind kind
+    kind.temperature, kind.z_loss, kind.grad_scale = task.temperature, task.z_loss, task.grad_scale
+    kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
+    kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
+    kind.is_double = task.g.kind == KIND_F64
+    return kind
+
+
+cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
+    """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
+    a.sum, a.sum_error = <double *>lane_array(g, scratch, 1), <double *>lane_array(g, scratch, 2)
+    a.n_max, a.unit = <double *>lane_array(g, scratch, 3), <double *>lane_array(g, scratch, 4)
+    a.max, a.z = <double *>lane_array(g, scratch, 5), <double *>lane_array(g, scratch, 6)
+    a.t, a.s = <double *>lane_array(g, scratch, 7), <double *>lane_array(g, scratch, 8)
+    a.distance, a.dense = <double *>lane_array(g, scratch, 9), <double *>lane_array(g, scratch, 10)
+    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 11)
+    a.factor, a.factor_error = <double *>lane_array(g, scratch, 12), <double *>lane_array(g, scratch, 13)
+    a.own = <double *>lane_array(g, scratch, 14)
+
+
+cdef inline bint read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                              bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
+    """Where in the tile each lane's target lies (or minus its state), its logit and its weights.
+
+    Returns whether a lane is ignored or bad.
+    """
+    cdef Py_ssize_t lane, stride = task.g.stride
+    cdef int64_t y
+    cdef bint special = False
+    cdef RowTarget r
+    for lane in range(n_lanes):
+        if weighted:
+            read_target(task, first + lane, &r)
+            a.t[lane], a.s[lane] = r.t, r.s
+            at[lane] = r.y * stride + lane if r.state == USED else -<int64_t>r.state
+        else:
+            y = read_index(task.targets, task.kind, first + lane)
+            at[lane] = y * stride + lane if <uint64_t>y < <uint64_t>task.g.n_classes else -<int64_t>BAD
+        special |= at[lane] < 0
+        a.z[lane] = tile[max(0, at[lane])]
+    for lane in range(n_lanes, stride):
+        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
+    return special
+
+
+cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, const LossKind *kind,
+                              const LossLanes *a, const int64_t *at) noexcept nogil:
+    """Give index targets their entries: p - 1 would cancel where the target is the largest; elsewhere p is at most
+    a half."""
+    cdef Py_ssize_t lane
+    cdef const real *base = <const real *>task.base
+    cdef double t, entry
+    for lane in range(n_lanes):
+        if at[lane] < 0:
+            continue
+        if a.z[lane] == a.max[lane]:
+            entry = a.own[lane]
+            if base != NULL:
+                entry -= a.scale[lane] * base[at[lane] // task.g.stride]
+        else:
+            t = a.t[lane] if kind.weighted else 1
+            entry = tile[at[lane]] - a.scale[lane] * t
+        tile[at[lane]] = <real>entry
+
+
+cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
+                           char *scratch, const Upcoming *ahead) noexcept nogil:
+    """A tile of lanes; t is a tile of dense targets, or NULL."""
+    cdef const Geometry *g = &task.g
+    cdef LossLanes a
+    cdef LossKind kind = kind_of(task)
+    cdef real *m = <real *>lane_array(g, scratch, 0)
+    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 15)
+    cdef const real *base = <const real *>task.base
+    cdef Py_ssize_t lane, n = g.n_classes
+    cdef bint special
+    take_lanes(g, scratch, &a)
+    special = read_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
+    lanes_max(tile, g.stride, n, m)
+    if t != NULL or base != NULL:
+        lanes_distance(tile, t, base, g.stride, n, m, a.distance, a.dense)
+    elif kind.dense:
+        memset(a.distance, 0, g.stride * sizeof(double))
+        memset(a.dense, 0, g.stride * sizeof(double))
+    lanes_exp_sum(tile, g.stride, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
+                  a.unit)
+    for lane in range(g.stride):
+        a.max[lane] = m[lane]
+    lanes_finish(&a, g.stride, &kind)
+    memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
+    if kind.with_grad:
+        if t != NULL or base != NULL:
+            lanes_combine(tile, t, base, g.stride, n, a.factor, a.factor_error, a.scale)
+        else:
+            lanes_scale(tile, g.stride, n, a.factor, a.factor_error)
+        if task.kind != PROBABILITIES:
+            mend_targets(task, tile, n_lanes, &kind, &a, at)
+    if special:
+        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, at)
+
+
+cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                             const int64_t *at) noexcept nogil:
+    """Set the lanes that are ignored or bad."""
+    cdef Py_ssize_t lane
+    for lane in range(n_lanes):
+        if at[lane] < 0:
+            set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, task.g.stride,
+                    task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)

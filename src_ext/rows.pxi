@@ -1,0 +1,189 @@
+# A row with its classes side by side: its maximum, its sums, and the factor of its terms.
+#
+# Rows of more than CHUNK classes are taken in chunks, each with a maximum of its own, merged in long double: the
+# same chunks whether one thread takes a whole row or several share it. What is computed once a row or a chunk is
+# long double, so that it adds one rounding in double. A row of 16 bits passes through scratch chunk by chunk: read
+# and widened while its maximum is sought, rounded while its terms are scaled.
+
+from libc.math cimport INFINITY, NAN, fma, isfinite, log1p
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport malloc
+
+cdef extern from "<math.h>":
+    long double expl(long double x) noexcept nogil
+
+cdef enum:
+    CHUNK = 8192
+
+cdef struct Part:
+    double max
+    exp_sum terms
+    double distance, target     # sums of t * (m - z) and of t over dense targets, where there are any
+
+cdef struct Stat:
+    double max
+    double others               # S': the sum over all but one maximum, in units of the maximum's term
+    long double total           # 1 + S'
+    double distance, target     # those of the row
+
+
+# How a row is computed: how its sum is taken, what to fetch meanwhile, and, for a row of 16 bits, where it lies.
+cdef struct RowPlan:
+    double temperature
+    bint splits                 # leave the maxima out of the sum
+    Upcoming ahead              # what follows the row
+    Kind kind
+    const void *narrow          # read values from here into scratch, and write results there; NULL: in place
+    void *narrow_out
+    Py_ssize_t first            # position of the row in both
+
+
+cdef inline Py_ssize_t n_chunks(Py_ssize_t n_classes) noexcept nogil:
+    return (n_classes + CHUNK - 1) // CHUNK
+
+
+cdef inline Py_ssize_t chunk_size(Py_ssize_t n_classes, Py_ssize_t chunk) noexcept nogil:
+    return min(CHUNK, n_classes - chunk * CHUNK)
+
+
+cdef inline void fill(real *out, Py_ssize_t n, real value) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = value
+
+
+cdef inline bint row_has_nan(const real *x, Py_ssize_t step, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int found = 0
+    for i in range(n):
+        found |= x[i * step] != x[i * step]
+    return found
+
+
+cdef inline real chunk_max(real *x, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:
+    """Return the maximum of a chunk, which 16-bit data are read for into x."""
+    if real is float:
+        if plan.narrow != NULL:
+            return run_max_f32(plan.kind, plan.narrow, plan.first + at, n, x)
+    return row_max(x, n)
+
+
+cdef inline void reduce_chunk(const real *x, const real *t, real *stage, Py_ssize_t at, Py_ssize_t n,
+                              const RowPlan *plan, const Upcoming *ahead, Part *part) noexcept nogil:
+    """Maximum and sums of the chunk at `at`; the terms go to `stage`, dense targets come from `t`, unless NULL."""
+    cdef real m = chunk_max(<real *>x, at, n, plan)
+    part.max = m
+    if t != NULL:
+        part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, &part.target)
+    if m > -INFINITY:
+        row_exp_sum(x, stage, n, m, plan.temperature, plan.splits, ahead, &part.terms)
+        return
+    # Nothing but -inf, which other chunks may outweigh, or NaN.
+    part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
+    part.terms.n_max, part.terms.unit = 0, 1
+    if stage != NULL:
+        fill(stage, n, 0)
+
+
+cdef inline long double outweighed(double max, double row_max, double temperature) noexcept nogil:
+    """Return exp((max - row_max) / temperature): the weight of a chunk in its row."""
+    return 1 if max == row_max else expl((<long double>max - row_max) / temperature)
+
+
+cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint splits, Stat *stat) noexcept nogil:
+    """Merge the chunks of a row. What is small is added first, so that S' keeps its digits beside 1."""
+    cdef Py_ssize_t k
+    cdef long double small = 0, others = 0, n_max = 0, weight
+    stat.max = -INFINITY
+    for k in range(n_parts):
+        stat.max = max(stat.max, parts[k].max)
+    for k in range(n_parts):
+        weight = outweighed(parts[k].max, stat.max, temperature)
+        small += parts[k].terms.sum / parts[k].terms.unit * weight
+        if parts[k].max == stat.max:
+            n_max += parts[k].terms.n_max
+        else:
+            others += parts[k].terms.n_max * weight
+    if not isfinite(stat.max):
+        small = NAN
+    others = small + others + (n_max - 1) if splits else small - 1
+    stat.others = <double>others
+    stat.total = 1 + others
+
+
+cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, Stat *stat) noexcept nogil:
+    """Refer the distances of the chunks to the maximum of the row; nothing cancels."""
+    cdef Py_ssize_t k
+    stat.distance = stat.target = 0
+    for k in range(n_parts):
+        stat.distance += parts[k].distance
+        stat.target += parts[k].target
+        if parts[k].max != stat.max and parts[k].target != 0:
+            stat.distance += parts[k].target * (stat.max - (parts[k].max if parts[k].max > -INFINITY else 0))
+
+
+cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:
+    """Return what follows, n values further on."""
+    cdef Upcoming result = ahead[0]
+    if result.read != NULL:
+        result.read += n * result.item_bytes
+    if result.write != NULL:
+        result.write += n * result.item_bytes
+    return result
+
+
+cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_t n_classes, const RowPlan *plan,
+                            Part *parts, Stat *stat) noexcept nogil:
+    """Maximum and sums of a row. While all but the last chunk are computed, the next one is fetched."""
+    cdef Py_ssize_t k, at, n = n_chunks(n_classes)
+    cdef const real *targets = t
+    cdef Upcoming next
+    for k in range(n):
+        at = k * CHUNK
+        if t != NULL:
+            targets = t + at
+        next = shifted(&plan.ahead, at + CHUNK - n_classes if k < n - 1 else 0)
+        reduce_chunk(x + at, targets, NULL if stage == NULL else stage + at, at, chunk_size(n_classes, k), plan, &next,
+                     parts + k)
+    merge(parts, n, plan.temperature, plan.splits, stat)
+    if t != NULL:
+        merge_targets(parts, n, stat)
+
+
+cdef inline long double chunk_factor(const Part *part, const Stat *stat, double temperature) noexcept nogil:
+    """Return what turns the stored terms of a chunk into probabilities."""
+    return outweighed(part.max, stat.max, temperature) / (part.terms.unit * stat.total)
+
+
+cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, long double factor,
+                             const RowPlan *plan) noexcept nogil:
+    """Scale the terms of a chunk in place, or into 16 bits."""
+    if real is float:
+        if plan.narrow != NULL:
+            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor)
+            return
+    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor)
+
+
+cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:
+    """Write n values of a row in scratch from `at` on, where the row is one of 16 bits."""
+    if real is float:
+        if plan.narrow != NULL:
+            run_store_f32(plan.kind, values + at, plan.narrow_out, plan.first + at, n)
+
+
+cdef inline void load_narrow(real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:
+    """Read n values of a row into scratch, where the row is one of 16 bits."""
+    if real is float:
+        if plan.narrow != NULL:
+            run_load_f32(plan.kind, plan.narrow, plan.first + at, n, values + at)
+
+
+cdef inline void plan_rows(const Geometry *g, const void *x, void *out, Py_ssize_t first, bint has_mask,
+                           double temperature, bint splits, RowPlan *plan) noexcept nogil:
+    """Fill the plan of the rows from `first` on; rows of 16 bits that are not masked pass through scratch in chunks."""
+    plan.temperature, plan.splits, plan.kind = temperature, splits, g.kind
+    plan.ahead = next_piece(g, x, out, first)
+    plan.first = first * g.n_classes
+    plan.narrow = x if g.form == ROWS and not lies_ready(g) and not has_mask else NULL
+    plan.narrow_out = out
