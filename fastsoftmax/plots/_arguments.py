@@ -48,10 +48,15 @@ def check_rows(n_rows, y):
 def names_of_classes(classes, class_names):
     """Return what classes are called in a picture: the labels, unless the caller has names."""
     if class_names is None:
-        return [str(label) for label in np.asarray(classes).tolist()]
+        return [as_text(label) for label in np.asarray(classes).tolist()]
     if isinstance(class_names, str) or len(class_names) != len(classes):
         got = repr(class_names) if isinstance(class_names, str) else len(class_names)
         raise ValueError(
             f"class_names must have a name for each of {len(classes)} classes, got {got}"
         )
-    return [str(name) for name in class_names]
+    return [as_text(name) for name in class_names]
+
+
+def as_text(name):
+    """Return a name for matplotlib, which would set what stands between dollars as mathematics."""
+    return str(name).replace("$", r"\$")

@@ -5,6 +5,8 @@ from ._figures import axes_or_new
 
 _NORMALIZE = (None, "true", "pred", "all")
 _MOST_NUMBERS = 20  # classes above which the numbers in the cells can no longer be read
+_MOST_NAMES = 40  # classes above which not all names fit beside the picture
+_MOST_LETTERS = 40  # of all names, above which they are written aslant
 
 
 def plot_confusion_matrix(model, X, y, *, normalize=None, class_names=None, ax=None):
@@ -70,7 +72,6 @@ def _display(true, predicted, names, normalize, ax):
     from sklearn.metrics import ConfusionMatrixDisplay
 
     n = len(names)
-    long = sum(len(name) for name in names) > 40
     ConfusionMatrixDisplay.from_predictions(
         true,
         predicted,
@@ -83,5 +84,11 @@ def _display(true, predicted, names, normalize, ax):
         ax=ax,
     )
     ax.set(xlabel="predicted class", ylabel="true class")
-    if long:
-        ax.set_xticks(ax.get_xticks(), names, rotation=45, ha="right", rotation_mode="anchor")
+    step = 1 if n <= _MOST_NAMES else -(-n // _MOST_NUMBERS)
+    shown = names[::step]
+    ax.set_yticks(range(0, n, step), shown)
+    ax.set_xticks(range(0, n, step), shown)
+    if sum(len(name) for name in shown) > _MOST_LETTERS:
+        ax.tick_params(axis="x", labelrotation=45)
+        for text in ax.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")

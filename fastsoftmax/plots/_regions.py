@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._arguments import check_classifier, check_rows, class_positions, names_of_classes
+from ._arguments import as_text, check_classifier, check_rows, class_positions, names_of_classes
 from ._boundaries import as_input, boundaries, linear_parameters, score_differences
 from ._figures import INK, LINE_STYLES, axes_or_new, class_colours, class_marker
 
@@ -35,7 +35,8 @@ def plot_decision_regions(
     class_names : sequence of str, optional
         What to call the classes, in the order of `model.classes_`; their labels by default.
     ax : matplotlib Axes, optional
-        Where to draw; a new figure by default, with the legend beside the picture.
+        Where to draw; a new figure by default. The legend stands beside the picture if the figure
+        has a constrained layout, as a new one has; else inside.
 
     Returns
     -------
@@ -71,15 +72,14 @@ def plot_decision_regions(
         check_rows(len(points), positions)
     names = names_of_classes(model.classes_, class_names)
     labels = _axis_labels(model, X, feature_names)
-    own_figure = ax is None
     ax = axes_or_new(ax, 7.2, 4.6)
     box = _box(points)
     colours = class_colours(len(names))
     _draw_regions(ax, model, box, colours)
-    _draw_boundaries(ax, model, box, names, extend_lines)
+    lines = _draw_boundaries(ax, model, box, names, extend_lines)
     handles = _draw_rows(ax, points, positions, names, colours)
     ax.set(xlim=box[:, 0], ylim=box[:, 1], xlabel=labels[0], ylabel=labels[1])
-    _add_legend(ax, handles, beside=own_figure)
+    _add_legend(ax, handles + (lines if len(names) <= len(LINE_STYLES) else []))
     return ax
 
 
@@ -103,7 +103,7 @@ def _axis_labels(model, X, feature_names):
         return "feature 0", "feature 1"
     if isinstance(feature_names, str) or len(feature_names) != 2:
         raise ValueError(f"feature_names must be two names, got {feature_names!r}")
-    return tuple(str(name) for name in feature_names)
+    return tuple(as_text(name) for name in feature_names)
 
 
 def _box(points):
@@ -135,10 +135,12 @@ def _draw_regions(ax, model, box, colours):
 
 
 def _draw_boundaries(ax, model, box, names, extend_lines):
+    """Draw the lines or contours; return the lines that separate two classes."""
     parameters = linear_parameters(model, box)
     if parameters is None:
         _draw_contours(ax, model, box)
-        return
+        return []
+    lines = []
     for number, boundary in enumerate(boundaries(*parameters, box)):
         few = len(names) <= len(LINE_STYLES)
         style = LINE_STYLES[number % len(LINE_STYLES)] if few else "-"
@@ -147,7 +149,10 @@ def _draw_boundaries(ax, model, box, names, extend_lines):
             ax.plot(*boundary.whole.T, style, color="0.5", linewidth=1, label="_whole", zorder=1)
         if boundary.segment is not None:
             label = f"{names[i]} | {names[j]}"
-            ax.plot(*boundary.segment.T, style, color=INK, linewidth=2, label=label, zorder=1.5)
+            lines += ax.plot(
+                *boundary.segment.T, style, color=INK, linewidth=2, label=label, zorder=1.5
+            )
+    return lines
 
 
 def _draw_contours(ax, model, box):
@@ -185,11 +190,11 @@ def _draw_rows(ax, points, positions, names, colours):
     ]
 
 
-def _add_legend(ax, handles, *, beside):
-    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
-    if len(handles) <= len(LINE_STYLES):
-        handles = handles + lines
-    if beside:
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
-    else:
-        ax.legend(handles=handles, loc="best")
+def _add_legend(ax, handles):
+    """Put the legend beside the picture if the figure makes room for it, else inside."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    where = {"loc": "best"}
+    if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
+        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
+    ax.legend(handles, [handle.get_label() for handle in handles], **where)
