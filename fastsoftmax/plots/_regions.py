@@ -145,10 +145,12 @@ def _draw_boundaries(ax, model, box, names, extend_lines):
         few = len(names) <= len(LINE_STYLES)
         style = LINE_STYLES[number % len(LINE_STYLES)] if few else "-"
         i, j = boundary.pair
+        label = f"{names[i]} | {names[j]}"
         if extend_lines and boundary.whole is not None:
-            ax.plot(*boundary.whole.T, style, color="0.5", linewidth=1, label="_whole", zorder=1)
+            grey = ax.plot(*boundary.whole.T, style, color="0.5", linewidth=1, zorder=1)
+            grey[0].set_label("_whole" if boundary.segment is not None else label)
+            lines += grey if boundary.segment is None else []
         if boundary.segment is not None:
-            label = f"{names[i]} | {names[j]}"
             lines += ax.plot(
                 *boundary.segment.T, style, color=INK, linewidth=2, label=label, zorder=1.5
             )

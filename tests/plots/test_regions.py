@@ -73,12 +73,12 @@ def test_lines_stay_in_the_picture_and_clip_each_other():
 
 def test_extended_lines_show_all_three(iris, linear):
     ax = plot_decision_regions(linear, *iris, extend_lines=True)
-    whole = [line for line in ax.lines if line.get_label() == "_whole"]
-    assert len(whole) == 3
+    assert sum(line.get_color() == "0.5" for line in ax.lines) == 3
+    lines = ["setosa | versicolor", "setosa | virginica", "versicolor | virginica"]
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == [
-        "setosa", "versicolor", "virginica", "setosa | versicolor", "versicolor | virginica",
-    ]  # fmt: skip
+    assert legend == ["setosa", "versicolor", "virginica", *lines]
+    w, b = linear.coef_[0] - linear.coef_[2], linear.intercept_[0] - linear.intercept_[2]
+    np.testing.assert_allclose(class_lines(ax)["setosa | virginica"] @ w + b, 0, atol=1e-9)
 
 
 def test_regions_have_the_colours_of_the_predictions(iris, linear):
