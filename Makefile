@@ -47,7 +47,7 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint src_ext
-	$(BIN)/codespell fastsoftmax src_ext tests bench docs *.md
+	$(BIN)/codespell fastsoftmax src_ext tests bench docs examples *.md
 
 format:
 	$(BIN)/ruff format .

@@ -69,7 +69,9 @@ for row in training_images[42]:
 
 training_images = training_images.astype(np.float32) / brightest
 test_images = test_images.astype(np.float32) / brightest
-print(f"training_images[42] now runs from {training_images[42].min()} to {training_images[42].max()}")
+print(
+    f"training_images[42] now runs from {training_images[42].min()} to {training_images[42].max()}"
+)
 
 # %%
 # Train
@@ -113,9 +115,7 @@ fs.plots.plot_history(clf)
 # %%
 # Which clothes are confused? Each row of the matrix is a true class and sums to 1.
 
-fs.plots.plot_confusion_matrix(
-    clf, test_images, test_labels, normalize="true", class_names=names
-)
+fs.plots.plot_confusion_matrix(clf, test_images, test_labels, normalize="true", class_names=names)
 
 # %%
 # Softmax is not "pick the largest"
@@ -186,7 +186,9 @@ fs.plots.plot_reliability(
 # Without the hidden layer the model is a softmax regression. It is less accurate, but its weights are
 # images, one per class: red pixels speak for the class, blue ones against it.
 
-linear = fs.SoftmaxRegression(solver="adam", batch_size=32, max_iter=2 if SMALL else 5, random_state=0)
+linear = fs.SoftmaxRegression(
+    solver="adam", batch_size=32, max_iter=2 if SMALL else 5, random_state=0
+)
 linear.fit(training_images, training_labels)
 print(f"test accuracy of the linear model {linear.score(test_images, test_labels):.4f}")
 fs.plots.plot_class_weights(linear, class_names=names)

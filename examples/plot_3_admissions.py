@@ -138,7 +138,9 @@ for applicant in applicants:
     for name, logit, power, p in zip(classes, z, e, e / e.sum()):
         print(f"  {name:10s}  logit {logit:7.3f}   e^(logit - largest) {power:.6f}   p {p:.4f}")
     probability = clf.predict_proba([applicant]).max()
-    print(f"  predicted: {classes[clf.predict([applicant])[0]]}, with probability {probability:.4f}")
+    print(
+        f"  predicted: {classes[clf.predict([applicant])[0]]}, with probability {probability:.4f}"
+    )
 
 # %%
 # Why the boundaries run where they do
