@@ -163,7 +163,7 @@ for (name, values), style, colour in zip(
 ):
     axes[0].plot(z, values, style, color=colour, linewidth=2, label=name)
 axes[0].set(title="output", xlabel="logit z")
-axes[0].legend(loc="lower right")
+axes[0].legend(loc="center left", bbox_to_anchor=(0, 0.27))
 for (name, values), style, colour, width in zip(curves.items(), STYLES, COLOURS, (5, 2, 2)):
     axes[1].plot(z, values, style, color=colour, linewidth=width, label=name)
 axes[1].set(title='gradient of the loss, right answer "yes"', xlabel="logit z")

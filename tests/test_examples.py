@@ -45,11 +45,6 @@ def run(path, folder, before=""):
     return done.stdout
 
 
-def script(name):
-    (path,) = EXAMPLES.glob(f"plot_{name}_*.py")
-    return path
-
-
 SAYS = {
     "3": [
         r"probabilities \[0\.  0\.5 0\.5\]",

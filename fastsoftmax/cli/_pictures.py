@@ -113,7 +113,7 @@ def _confusion_matrix(plots, estimator, X, y):
 
 def _reliability(plots, estimator, X, y):
     """Draw the model as trained and, with rows enough, as a half of them calibrates it."""
-    ax = _axes(5.8, 5.8, f"test rows ({len(y)})")
+    ax = _axes(5.6, 6.4, f"test rows ({len(y)})")
     models = {"as trained": estimator}
     if len(y) >= 2 * MIN_HALF:
         calibrated = copy.deepcopy(estimator).calibrate(X[::2], y[::2])

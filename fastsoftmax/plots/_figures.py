@@ -53,3 +53,15 @@ def class_colours(n_classes):
 def class_marker(position):
     """Return the marker of a class by its position."""
     return MARKERS[position % len(MARKERS)]
+
+
+def add_legend(ax, handles, *, below=False):
+    """Put a legend beside or below the picture if the figure makes room for it, else inside."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    where = {"loc": "best"}
+    if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
+        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
+        if below:
+            where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+    ax.legend(handles, [handle.get_label() for handle in handles], **where)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ._arguments import as_text, check_classifier, check_rows, class_positions, names_of_classes
 from ._boundaries import as_input, boundaries, linear_parameters, score_differences
-from ._figures import INK, LINE_STYLES, axes_or_new, class_colours, class_marker
+from ._figures import INK, LINE_STYLES, add_legend, axes_or_new, class_colours, class_marker
 
 _RESOLUTION = 300
 _MARGIN = 0.06  # of the range of a feature, on each side
@@ -79,7 +79,7 @@ def plot_decision_regions(
     lines = _draw_boundaries(ax, model, box, names, extend_lines)
     handles = _draw_rows(ax, points, positions, names, colours)
     ax.set(xlim=box[:, 0], ylim=box[:, 1], xlabel=labels[0], ylabel=labels[1])
-    _add_legend(ax, handles + (lines if len(names) <= len(LINE_STYLES) else []))
+    add_legend(ax, handles + (lines if len(names) <= len(LINE_STYLES) else []))
     return ax
 
 
@@ -190,13 +190,3 @@ def _draw_rows(ax, points, positions, names, colours):
         )
         for k in range(len(names))
     ]
-
-
-def _add_legend(ax, handles):
-    """Put the legend beside the picture if the figure makes room for it, else inside."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    where = {"loc": "best"}
-    if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
-        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
-    ax.legend(handles, [handle.get_label() for handle in handles], **where)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._validate import integer
 from ._arguments import check_classifier, check_rows, class_positions
-from ._figures import COLOURS, axes_or_new, class_marker
+from ._figures import COLOURS, add_legend, axes_or_new, class_marker
 
 _LARGEST_DOT = 220.0  # square points, for a bin that holds all rows
 _COLOUR_ORDER = (5, 0, 2, 3, 1, 4, 7)
@@ -72,7 +72,7 @@ def plot_reliability(models, X, y, *, n_bins=10, ax=None):
     if not named:
         raise ValueError("models must hold at least one model, got none")
     rows = {name: _confidences(model, named, X, y) for name, model in named.items()}
-    ax = axes_or_new(ax, 5.6, 5.2)
+    ax = axes_or_new(ax, 5.6, 6.2)
     ax.plot([0, 1], [0, 1], "--", color="0.4", linewidth=1, label="can be believed")
     for number, (name, (confidence, right)) in enumerate(rows.items()):
         bins = reliability_bins(confidence, right, n_bins)
@@ -87,7 +87,7 @@ def plot_reliability(models, X, y, *, n_bins=10, ax=None):
         aspect="equal",
     )
     ax.grid(alpha=0.3)
-    ax.legend(loc="upper left")
+    add_legend(ax, list(ax.lines), below=True)
     return ax
 
 
