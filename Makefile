@@ -35,7 +35,7 @@ check-all: test
 other:
 	$(PYTHON) -m venv $(OTHER)
 	$(OTHER)/bin/pip install --quiet ".[test]"
-	$(OTHER)/bin/pytest -q tests --ignore=tests/cli --ignore=tests/estimators
+	$(OTHER)/bin/pytest -q tests --ignore=tests/cli --ignore=tests/estimators --ignore=tests/plots --ignore=tests/test_examples.py
 
 bench:
 	$(BIN)/python bench/table.py

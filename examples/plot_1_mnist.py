@@ -14,7 +14,8 @@ import numpy as np
 
 import fastsoftmax as fs
 
-SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
+# A quick run, for tests.
+SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 
 # %%
 # The data
@@ -33,13 +34,20 @@ except FileNotFoundError:
 
     digits = load_digits()
     X, X_test, y, y_test = train_test_split(
-        digits.images, digits.target, test_size=0.2, stratify=digits.target, random_state=0
+        digits.images,
+        digits.target,
+        test_size=0.2,
+        stratify=digits.target,
+        random_state=0,
     )
     brightest = 16
-    print("data: the digits of scikit-learn, because the files of MNIST are not on this machine")
+    print(
+        "data: the digits of scikit-learn, because the files of MNIST are not on this machine"
+    )
 if SMALL:
     X, y, X_test, y_test = X[:1000], y[:1000], X_test[:300], y_test[:300]
-print(f"to learn from: {X.shape}, to test with: {X_test.shape}, pixels from {X.min()} to {X.max()}")
+print(f"to learn from: {X.shape}, to test with: {X_test.shape}")
+print(f"pixels from {X.min()} to {X.max()}")
 
 # %%
 fig, axes = plt.subplots(1, 10, figsize=(9, 1.4), layout="constrained")
@@ -66,8 +74,12 @@ print(f"pixels from {X.min()} to {X.max()}")
 # weights, after it, that turns them into 128.
 
 rows = X.reshape(len(X), -1)
-print(f"{X[0].shape} becomes {rows[0].shape}: {X[0].size} values before, {rows[0].size} after")
-print("folded back, it is the same image:", np.array_equal(rows[0].reshape(X[0].shape), X[0]))
+print(f"{X[0].shape} becomes {rows[0].shape}")
+print(f"{X[0].size} values before, {rows[0].size} after")
+print(
+    "folded back, it is the same image:",
+    np.array_equal(rows[0].reshape(X[0].shape), X[0]),
+)
 
 # %%
 # The network
@@ -76,7 +88,9 @@ print("folded back, it is the same image:", np.array_equal(rows[0].reshape(X[0].
 # 32. ``verbose=1`` prints a line per epoch, ``X_val`` adds the figures on images that it does not
 # learn from.
 
-clf = fs.MLPClassifier((128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1)
+clf = fs.MLPClassifier(
+    (128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1
+)
 clf.fit(rows, y, X_val=X_test, y_val=y_test)
 sizes = [weights.shape[0] for weights in clf.coefs_] + [len(clf.classes_)]
 n_parameters = sum(array.size for array in clf.coefs_ + clf.intercepts_)
@@ -107,7 +121,10 @@ for ax in axes:
     ax.set_axis_off()
 for ax, i in zip(axes, worst):
     ax.imshow(X_test[i], cmap="gray_r")
-    ax.set_title(f"is {y_test[i]}, read as {predicted[i]}\n({probs[i].max():.0%} sure)", fontsize=9)
+    ax.set_title(
+        f"is {y_test[i]}, read as {predicted[i]}\n({probs[i].max():.0%} sure)",
+        fontsize=9,
+    )
 
 # %%
 # Cross-entropy is the loss for many classes
@@ -129,7 +146,9 @@ print(f"-log(p) = {-np.log(p_right):.4f}, cross_entropy = {loss:.4f}")
 # loss of an untrained network should look like:
 
 print(f"log(10) = {np.log(10):.4f}")
-print(f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}")
+print(
+    f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}"
+)
 
 # %%
 # Where to go on: :ref:`the next tutorial <sphx_glr_auto_examples_plot_2_fashion_mnist.py>` does the

@@ -15,7 +15,8 @@ import numpy as np
 
 import fastsoftmax as fs
 
-SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
+# A quick run, for tests.
+SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 
 # %%
 # Load the data
@@ -35,13 +36,18 @@ except FileNotFoundError:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    training_images, test_images = np.split(digits.images.astype(np.uint8), [1400])
+    training_images, test_images = np.split(
+        digits.images.astype(np.uint8), [1400]
+    )
     training_labels, test_labels = np.split(digits.target, [1400])
     names = [f"digit {i}" for i in range(10)]
     brightest = 16
     data = "the digits of scikit-learn, because Fashion-MNIST is not on this machine"
 if SMALL:
-    training_images, training_labels = training_images[:1000], training_labels[:1000]
+    training_images, training_labels = (
+        training_images[:1000],
+        training_labels[:1000],
+    )
     test_images, test_labels = test_images[:400], test_labels[:400]
 print("data:", data)
 print(training_images.shape, training_images.dtype, test_images.shape)
@@ -54,7 +60,11 @@ print(training_images.shape, training_images.dtype, test_images.shape)
 label = training_labels[42]
 fig, ax = plt.subplots(figsize=(4, 3.6), layout="constrained")
 shown = ax.imshow(training_images[42], cmap="gray_r")
-ax.set(title=f"training_images[42]\nlabel {label}: {names[label]}", xticks=[], yticks=[])
+ax.set(
+    title=f"training_images[42]\nlabel {label}: {names[label]}",
+    xticks=[],
+    yticks=[],
+)
 fig.colorbar(shown, ax=ax, label="pixel")
 
 # %%
@@ -70,9 +80,8 @@ for row in training_images[42]:
 
 training_images = training_images.astype(np.float32) / brightest
 test_images = test_images.astype(np.float32) / brightest
-print(
-    f"training_images[42] now runs from {training_images[42].min()} to {training_images[42].max()}"
-)
+image = training_images[42]
+print(f"training_images[42] now runs from {image.min()} to {image.max()}")
 
 # %%
 # Train
@@ -82,7 +91,9 @@ print(
 # loss and the share of images that were right, both measured while the network was still learning.
 
 epochs = 2 if SMALL else 10
-clf = fs.MLPClassifier((128,), batch_size=32, max_iter=epochs, random_state=0, verbose=1)
+clf = fs.MLPClassifier(
+    (128,), batch_size=32, max_iter=epochs, random_state=0, verbose=1
+)
 start = time.perf_counter()
 clf.fit(training_images, training_labels)
 seconds = (time.perf_counter() - start) / clf.n_iter_
@@ -108,9 +119,12 @@ print(
 # other random starting weights:
 
 for seed in (1, 2):
-    other = fs.MLPClassifier((128,), batch_size=32, max_iter=epochs, random_state=seed)
+    other = fs.MLPClassifier(
+        (128,), batch_size=32, max_iter=epochs, random_state=seed
+    )
     other.fit(training_images, training_labels)
-    print(f"random_state={seed}: test accuracy {other.score(test_images, test_labels):.4f}")
+    accuracy = other.score(test_images, test_labels)
+    print(f"random_state={seed}: test accuracy {accuracy:.4f}")
 
 # %%
 fs.plots.plot_history(clf)
@@ -118,7 +132,9 @@ fs.plots.plot_history(clf)
 # %%
 # Which clothes are confused? Each row of the matrix is a true class and sums to 1.
 
-fs.plots.plot_confusion_matrix(clf, test_images, test_labels, normalize="true", class_names=names)
+fs.plots.plot_confusion_matrix(
+    clf, test_images, test_labels, normalize="true", class_names=names
+)
 
 # %%
 # Softmax is not "pick the largest"
@@ -130,7 +146,9 @@ fs.plots.plot_confusion_matrix(clf, test_images, test_labels, normalize="true", 
 logits = np.array([[2.0, 1.0, 0.1], [6.0, 1.0, 0.1], [1.2, 1.1, 1.0]])
 for row, probs in zip(logits, fs.softmax(logits)):
     picked = np.eye(3)[row.argmax()]
-    print(f"logits {row}  softmax {np.round(probs, 3)}  pick the largest {picked}")
+    print(
+        f"logits {row}  softmax {np.round(probs, 3)}  pick the largest {picked}"
+    )
 
 # %%
 # "Pick the largest" gives the same answer in all three rows. Softmax tells a clear case from a close
@@ -143,12 +161,23 @@ sure = int(confidence.argmax())
 same = np.flatnonzero(best == best[sure])
 unsure = int(same[confidence[same].argmin()])
 
-fig, axes = plt.subplots(2, 2, figsize=(8.4, 5.4), width_ratios=(1, 2.4), layout="constrained")
+fig, axes = plt.subplots(
+    2, 2, figsize=(8.4, 5.4), width_ratios=(1, 2.4), layout="constrained"
+)
 for (left, right), i in zip(axes, (sure, unsure)):
     left.imshow(test_images[i], cmap="gray_r")
-    left.set(title=f"test image {i}: {names[test_labels[i]]}", xticks=[], yticks=[])
+    left.set(
+        title=f"test image {i}: {names[test_labels[i]]}", xticks=[], yticks=[]
+    )
     right.barh(names, probs[i], color="#0072B2", label="softmax")
-    right.plot(1, best[i], "*", color="#D55E00", markersize=13, label="pick the largest")
+    right.plot(
+        1,
+        best[i],
+        "*",
+        color="#D55E00",
+        markersize=13,
+        label="pick the largest",
+    )
     right.set(xlim=(0, 1.08), xlabel="probability")
     right.invert_yaxis()
 handles, said = axes[0, 1].get_legend_handles_labels()
@@ -162,11 +191,18 @@ fig.legend(handles, said, loc="outside lower right", ncols=2)
 
 row, target, step = np.array([[2.0, 1.0, 0.1]]), 1, 1e-3
 nudged = row + step * np.eye(3)[target]
-print("pick the largest, before and after a nudge:", row.argmax(), nudged.argmax())
-before, after = fs.cross_entropy(row, [target]), fs.cross_entropy(nudged, [target])
+print(
+    "pick the largest, before and after a nudge:", row.argmax(), nudged.argmax()
+)
+before, after = (
+    fs.cross_entropy(row, [target]),
+    fs.cross_entropy(nudged, [target]),
+)
 loss, gradient = fs.cross_entropy_with_grad(row, [target])
 print(f"cross-entropy, before and after: {before:.6f}, {after:.6f}")
-print(f"measured slope {(after - before) / step:.4f}, gradient {np.round(gradient[0], 4)}")
+print(
+    f"measured slope {(after - before) / step:.4f}, gradient {np.round(gradient[0], 4)}"
+)
 
 # %%
 # Can the probabilities be believed?
@@ -181,7 +217,9 @@ before = clf.predict_proba(test_images[rest])
 clf.calibrate(test_images[held], test_labels[held])
 print(f"temperature {clf.temperature_:.3f}")
 fs.plots.plot_reliability(
-    {"before": before, "after calibrate()": clf}, test_images[rest], test_labels[rest]
+    {"before": before, "after calibrate()": clf},
+    test_images[rest],
+    test_labels[rest],
 )
 
 # %%
@@ -194,7 +232,9 @@ linear = fs.SoftmaxRegression(
     solver="adam", batch_size=32, max_iter=2 if SMALL else 5, random_state=0
 )
 linear.fit(training_images, training_labels)
-print(f"test accuracy of the linear model {linear.score(test_images, test_labels):.4f}")
+print(
+    f"test accuracy of the linear model {linear.score(test_images, test_labels):.4f}"
+)
 fs.plots.plot_class_weights(linear, class_names=names)
 
 # %%

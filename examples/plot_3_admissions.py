@@ -25,8 +25,14 @@ grades = rng.uniform(2.5, 5.0, n)
 scores = rng.uniform(40, 100, n)
 merit = 12 * grades + scores + rng.normal(0, 4, n)
 classes = ["admitted", "waitlisted", "rejected"]
-COLOURS, MARKERS, STYLES = ("#0072B2", "#E69F00", "#009E73"), "os^", ("-", "--", ":")
-y = np.where(merit > 138, 0, np.where(merit > 122, 1, 2))  # the position in `classes`
+COLOURS, MARKERS, STYLES = (
+    ("#0072B2", "#E69F00", "#009E73"),
+    "os^",
+    ("-", "--", ":"),
+)
+y = np.where(
+    merit > 138, 0, np.where(merit > 122, 1, 2)
+)  # the position in `classes`
 X = np.column_stack([grades, scores])
 for name, count in zip(classes, np.bincount(y)):
     print(f"{name:10s} {count}")
@@ -41,12 +47,13 @@ fig.legend(loc="outside right upper")
 # %%
 # The model
 # ---------
-# Every class k has two weights and an intercept, and gives an applicant the *logit*
+# Every class k has two weights and an intercept, and gives an applicant the *logit* ::
 #
-# .. math:: z_k = w_{k1} \cdot \text{grade} + w_{k2} \cdot \text{score} + b_k
+#     z_k = w_k1 * grade + w_k2 * score + b_k
 #
-# Softmax turns the three logits into three probabilities: :math:`p_k = e^{z_k} / (e^{z_1} + e^{z_2} +
-# e^{z_3})`.
+# Softmax turns the three logits into three probabilities, which are positive and sum to 1::
+#
+#     p_k = exp(z_k) / (exp(z_1) + exp(z_2) + exp(z_3))
 #
 # Equal starting parameters
 # -------------------------
@@ -90,7 +97,9 @@ for step in range(steps + 1):
     course.append(fs.softmax(W @ z_student + b))
     losses.append(loss)
     if step in (0, 1, 2, 5, 10, 100, 1000, steps):
-        print(f"step {step:5d}  loss {loss:.4f}  4.5 and 90: {np.round(course[-1], 3)}")
+        print(
+            f"step {step:5d}  loss {loss:.4f}  4.5 and 90: {np.round(course[-1], 3)}"
+        )
     if step == 0:
         first_gradient = grad_logits.T @ Z
     W -= rate * grad_logits.T @ Z
@@ -104,12 +113,22 @@ print(np.round(first_gradient, 3))
 
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), layout="constrained")
 for k, (name, style, colour) in enumerate(zip(classes, STYLES, COLOURS)):
-    axes[0].plot(np.array(course)[:, k], style, color=colour, linewidth=2, label=name)
+    axes[0].plot(
+        np.array(course)[:, k], style, color=colour, linewidth=2, label=name
+    )
 axes[0].set(xscale="symlog", xlim=(0, steps), ylim=(-0.02, 1.02))
-axes[0].set(xlabel="step", ylabel="probability", title="the applicant with 4.5 and 90")
+axes[0].set(
+    xlabel="step", ylabel="probability", title="the applicant with 4.5 and 90"
+)
 axes[0].legend(loc="center right")
 axes[1].plot(losses, color="#0072B2")
-axes[1].set(xscale="symlog", xlim=(0, steps), xlabel="step", ylabel="loss", title="all applicants")
+axes[1].set(
+    xscale="symlog",
+    xlim=(0, steps),
+    xlabel="step",
+    ylabel="loss",
+    title="all applicants",
+)
 
 # %%
 # The same from the estimator
@@ -119,8 +138,9 @@ axes[1].set(xscale="symlog", xlim=(0, steps), xlabel="step", ylabel="loss", titl
 # steps above have none.
 
 clf = fs.SoftmaxRegression(C=1e6, max_iter=1000).fit(X, y)
-print(f"loss after {steps} steps by hand {losses[-1]:.6f}, after {clf.n_iter_} iterations of fit "
-      f"{clf.evaluate(X, y)['loss']:.6f}")  # fmt: skip
+print(f"loss after {steps} steps by hand: {losses[-1]:.6f}")
+loss = clf.evaluate(X, y)["loss"]
+print(f"loss after {clf.n_iter_} iterations of fit: {loss:.6f}")
 gap = np.abs(fs.softmax(Z @ W.T + b) - clf.predict_proba(X)).max()
 print(f"largest difference between their probabilities: {gap:.5f}")
 
@@ -133,21 +153,25 @@ print(f"largest difference between their probabilities: {gap:.5f}")
 applicants = np.array([[4.5, 90.0], [4.3, 79.0]])
 for applicant in applicants:
     print(f"grade {applicant[0]}, score {applicant[1]:.0f}")
-    z = [w @ applicant + intercept for w, intercept in zip(clf.coef_, clf.intercept_)]
+    z = [
+        w @ applicant + intercept
+        for w, intercept in zip(clf.coef_, clf.intercept_)
+    ]
     e = np.exp(np.array(z) - max(z))
     for name, logit, power, p in zip(classes, z, e, e / e.sum()):
-        print(f"  {name:10s}  logit {logit:7.3f}   e^(logit - largest) {power:.6f}   p {p:.4f}")
+        print(
+            f"  {name:10s}  logit {logit:7.3f}   e^(logit - largest) {power:.6f}   p {p:.4f}"
+        )
     probability = clf.predict_proba([applicant]).max()
-    print(
-        f"  predicted: {classes[clf.predict([applicant])[0]]}, with probability {probability:.4f}"
-    )
+    answer = classes[clf.predict([applicant])[0]]
+    print(f"  predicted: {answer}, with probability {probability:.4f}")
 
 # %%
 # Why the boundaries run where they do
 # ------------------------------------
-# Two classes i and j are equally probable where their logits are equal:
+# Two classes i and j are equally probable where their logits are equal::
 #
-# .. math:: (w_i - w_j) \cdot x + b_i - b_j = 0
+#     (w_i - w_j) x + b_i - b_j = 0
 #
 # That is a straight line, and its direction is set by the *difference* of two weight vectors. Adding
 # the same vector to all three changes no line and no probability. Three classes have three differences,
@@ -157,7 +181,9 @@ for i, j in ((0, 1), (0, 2), (1, 2)):
     (along_grade, along_score) = clf.coef_[i] - clf.coef_[j]
     offset = clf.intercept_[i] - clf.intercept_[j]
     pair = f"{classes[i]} | {classes[j]}"
-    print(f"{pair:22s} {along_grade:7.3f} grade {along_score:+.3f} score {offset:+8.3f} = 0")
+    print(
+        f"{pair:22s} {along_grade:7.3f} grade {along_score:+.3f} score {offset:+8.3f} = 0"
+    )
 
 # %%
 # All three are drawn below, in grey where they separate nothing. The line between *admitted* and
@@ -175,14 +201,26 @@ ax = fs.plots.plot_decision_regions(
 )
 for applicant in applicants:
     said = f"{applicant[0]}, {applicant[1]:.0f}"
-    ax.plot(*applicant, "*", color="black", markersize=14, markeredgecolor="white", zorder=3)
+    ax.plot(
+        *applicant,
+        "*",
+        color="black",
+        markersize=14,
+        markeredgecolor="white",
+        zorder=3,
+    )
     ax.annotate(
         said,
         applicant,
         xytext=(9, 6),
         textcoords="offset points",
         fontweight="bold",
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+        bbox={
+            "boxstyle": "round,pad=0.15",
+            "facecolor": "white",
+            "alpha": 0.8,
+            "linewidth": 0,
+        },
         zorder=4,
     )
 
@@ -198,8 +236,12 @@ print("probabilities there:", np.round(clf.predict_proba([meeting])[0], 4))
 
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 line = np.column_stack([np.linspace(2.5, 5, 200), np.full(200, 79.0)])
-for name, probs, style, colour in zip(classes, clf.predict_proba(line).T, STYLES, COLOURS):
+for name, probs, style, colour in zip(
+    classes, clf.predict_proba(line).T, STYLES, COLOURS
+):
     ax.plot(line[:, 0], probs, style, color=colour, linewidth=2, label=name)
 ax.axvline(4.3, color="0.5", linewidth=1)
-ax.set(xlabel="grade point average, at an exam score of 79", ylabel="probability")
+ax.set(
+    xlabel="grade point average, at an exam score of 79", ylabel="probability"
+)
 ax.legend(loc="center left")

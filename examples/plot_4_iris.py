@@ -21,7 +21,8 @@ from sklearn.multiclass import OneVsRestClassifier
 import fastsoftmax as fs
 from fastsoftmax.cli import main
 
-SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
+# A quick run, for tests.
+SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 
 # %%
 # A CSV file
@@ -30,7 +31,9 @@ SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for 
 # column to predict.
 
 iris = load_iris(as_frame=True)
-table = iris.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
+table = iris.data.rename(
+    columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_")
+)
 table["species"] = iris.target_names[iris.target]
 folder = Path(tempfile.mkdtemp())
 table.to_csv(folder / "iris.csv", index=False)
@@ -54,7 +57,7 @@ def shell(command):
         os.chdir(before)
 
 
-epochs = 5 if SMALL else 15
+epochs = 5 if SMALL else 10
 shell(
     "fastsoftmax train --data iris.csv --target species --standardize "
     f"--epochs {epochs} --learning-rate 0.1 --save iris.safetensors --plots pictures"
@@ -66,7 +69,9 @@ shell(
 # The saved model reads rows without a species as well, and prints a class for each, with all
 # probabilities if asked:
 
-table.drop(columns="species").iloc[[0, 75, 133]].to_csv(folder / "unknown.csv", index=False)
+table.drop(columns="species").iloc[[0, 75, 133]].to_csv(
+    folder / "unknown.csv", index=False
+)
 shell("fastsoftmax predict iris.safetensors unknown.csv --proba")
 
 # %%
@@ -90,7 +95,10 @@ ax.set_axis_off()
 # that the model would predict there. The lines between them are straight, because logits are linear
 # in the measures.
 
-X, y = table[["petal_length", "petal_width"]].to_numpy(), table["species"].to_numpy()
+X, y = (
+    table[["petal_length", "petal_width"]].to_numpy(),
+    table["species"].to_numpy(),
+)
 softmax = fs.SoftmaxRegression(C=100, max_iter=1000).fit(X, y)
 labels = ["petal length (cm)", "petal width (cm)"]
 fs.plots.plot_decision_regions(softmax, X, y, feature_names=labels)
@@ -102,27 +110,35 @@ fs.plots.plot_decision_regions(softmax, X, y, feature_names=labels)
 # and picks the one that says yes most strongly. The middle species, *versicolor*, is its weak spot:
 # no straight line has versicolor on one side and both others on the other.
 
-one_vs_rest = OneVsRestClassifier(fs.SoftmaxRegression(C=100, max_iter=1000)).fit(X, y)
+one_vs_rest = OneVsRestClassifier(
+    fs.SoftmaxRegression(C=100, max_iter=1000)
+).fit(X, y)
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-for ax, model, title in zip(axes, (softmax, one_vs_rest), ("softmax", "one-vs-rest")):
+for ax, model, title in zip(
+    axes, (softmax, one_vs_rest), ("softmax", "one-vs-rest")
+):
     fs.plots.plot_decision_regions(model, X, y, feature_names=labels, ax=ax)
     ax.get_legend().remove()
     ax.set_title(title)
-fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+fig.legend(
+    *axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3
+)
 
 # %%
 # How the three yes-or-no models do on their own, and what their probabilities add up to:
 
 answers = [model.predict_proba(X)[:, 1] for model in one_vs_rest.estimators_]
 for name, yes in zip(one_vs_rest.classes_, answers):
-    print(
-        f"{name + ' or not':18s} right for {np.mean((yes > 0.5) == (y == name)):.1%} of the flowers"
-    )
+    right = np.mean((yes > 0.5) == (y == name))
+    print(f"{name + ' or not':18s} right for {right:.1%} of the flowers")
 total = np.sum(answers, axis=0)
-print(f"sum of the three probabilities: from {total.min():.3f} to {total.max():.3f}")
-probs = softmax.predict_proba(X)
 print(
-    f"sum under the softmax:          from {probs.sum(axis=1).min():.3f} to {probs.sum(axis=1).max():.3f}"
+    f"sum of the three probabilities: from {total.min():.3f} to {total.max():.3f}"
+)
+probs = softmax.predict_proba(X)
+total = probs.sum(axis=1)
+print(
+    f"sum under the softmax:          from {total.min():.3f} to {total.max():.3f}"
 )
 
 # %%

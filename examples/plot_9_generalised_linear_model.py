@@ -38,7 +38,10 @@ print("loss from one-hot rows: ", fs.cross_entropy(logits, one_hot))
 
 loss, gradient = fs.cross_entropy_with_grad(logits, targets, reduction="sum")
 print(np.round(gradient, 4))
-print("softmax - one_hot is the same:", np.allclose(gradient, fs.softmax(logits) - one_hot))
+print(
+    "softmax - one_hot is the same:",
+    np.allclose(gradient, fs.softmax(logits) - one_hot),
+)
 
 # %%
 # Raising one lowers the others
@@ -48,7 +51,9 @@ print("softmax - one_hot is the same:", np.allclose(gradient, fs.softmax(logits)
 
 cat = np.linspace(-4, 6, 201)
 rows = np.column_stack([cat, np.full(201, 1.0), np.full(201, 0.1)])
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+fig, axes = plt.subplots(
+    1, 2, figsize=(9, 3.6), sharey=True, layout="constrained"
+)
 for ax, probs, title in zip(
     axes, (fs.softmax(rows), fs.sigmoid(rows)), ("softmax", "three sigmoids")
 ):
@@ -74,14 +79,20 @@ for name, row in zip(CLASSES, jacobian):
 # b_j = 0``: a hyperplane, in two dimensions a line. Three made-up animals with two measures:
 
 rng = np.random.default_rng(0)
-centres = np.array([[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]])  # shoulder height in cm, weight in kg
+centres = np.array(
+    [[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]]
+)  # shoulder height in cm, weight in kg
 spread = np.array([[4.0, 1.5], [12.0, 9.0], [8.0, 11.0]])
 which = np.repeat(np.arange(3), 80)
 X = np.abs(centres[which] + spread[which] * rng.normal(size=(240, 2)))
 animals = np.array(CLASSES)[which]
 clf = fs.SoftmaxRegression(max_iter=1000).fit(X, animals)
 fs.plots.plot_decision_regions(
-    clf, X, animals, extend_lines=True, feature_names=["shoulder height (cm)", "weight (kg)"]
+    clf,
+    X,
+    animals,
+    extend_lines=True,
+    feature_names=["shoulder height (cm)", "weight (kg)"],
 )
 
 # %%
@@ -113,7 +124,9 @@ print("fs.SoftmaxRegression            ", ours.coef_[0], ours.intercept_)
 print("sklearn LogisticRegression      ", theirs.coef_[0], theirs.intercept_)
 print("softmax of two rows, difference ", W[1] - W[0], b[1:] - b[:1])
 gap = np.abs(ours.predict_proba(Z) - theirs.predict_proba(Z)).max()
-print(f"largest difference between ours and scikit-learn's probabilities: {gap:.1e}")
+print(
+    f"largest difference between ours and scikit-learn's probabilities: {gap:.1e}"
+)
 
 # %%
 # Softmax, sigmoid and tanh as output layers
@@ -147,7 +160,9 @@ print(
 # and wrong. The right answer here is "yes", the logit says "no":
 
 z = np.linspace(-8, 8, 321)
-_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(z, np.ones_like(z), reduction="none")
+_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(
+    z, np.ones_like(z), reduction="none"
+)
 _, of_softmax = fs.cross_entropy_with_grad(
     np.column_stack([0 * z, z]), np.ones(len(z), dtype=int), reduction="none"
 )
@@ -159,12 +174,16 @@ curves = {
 }
 fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.8), layout="constrained")
 for (name, values), style, colour in zip(
-    {"sigmoid (softmax of 0 and z)": fs.sigmoid(z), "tanh": t}.items(), ("-", ":"), COLOURS[::2]
+    {"sigmoid (softmax of 0 and z)": fs.sigmoid(z), "tanh": t}.items(),
+    ("-", ":"),
+    COLOURS[::2],
 ):
     axes[0].plot(z, values, style, color=colour, linewidth=2, label=name)
 axes[0].set(title="output", xlabel="logit z")
 axes[0].legend(loc="center left", bbox_to_anchor=(0, 0.27))
-for (name, values), style, colour, width in zip(curves.items(), STYLES, COLOURS, (5, 2, 2)):
+for (name, values), style, colour, width in zip(
+    curves.items(), STYLES, COLOURS, (5, 2, 2)
+):
     axes[1].plot(z, values, style, color=colour, linewidth=width, label=name)
 axes[1].set(title='gradient of the loss, right answer "yes"', xlabel="logit z")
 axes[1].set_ylim(-3.9, 0.3)
@@ -181,7 +200,9 @@ for name, values in curves.items():
 
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 one_hot = np.eye(3)[which]
-start = np.array([[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]])  # large is a cat, small a sheep
+start = np.array(
+    [[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]]
+)  # large is a cat, small a sheep
 
 
 def train(gradient_of, steps=300, rate=0.5):
@@ -203,10 +224,15 @@ def tanh_gradient(scores):
 
 
 runs = {
-    "softmax, cross-entropy": train(lambda s: fs.cross_entropy_with_grad(s, which)[1]),
+    "softmax, cross-entropy": train(
+        lambda s: fs.cross_entropy_with_grad(s, which)[1]
+    ),
     "sigmoid, cross-entropy": train(
         lambda s: (
-            fs.binary_cross_entropy_with_logits_with_grad(s, one_hot, reduction="sum")[1] / len(s)
+            fs.binary_cross_entropy_with_logits_with_grad(
+                s, one_hot, reduction="sum"
+            )[1]
+            / len(s)
         )
     ),
     "tanh, squared error": train(tanh_gradient),
