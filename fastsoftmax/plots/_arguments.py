@@ -49,8 +49,9 @@ def names_of_classes(classes, class_names):
     """Return what classes are called in a picture: the labels, unless the caller has names."""
     if class_names is None:
         return [as_text(label) for label in np.asarray(classes).tolist()]
-    if isinstance(class_names, str) or len(class_names) != len(classes):
-        got = repr(class_names) if isinstance(class_names, str) else len(class_names)
+    is_list = not isinstance(class_names, str) and hasattr(class_names, "__len__")
+    if not is_list or len(class_names) != len(classes):
+        got = len(class_names) if is_list else repr(class_names)
         raise ValueError(
             f"class_names must have a name for each of {len(classes)} classes, got {got}"
         )

@@ -63,5 +63,5 @@ def add_legend(ax, handles, *, below=False):
     if isinstance(ax.figure.get_layout_engine(), ConstrainedLayoutEngine):
         where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
         if below:
-            where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+            where = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.11)}
     ax.legend(handles, [handle.get_label() for handle in handles], **where)

@@ -46,7 +46,7 @@ def plot_decision_regions(
     Raises
     ------
     TypeError
-        If `model` is no classifier, or `ax` no Axes.
+        If `model` is no classifier, X not of numbers, or `ax` no Axes.
     ValueError
         If X or the model does not have two features, X is not finite, `y` has another length than X
         or a class that the model does not know, or the model is multi-label.
@@ -88,7 +88,10 @@ def _two_features(model, X):
     n_features = getattr(model, "n_features_in_", 2)
     if n_features != 2:
         raise ValueError(f"model must have 2 features, got {n_features}")
-    points = np.asarray(X, dtype=np.float64)
+    try:
+        points = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"X must be numbers: {error}") from None
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
         raise ValueError(f"X must have shape (n_rows, 2), got {points.shape}")
     if not np.isfinite(points).all():
@@ -101,7 +104,7 @@ def _axis_labels(model, X, feature_names):
         feature_names = getattr(X, "columns", getattr(model, "feature_names_in_", None))
     if feature_names is None:
         return "feature 0", "feature 1"
-    if isinstance(feature_names, str) or len(feature_names) != 2:
+    if isinstance(feature_names, str) or np.shape(feature_names) != (2,):
         raise ValueError(f"feature_names must be two names, got {feature_names!r}")
     return tuple(as_text(name) for name in feature_names)
 

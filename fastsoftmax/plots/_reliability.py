@@ -140,6 +140,8 @@ def _classes_beside(named, y):
 
 
 def _checked(probabilities):
+    if probabilities is None:
+        raise TypeError("models must be classifiers or probabilities, got None")
     try:
         array = np.asarray(probabilities, dtype=np.float64)
     except (TypeError, ValueError):

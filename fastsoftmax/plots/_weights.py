@@ -1,6 +1,7 @@
 """The weights of each class as an image."""
 
 import math
+import textwrap
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ._arguments import check_classifier, names_of_classes
 from ._figures import new_figure
 
 _COLUMNS = 5
+_TITLE_WIDTH = 14  # letters above an image
 
 
 def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
@@ -36,7 +38,8 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
     Raises
     ------
     TypeError
-        If `model` has no weights per class, as a network with hidden layers has none.
+        If `model` has no weights per class, as a network with hidden layers has none, or `fig` is no
+        figure.
     ValueError
         If the features do not make an image of `shape`, `class_names` has another length than
         `model.classes_`, or the model is multi-label.
@@ -59,11 +62,13 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
     names = names_of_classes(model.classes_, class_names)
     if len(images) == 1:
         names = [f"{names[1]} (red) against {names[0]} (blue)"]
+    if fig is not None and not hasattr(fig, "subplots"):
+        raise TypeError(f"fig must be a matplotlib Figure, got {type(fig).__name__}")
     n_columns = min(_COLUMNS, len(images))
     n_rows = -(-len(images) // n_columns)
+    names = [textwrap.fill(name, _TITLE_WIDTH) if len(images) > 1 else name for name in names]
     if fig is None:
-        alone = len(images) == 1
-        fig = new_figure(*((4.6, 3.6) if alone else (1.5 * n_columns + 1.0, 1.75 * n_rows + 0.2)))
+        fig = _new_figure(images, n_rows, n_columns, names)
     grid = fig.subplots(n_rows, n_columns, squeeze=False)
     largest = float(np.abs(images).max()) or 1.0
     for ax, image, name in zip(grid.flat, images, names, strict=False):
@@ -74,6 +79,15 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
         ax.set_axis_off()
     fig.colorbar(shown, ax=list(grid.flat), label="weight", shrink=0.8)
     return fig
+
+
+def _new_figure(images, n_rows, n_columns, names):
+    """Return a figure with room for the images and their titles."""
+    if len(images) == 1:
+        return new_figure(4.6, 3.6)
+    height = 1.4 * min(2.0, max(0.4, images.shape[1] / images.shape[2]))
+    height += 0.2 * max(name.count("\n") + 1 for name in names)
+    return new_figure(1.5 * n_columns + 1.0, max(2.2, (height + 0.15) * n_rows + 0.2))
 
 
 def class_weight_images(model, shape=None):

@@ -120,6 +120,8 @@ def test_confusion_matrix_refused(iris, linear):
         plot_confusion_matrix(linear, X, y, normalize="rows")
     with pytest.raises(ValueError, match="a name for each of 3 classes, got 2"):
         plot_confusion_matrix(linear, X, y, class_names=["a", "b"])
+    with pytest.raises(ValueError, match="a name for each of 3 classes, got 5"):
+        plot_confusion_matrix(linear, X, y, class_names=5)
     with pytest.raises(ValueError, match="y must have 150 rows like X, got 2"):
         plot_confusion_matrix(linear, X, y[:2])
     with pytest.raises(ValueError, match="got 'rose' at row 0"):
@@ -157,6 +159,8 @@ def test_class_weights_refused(linear, network):
         plot_class_weights(linear, shape=(3, 1))
     with pytest.raises(ValueError, match="shape must be"):
         plot_class_weights(linear, shape=2)
+    with pytest.raises(TypeError, match="fig must be a matplotlib Figure, got int"):
+        plot_class_weights(linear, shape=(1, 2), fig=3)
     with pytest.raises(TypeError, match=r"model must be linear, .* got MLPClassifier"):
         plot_class_weights(network)
 
@@ -213,6 +217,8 @@ def test_reliability_refused(iris, linear):
         plot_reliability({"a": right, "b": linear}, X, y[:-1])
     with pytest.raises(ValueError, match="n_bins must be at least 1, got 0"):
         plot_reliability(linear, X, y, n_bins=0)
+    with pytest.raises(TypeError, match="models must be classifiers or probabilities, got None"):
+        plot_reliability(None, X, y)
     with pytest.raises(TypeError, match="models must be classifiers or probabilities, got object"):
         plot_reliability(object(), X, y)
     from sklearn.svm import LinearSVC

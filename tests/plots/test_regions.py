@@ -176,6 +176,8 @@ def test_refused(iris, linear, multilabel):
     X, y = iris
     with pytest.raises(ValueError, match=r"X must have shape \(n_rows, 2\), got \(150,\)"):
         plot_decision_regions(linear, X[:, 0])
+    with pytest.raises(TypeError, match="X must be numbers"):
+        plot_decision_regions(linear, [["a", "b"]])
     with pytest.raises(ValueError, match="X must be finite"):
         plot_decision_regions(linear, [[np.nan, 0.0]])
     with pytest.raises(ValueError, match="model must have 2 features, got 1"):
