@@ -37,7 +37,8 @@ def run(path, folder, before=""):
         "MPLBACKEND": "Agg",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
     }
-    command = [sys.executable, "-W", "error", "-c", before + RUN, str(path)]
+    strict = ["-W", "error", "-W", "ignore::DeprecationWarning"]  # those are other libraries'
+    command = [sys.executable, *strict, "-c", before + RUN, str(path)]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
