@@ -41,9 +41,7 @@ except FileNotFoundError:
         random_state=0,
     )
     brightest = 16
-    print(
-        "data: the digits of scikit-learn, because the files of MNIST are not on this machine"
-    )
+    print("data: the digits of scikit-learn, because the files of MNIST are not on this machine")
 if SMALL:
     X, y, X_test, y_test = X[:1000], y[:1000], X_test[:300], y_test[:300]
 print(f"to learn from: {X.shape}, to test with: {X_test.shape}")
@@ -51,7 +49,7 @@ print(f"pixels from {X.min()} to {X.max()}")
 
 # %%
 fig, axes = plt.subplots(1, 10, figsize=(9, 1.4), layout="constrained")
-for ax, image, label in zip(axes, X, y):
+for ax, image, label in zip(axes, X[:10], y[:10], strict=True):
     ax.imshow(image, cmap="gray_r")
     ax.set(title=str(label), xticks=[], yticks=[])
 
@@ -88,9 +86,7 @@ print(
 # 32. ``verbose=1`` prints a line per epoch, ``X_val`` adds the figures on images that it does not
 # learn from.
 
-clf = fs.MLPClassifier(
-    (128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1
-)
+clf = fs.MLPClassifier((128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1)
 clf.fit(rows, y, X_val=X_test, y_val=y_test)
 sizes = [weights.shape[0] for weights in clf.coefs_] + [len(clf.classes_)]
 n_parameters = sum(array.size for array in clf.coefs_ + clf.intercepts_)
@@ -119,7 +115,7 @@ worst = wrong[np.argsort(-probs[wrong].max(axis=1))][:6]
 fig, axes = plt.subplots(1, 6, figsize=(9, 2.2), layout="constrained")
 for ax in axes:
     ax.set_axis_off()
-for ax, i in zip(axes, worst):
+for ax, i in zip(axes[: len(worst)], worst, strict=True):
     ax.imshow(X_test[i], cmap="gray_r")
     ax.set_title(
         f"is {y_test[i]}, read as {predicted[i]}\n({probs[i].max():.0%} sure)",
@@ -146,9 +142,7 @@ print(f"-log(p) = {-np.log(p_right):.4f}, cross_entropy = {loss:.4f}")
 # loss of an untrained network should look like:
 
 print(f"log(10) = {np.log(10):.4f}")
-print(
-    f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}"
-)
+print(f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}")
 
 # %%
 # Where to go on: :ref:`the next tutorial <sphx_glr_auto_examples_plot_2_fashion_mnist.py>` does the

@@ -36,9 +36,7 @@ except FileNotFoundError:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    training_images, test_images = np.split(
-        digits.images.astype(np.uint8), [1400]
-    )
+    training_images, test_images = np.split(digits.images.astype(np.uint8), [1400])
     training_labels, test_labels = np.split(digits.target, [1400])
     names = [f"digit {i}" for i in range(10)]
     brightest = 16
@@ -91,9 +89,7 @@ print(f"training_images[42] now runs from {image.min()} to {image.max()}")
 # loss and the share of images that were right, both measured while the network was still learning.
 
 epochs = 2 if SMALL else 10
-clf = fs.MLPClassifier(
-    (128,), batch_size=32, max_iter=epochs, random_state=0, verbose=1
-)
+clf = fs.MLPClassifier((128,), batch_size=32, max_iter=epochs, random_state=0, verbose=1)
 start = time.perf_counter()
 clf.fit(training_images, training_labels)
 seconds = (time.perf_counter() - start) / clf.n_iter_
@@ -119,9 +115,7 @@ print(
 # other random starting weights:
 
 for seed in (1, 2):
-    other = fs.MLPClassifier(
-        (128,), batch_size=32, max_iter=epochs, random_state=seed
-    )
+    other = fs.MLPClassifier((128,), batch_size=32, max_iter=epochs, random_state=seed)
     other.fit(training_images, training_labels)
     accuracy = other.score(test_images, test_labels)
     print(f"random_state={seed}: test accuracy {accuracy:.4f}")
@@ -132,9 +126,7 @@ fs.plots.plot_history(clf)
 # %%
 # Which clothes are confused? Each row of the matrix is a true class and sums to 1.
 
-fs.plots.plot_confusion_matrix(
-    clf, test_images, test_labels, normalize="true", class_names=names
-)
+fs.plots.plot_confusion_matrix(clf, test_images, test_labels, normalize="true", class_names=names)
 
 # %%
 # Softmax is not "pick the largest"
@@ -144,11 +136,9 @@ fs.plots.plot_confusion_matrix(
 # stay too, and say how sure the model is:
 
 logits = np.array([[2.0, 1.0, 0.1], [6.0, 1.0, 0.1], [1.2, 1.1, 1.0]])
-for row, probs in zip(logits, fs.softmax(logits)):
+for row, probs in zip(logits, fs.softmax(logits), strict=True):
     picked = np.eye(3)[row.argmax()]
-    print(
-        f"logits {row}  softmax {np.round(probs, 3)}  pick the largest {picked}"
-    )
+    print(f"logits {row}  softmax {np.round(probs, 3)}  pick the largest {picked}")
 
 # %%
 # "Pick the largest" gives the same answer in all three rows. Softmax tells a clear case from a close
@@ -161,14 +151,10 @@ sure = int(confidence.argmax())
 same = np.flatnonzero(best == best[sure])
 unsure = int(same[confidence[same].argmin()])
 
-fig, axes = plt.subplots(
-    2, 2, figsize=(8.4, 5.4), width_ratios=(1, 2.4), layout="constrained"
-)
-for (left, right), i in zip(axes, (sure, unsure)):
+fig, axes = plt.subplots(2, 2, figsize=(8.4, 5.4), width_ratios=(1, 2.4), layout="constrained")
+for (left, right), i in zip(axes, (sure, unsure), strict=True):
     left.imshow(test_images[i], cmap="gray_r")
-    left.set(
-        title=f"test image {i}: {names[test_labels[i]]}", xticks=[], yticks=[]
-    )
+    left.set(title=f"test image {i}: {names[test_labels[i]]}", xticks=[], yticks=[])
     right.barh(names, probs[i], color="#0072B2", label="softmax")
     right.plot(
         1,
@@ -191,18 +177,14 @@ fig.legend(handles, said, loc="outside lower right", ncols=2)
 
 row, target, step = np.array([[2.0, 1.0, 0.1]]), 1, 1e-3
 nudged = row + step * np.eye(3)[target]
-print(
-    "pick the largest, before and after a nudge:", row.argmax(), nudged.argmax()
-)
+print("pick the largest, before and after a nudge:", row.argmax(), nudged.argmax())
 before, after = (
     fs.cross_entropy(row, [target]),
     fs.cross_entropy(nudged, [target]),
 )
 loss, gradient = fs.cross_entropy_with_grad(row, [target])
 print(f"cross-entropy, before and after: {before:.6f}, {after:.6f}")
-print(
-    f"measured slope {(after - before) / step:.4f}, gradient {np.round(gradient[0], 4)}"
-)
+print(f"measured slope {(after - before) / step:.4f}, gradient {np.round(gradient[0], 4)}")
 
 # %%
 # Can the probabilities be believed?
@@ -232,9 +214,7 @@ linear = fs.SoftmaxRegression(
     solver="adam", batch_size=32, max_iter=2 if SMALL else 5, random_state=0
 )
 linear.fit(training_images, training_labels)
-print(
-    f"test accuracy of the linear model {linear.score(test_images, test_labels):.4f}"
-)
+print(f"test accuracy of the linear model {linear.score(test_images, test_labels):.4f}")
 fs.plots.plot_class_weights(linear, class_names=names)
 
 # %%

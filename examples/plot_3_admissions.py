@@ -30,16 +30,14 @@ COLOURS, MARKERS, STYLES = (
     "os^",
     ("-", "--", ":"),
 )
-y = np.where(
-    merit > 138, 0, np.where(merit > 122, 1, 2)
-)  # the position in `classes`
+y = np.where(merit > 138, 0, np.where(merit > 122, 1, 2))  # the position in `classes`
 X = np.column_stack([grades, scores])
-for name, count in zip(classes, np.bincount(y)):
+for name, count in zip(classes, np.bincount(y), strict=True):
     print(f"{name:10s} {count}")
 
 # %%
 fig, ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-for k, (name, marker, colour) in enumerate(zip(classes, MARKERS, COLOURS)):
+for k, (name, marker, colour) in enumerate(zip(classes, MARKERS, COLOURS, strict=True)):
     ax.scatter(*X[y == k].T, marker=marker, color=colour, s=22, label=name)
 ax.set(xlabel="grade point average", ylabel="exam score")
 fig.legend(loc="outside right upper")
@@ -97,9 +95,7 @@ for step in range(steps + 1):
     course.append(fs.softmax(W @ z_student + b))
     losses.append(loss)
     if step in (0, 1, 2, 5, 10, 100, 1000, steps):
-        print(
-            f"step {step:5d}  loss {loss:.4f}  4.5 and 90: {np.round(course[-1], 3)}"
-        )
+        print(f"step {step:5d}  loss {loss:.4f}  4.5 and 90: {np.round(course[-1], 3)}")
     if step == 0:
         first_gradient = grad_logits.T @ Z
     W -= rate * grad_logits.T @ Z
@@ -112,14 +108,10 @@ print(np.round(first_gradient, 3))
 # The rows of *waitlisted* and *rejected* differ from the first step on, and so the two part.
 
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.6), layout="constrained")
-for k, (name, style, colour) in enumerate(zip(classes, STYLES, COLOURS)):
-    axes[0].plot(
-        np.array(course)[:, k], style, color=colour, linewidth=2, label=name
-    )
+for k, (name, style, colour) in enumerate(zip(classes, STYLES, COLOURS, strict=True)):
+    axes[0].plot(np.array(course)[:, k], style, color=colour, linewidth=2, label=name)
 axes[0].set(xscale="symlog", xlim=(0, steps), ylim=(-0.02, 1.02))
-axes[0].set(
-    xlabel="step", ylabel="probability", title="the applicant with 4.5 and 90"
-)
+axes[0].set(xlabel="step", ylabel="probability", title="the applicant with 4.5 and 90")
 axes[0].legend(loc="center right")
 axes[1].plot(losses, color="#0072B2")
 axes[1].set(
@@ -153,15 +145,10 @@ print(f"largest difference between their probabilities: {gap:.5f}")
 applicants = np.array([[4.5, 90.0], [4.3, 79.0]])
 for applicant in applicants:
     print(f"grade {applicant[0]}, score {applicant[1]:.0f}")
-    z = [
-        w @ applicant + intercept
-        for w, intercept in zip(clf.coef_, clf.intercept_)
-    ]
-    e = np.exp(np.array(z) - max(z))
-    for name, logit, power, p in zip(classes, z, e, e / e.sum()):
-        print(
-            f"  {name:10s}  logit {logit:7.3f}   e^(logit - largest) {power:.6f}   p {p:.4f}"
-        )
+    z = clf.coef_ @ applicant + clf.intercept_
+    e = np.exp(z - z.max())
+    for name, logit, power, p in zip(classes, z, e, e / e.sum(), strict=True):
+        print(f"  {name:10s}  logit {logit:7.3f}   e^(logit - largest) {power:.6f}   p {p:.4f}")
     probability = clf.predict_proba([applicant]).max()
     answer = classes[clf.predict([applicant])[0]]
     print(f"  predicted: {answer}, with probability {probability:.4f}")
@@ -181,9 +168,7 @@ for i, j in ((0, 1), (0, 2), (1, 2)):
     (along_grade, along_score) = clf.coef_[i] - clf.coef_[j]
     offset = clf.intercept_[i] - clf.intercept_[j]
     pair = f"{classes[i]} | {classes[j]}"
-    print(
-        f"{pair:22s} {along_grade:7.3f} grade {along_score:+.3f} score {offset:+8.3f} = 0"
-    )
+    print(f"{pair:22s} {along_grade:7.3f} grade {along_score:+.3f} score {offset:+8.3f} = 0")
 
 # %%
 # All three are drawn below, in grey where they separate nothing. The line between *admitted* and
@@ -237,11 +222,9 @@ print("probabilities there:", np.round(clf.predict_proba([meeting])[0], 4))
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 line = np.column_stack([np.linspace(2.5, 5, 200), np.full(200, 79.0)])
 for name, probs, style, colour in zip(
-    classes, clf.predict_proba(line).T, STYLES, COLOURS
+    classes, clf.predict_proba(line).T, STYLES, COLOURS, strict=True
 ):
     ax.plot(line[:, 0], probs, style, color=colour, linewidth=2, label=name)
 ax.axvline(4.3, color="0.5", linewidth=1)
-ax.set(
-    xlabel="grade point average, at an exam score of 79", ylabel="probability"
-)
+ax.set(xlabel="grade point average, at an exam score of 79", ylabel="probability")
 ax.legend(loc="center left")

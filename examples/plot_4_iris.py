@@ -31,9 +31,7 @@ SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 # column to predict.
 
 iris = load_iris(as_frame=True)
-table = iris.data.rename(
-    columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_")
-)
+table = iris.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
 table["species"] = iris.target_names[iris.target]
 folder = Path(tempfile.mkdtemp())
 table.to_csv(folder / "iris.csv", index=False)
@@ -69,9 +67,7 @@ shell(
 # The saved model reads rows without a species as well, and prints a class for each, with all
 # probabilities if asked:
 
-table.drop(columns="species").iloc[[0, 75, 133]].to_csv(
-    folder / "unknown.csv", index=False
-)
+table.drop(columns="species").iloc[[0, 75, 133]].to_csv(folder / "unknown.csv", index=False)
 shell("fastsoftmax predict iris.safetensors unknown.csv --proba")
 
 # %%
@@ -110,36 +106,26 @@ fs.plots.plot_decision_regions(softmax, X, y, feature_names=labels)
 # and picks the one that says yes most strongly. The middle species, *versicolor*, is its weak spot:
 # no straight line has versicolor on one side and both others on the other.
 
-one_vs_rest = OneVsRestClassifier(
-    fs.SoftmaxRegression(C=100, max_iter=1000)
-).fit(X, y)
+one_vs_rest = OneVsRestClassifier(fs.SoftmaxRegression(C=100, max_iter=1000)).fit(X, y)
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-for ax, model, title in zip(
-    axes, (softmax, one_vs_rest), ("softmax", "one-vs-rest")
-):
+for ax, model, title in zip(axes, (softmax, one_vs_rest), ("softmax", "one-vs-rest"), strict=True):
     fs.plots.plot_decision_regions(model, X, y, feature_names=labels, ax=ax)
     ax.get_legend().remove()
     ax.set_title(title)
-fig.legend(
-    *axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3
-)
+fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %%
 # How the three yes-or-no models do on their own, and what their probabilities add up to:
 
 answers = [model.predict_proba(X)[:, 1] for model in one_vs_rest.estimators_]
-for name, yes in zip(one_vs_rest.classes_, answers):
+for name, yes in zip(one_vs_rest.classes_, answers, strict=True):
     right = np.mean((yes > 0.5) == (y == name))
     print(f"{name + ' or not':18s} right for {right:.1%} of the flowers")
 total = np.sum(answers, axis=0)
-print(
-    f"sum of the three probabilities: from {total.min():.3f} to {total.max():.3f}"
-)
+print(f"sum of the three probabilities: from {total.min():.3f} to {total.max():.3f}")
 probs = softmax.predict_proba(X)
 total = probs.sum(axis=1)
-print(
-    f"sum under the softmax:          from {total.min():.3f} to {total.max():.3f}"
-)
+print(f"sum under the softmax:          from {total.min():.3f} to {total.max():.3f}")
 
 # %%
 # One-vs-rest has to divide by that sum to return probabilities. On flowers held out in turn (5 folds):

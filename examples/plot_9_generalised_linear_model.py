@@ -51,13 +51,11 @@ print(
 
 cat = np.linspace(-4, 6, 201)
 rows = np.column_stack([cat, np.full(201, 1.0), np.full(201, 0.1)])
-fig, axes = plt.subplots(
-    1, 2, figsize=(9, 3.6), sharey=True, layout="constrained"
-)
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
 for ax, probs, title in zip(
-    axes, (fs.softmax(rows), fs.sigmoid(rows)), ("softmax", "three sigmoids")
+    axes, (fs.softmax(rows), fs.sigmoid(rows)), ("softmax", "three sigmoids"), strict=True
 ):
-    for name, p, style, colour in zip(CLASSES, probs.T, STYLES, COLOURS):
+    for name, p, style, colour in zip(CLASSES, probs.T, STYLES, COLOURS, strict=True):
         ax.plot(cat, p, style, color=colour, linewidth=2, label=name)
     ax.set(title=title, xlabel="logit of cat (dog 1.0, sheep 0.1)")
 axes[0].set_ylabel("probability")
@@ -69,7 +67,7 @@ axes[0].legend(loc="center right")
 
 probs = fs.softmax(np.array([2.0, 1.0, 0.1]))
 jacobian = np.array([fs.softmax_backward(row, probs) for row in np.eye(3)])
-for name, row in zip(CLASSES, jacobian):
+for name, row in zip(CLASSES, jacobian, strict=True):
     print(f"logit of {name:6s}", np.round(row, 4), f" sum {abs(row.sum()):.4f}")
 
 # %%
@@ -79,9 +77,7 @@ for name, row in zip(CLASSES, jacobian):
 # b_j = 0``: a hyperplane, in two dimensions a line. Three made-up animals with two measures:
 
 rng = np.random.default_rng(0)
-centres = np.array(
-    [[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]]
-)  # shoulder height in cm, weight in kg
+centres = np.array([[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]])  # shoulder height in cm, weight in kg
 spread = np.array([[4.0, 1.5], [12.0, 9.0], [8.0, 11.0]])
 which = np.repeat(np.arange(3), 80)
 X = np.abs(centres[which] + spread[which] * rng.normal(size=(240, 2)))
@@ -124,9 +120,7 @@ print("fs.SoftmaxRegression            ", ours.coef_[0], ours.intercept_)
 print("sklearn LogisticRegression      ", theirs.coef_[0], theirs.intercept_)
 print("softmax of two rows, difference ", W[1] - W[0], b[1:] - b[:1])
 gap = np.abs(ours.predict_proba(Z) - theirs.predict_proba(Z)).max()
-print(
-    f"largest difference between ours and scikit-learn's probabilities: {gap:.1e}"
-)
+print(f"largest difference between ours and scikit-learn's probabilities: {gap:.1e}")
 
 # %%
 # Softmax, sigmoid and tanh as output layers
@@ -160,9 +154,7 @@ print(
 # and wrong. The right answer here is "yes", the logit says "no":
 
 z = np.linspace(-8, 8, 321)
-_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(
-    z, np.ones_like(z), reduction="none"
-)
+_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(z, np.ones_like(z), reduction="none")
 _, of_softmax = fs.cross_entropy_with_grad(
     np.column_stack([0 * z, z]), np.ones(len(z), dtype=int), reduction="none"
 )
@@ -177,12 +169,13 @@ for (name, values), style, colour in zip(
     {"sigmoid (softmax of 0 and z)": fs.sigmoid(z), "tanh": t}.items(),
     ("-", ":"),
     COLOURS[::2],
+    strict=True,
 ):
     axes[0].plot(z, values, style, color=colour, linewidth=2, label=name)
 axes[0].set(title="output", xlabel="logit z")
 axes[0].legend(loc="center left", bbox_to_anchor=(0, 0.27))
 for (name, values), style, colour, width in zip(
-    curves.items(), STYLES, COLOURS, (5, 2, 2)
+    curves.items(), STYLES, COLOURS, (5, 2, 2), strict=True
 ):
     axes[1].plot(z, values, style, color=colour, linewidth=width, label=name)
 axes[1].set(title='gradient of the loss, right answer "yes"', xlabel="logit z")
@@ -200,9 +193,7 @@ for name, values in curves.items():
 
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 one_hot = np.eye(3)[which]
-start = np.array(
-    [[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]]
-)  # large is a cat, small a sheep
+start = np.array([[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]])  # large is a cat, small a sheep
 
 
 def train(gradient_of, steps=300, rate=0.5):
@@ -224,21 +215,16 @@ def tanh_gradient(scores):
 
 
 runs = {
-    "softmax, cross-entropy": train(
-        lambda s: fs.cross_entropy_with_grad(s, which)[1]
-    ),
+    "softmax, cross-entropy": train(lambda s: fs.cross_entropy_with_grad(s, which)[1]),
     "sigmoid, cross-entropy": train(
         lambda s: (
-            fs.binary_cross_entropy_with_logits_with_grad(
-                s, one_hot, reduction="sum"
-            )[1]
-            / len(s)
+            fs.binary_cross_entropy_with_logits_with_grad(s, one_hot, reduction="sum")[1] / len(s)
         )
     ),
     "tanh, squared error": train(tanh_gradient),
 }
 fig, ax = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
-for (name, right), style, colour in zip(runs.items(), STYLES, COLOURS):
+for (name, right), style, colour in zip(runs.items(), STYLES, COLOURS, strict=True):
     ax.plot(right, style, color=colour, linewidth=2, label=name)
     print(
         f"{name:24s} right after 20 steps {right[20]:.1%}, after {len(right) - 1} {right[-1]:.1%}"
