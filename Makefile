@@ -35,7 +35,7 @@ check-all: test
 other:
 	$(PYTHON) -m venv $(OTHER)
 	$(OTHER)/bin/pip install --quiet ".[test]"
-	$(OTHER)/bin/pytest -q tests --ignore=tests/cli --ignore=tests/estimators
+	$(OTHER)/bin/pytest -q tests --ignore=tests/cli --ignore=tests/estimators --ignore=tests/plots --ignore=tests/test_examples.py
 
 bench:
 	$(BIN)/python bench/table.py
@@ -47,7 +47,7 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint src_ext
-	$(BIN)/codespell fastsoftmax src_ext tests bench docs *.md
+	$(BIN)/codespell fastsoftmax src_ext tests bench docs examples *.md
 
 format:
 	$(BIN)/ruff format .

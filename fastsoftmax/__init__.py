@@ -68,6 +68,7 @@ _LAZY = {
     "datasets": None,
     "estimators": None,
     "export": None,
+    "plots": None,
 }
 
 

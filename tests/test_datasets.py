@@ -65,7 +65,7 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.setattr(_sources, "SYSTEM_PREFIXES", ())
     monkeypatch.setattr(_sources, "cache_folder", lambda d: tmp_path / "cache" / d.folder)
     monkeypatch.setattr(_sources, "download", _no_download)
-    monkeypatch.setattr(datasets, "download", _no_download)
+    monkeypatch.setattr(datasets, "fetch", _no_download)
     return tmp_path
 
 
@@ -122,6 +122,12 @@ def test_given_folder_is_the_only_one_searched(tmp_path, write, monkeypatch):
     monkeypatch.setenv("FASTSOFTMAX_DATA", str(write(tmp_path / "d")))
     with pytest.raises(FileNotFoundError, match=r"nowhere does not hold MNIST: .*subfolder mnist"):
         datasets.load_mnist(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])
+def test_download_can_be_forbidden(load):
+    with pytest.raises(FileNotFoundError, match="MNIST is not on this machine: leave out download"):
+        load(download=False)
 
 
 def test_folder_that_lacks_a_file(tmp_path, write):
@@ -217,7 +223,7 @@ def mnist(server, write, monkeypatch):
     sums = [hashlib.sha256((folder / f"{f}.gz").read_bytes()).hexdigest() for f in _sources.FILES]
     mnist = _sources.MNIST._replace(mirrors=(address,), sha256=tuple(sums))
     monkeypatch.setattr(datasets, "MNIST", mnist)
-    monkeypatch.setattr(datasets, "download", DOWNLOAD)
+    monkeypatch.setattr(datasets, "fetch", DOWNLOAD)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return mnist
 
@@ -271,7 +277,7 @@ def test_no_network(mnist, tmp_path, monkeypatch):
 
 
 def test_no_pooch(monkeypatch):
-    monkeypatch.setattr(datasets, "download", DOWNLOAD)
+    monkeypatch.setattr(datasets, "fetch", DOWNLOAD)
     monkeypatch.setattr(_sources, "cache_folder", lambda dataset: None)
     with pytest.raises(ImportError, match=r'needs pooch: pip install "fastsoftmax\[train\]"'):
         datasets.load_mnist()

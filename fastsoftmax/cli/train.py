@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _models
+from . import _models, _pictures
 from ._errors import CommandError
 from ._printing import print_fields, print_json
 from ._reading import read_table
@@ -43,6 +43,12 @@ def add_arguments(parser):
     model.add_argument("--seed", type=_seed, default=0)
     parser.add_argument(
         "--save", metavar="PATH", help="the model file (<data>-<model>.safetensors, here)"
+    )
+    parser.add_argument(
+        "--plots",
+        metavar="DIR",
+        help="a folder for pictures: history, confusion matrix and reliability; decision regions of "
+        "two features; weights of each class of --model softmax on images",
     )
 
 
@@ -89,6 +95,7 @@ def run(args):
     path = Path(default if args.save is None else args.save)
     _check_folder(path)
     parts = split(rows, args.test_size, args.seed)
+    folder = None if args.plots is None else _pictures.prepare(args.plots)
     about = _describe(args, rows, parts)
     if not args.json:
         _print_data(about)
@@ -96,22 +103,20 @@ def run(args):
     _models.save(estimator, path)
     X_test = _models.as_input(estimator, parts.X_test)
     found = assess(estimator, X_test, parts.y_test)
-    command = next_command(args, path)
+    written = {"model": str(path)}
+    if folder is not None:
+        shape = _pictures.image_shape(rows.X)
+        drawn = _pictures.draw(folder, estimator, X_test, parts.y_test, shape)
+        written["plots"] = [str(picture) for picture in drawn]
+    written["next"] = next_command(args, path)
     if args.json:
         report = {name: value for name, value in found.items() if name != "text"}
-        print_json(
-            {
-                "data": about,
-                "history": estimator.history_,
-                "test": report,
-                "model": str(path),
-                "next": command,
-            }
-        )
+        print_json({"data": about, "history": estimator.history_, "test": report, **written})
         return
     print()
     print_assessment(found)
-    print(f"\nmodel  {path}\nnext   {command}")
+    print()
+    print_fields(written)
 
 
 def _load(args):

@@ -15,11 +15,11 @@ from ._sources import (
     FASHION_MNIST,
     FILES,
     MNIST,
-    download,
     file_path,
     find_folder,
     other_title,
 )
+from ._sources import download as fetch
 
 __all__ = ["load_fashion_mnist", "load_mnist"]
 
@@ -27,7 +27,7 @@ IMAGE_SHAPE = (28, 28)
 N_CLASSES = 10
 
 
-def load_fashion_mnist(data_dir=None):
+def load_fashion_mnist(data_dir=None, *, download=True):
     """
     Load Fashion-MNIST: 70,000 grey images of clothing in 10 classes.
 
@@ -37,6 +37,8 @@ def load_fashion_mnist(data_dir=None):
         The folder that holds the four IDX files (.gz or unpacked), or whose subfolder
         ``fashion-mnist`` does. Without it: FASTSOFTMAX_DATA, then ``share/datasets/fashion-mnist``
         of Debian's package, then the user's cache, downloading with pooch what is missing.
+    download : bool, default True
+        False downloads nothing: files that are nowhere are a FileNotFoundError.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def load_fashion_mnist(data_dir=None):
     Raises
     ------
     FileNotFoundError
-        `data_dir` does not hold the files.
+        `data_dir` does not hold the files; or they are nowhere and `download` is False.
     ValueError
         A file is damaged, is not an IDX file, or belongs to another dataset.
     OSError
@@ -61,10 +63,10 @@ def load_fashion_mnist(data_dir=None):
     >>> X.shape, X.dtype, y[:3]                                      # doctest: +SKIP
     ((60000, 28, 28), dtype('uint8'), array([9, 0, 0], dtype=uint8))
     """
-    return _load(FASHION_MNIST, data_dir)
+    return _load(FASHION_MNIST, data_dir, download)
 
 
-def load_mnist(data_dir=None):
+def load_mnist(data_dir=None, *, download=True):
     """
     Load MNIST: 70,000 grey images of handwritten digits.
 
@@ -74,6 +76,8 @@ def load_mnist(data_dir=None):
         The folder that holds the four IDX files (.gz or unpacked), or whose subfolder ``mnist``
         does. Without it: FASTSOFTMAX_DATA, then ``share/datasets/mnist``, then the user's cache,
         downloading with pooch what is missing.
+    download : bool, default True
+        False downloads nothing: files that are nowhere are a FileNotFoundError.
 
     Returns
     -------
@@ -90,11 +94,17 @@ def load_mnist(data_dir=None):
     >>> import fastsoftmax as fs
     >>> (X, y), (X_test, y_test) = fs.datasets.load_mnist()  # doctest: +SKIP
     """
-    return _load(MNIST, data_dir)
+    return _load(MNIST, data_dir, download)
 
 
-def _load(dataset, data_dir):
-    folder = find_folder(dataset, data_dir) or download(dataset)
+def _load(dataset, data_dir, download):
+    folder = find_folder(dataset, data_dir)
+    if folder is None and not download:
+        raise FileNotFoundError(
+            f"{dataset.title} is not on this machine: leave out download=False, or name the folder "
+            "that holds it: data_dir=, or FASTSOFTMAX_DATA"
+        )
+    folder = folder or fetch(dataset)
     other = other_title(dataset, folder)
     if other is not None:
         raise ValueError(f"{folder} holds {other}, not {dataset.title}")

@@ -1,0 +1,26 @@
+"""Pictures of a fit and of a fitted classifier, drawn with matplotlib and scikit-learn's displays.
+
+>>> import fastsoftmax as fs
+>>> from sklearn.datasets import load_iris
+>>> X, y = load_iris(return_X_y=True)
+>>> clf = fs.SoftmaxRegression().fit(X[:, 2:], y)
+>>> ax = fs.plots.plot_decision_regions(clf, X[:, 2:], y)
+
+Nothing here calls ``plt.show()``: a notebook shows the figure by itself, a script saves it with
+``ax.figure.savefig(path)``. Colours are told apart by colour-blind readers too, and never carry a
+meaning alone: classes differ in their markers, lines in their style.
+"""
+
+from ._confusion import plot_confusion_matrix
+from ._history import plot_history
+from ._regions import plot_decision_regions
+from ._reliability import plot_reliability
+from ._weights import plot_class_weights
+
+__all__ = [
+    "plot_class_weights",
+    "plot_confusion_matrix",
+    "plot_decision_regions",
+    "plot_history",
+    "plot_reliability",
+]
