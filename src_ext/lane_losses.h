@@ -25,6 +25,21 @@ typedef struct {
 
 INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
 
+/* scale * (share - t - t * S') / (1 + S') with the rounding errors of S' and of the quotient put back: one rounding
+ * each would take doubles over their bound. */
+INLINE vec_f64 own_of_doubles(vec_f64 sum, vec_f64 sum_error, vec_f64 unit, vec_f64 n_max, vec_f64 t, vec_f64 share,
+                              vec_f64 scale) {
+    const vec_f64 quotient = sum / unit;
+    const vec_f64 others = quotient + (n_max - 1.0), part = others - quotient;
+    const vec_f64 lost = ((quotient - (others - part)) + ((n_max - 1.0) - part)) +
+                         (sum_error - product_error_f64(quotient, unit, sum)) / unit;
+    const vec_f64 total = 1.0 + others, rest = total - 1.0;
+    const vec_f64 total_lost = (others - rest) + lost;
+    const vec_f64 numerator = (share - t) - t * others, result = numerator / total;
+    const vec_f64 error = (-product_error_f64(result, total, numerator) - t * lost - result * total_lost) / total;
+    return scale * result + scale * error;
+}
+
 INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
     const vec_f64 one = 1.0 - (vec_f64){0};
     for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
@@ -67,11 +82,13 @@ INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
         store_doubles(a->factor + i, factor);
         store_doubles(a->factor_error + i, error);
         store_doubles(a->scale + i, scale);
-        vec_f64 rest = -(t * others);
-        if (k.dense) rest += share - t;
-        if (k.is_double) rest /= one + others;
-        else rest *= share_of_max;
-        store_doubles(a->own + i, scale * rest);
+        if (k.is_double) {
+            store_doubles(a->own + i, own_of_doubles(sum, load_doubles(a->sum_error + i), unit, n_max, t, share, scale));
+        } else {
+            vec_f64 rest = -(t * others);
+            if (k.dense) rest += share - t;
+            store_doubles(a->own + i, scale * (rest * share_of_max));
+        }
     }
 }
 
