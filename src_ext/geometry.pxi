@@ -2,6 +2,8 @@
 
 cdef enum:
     FEW_CLASSES = 160           # up to here a contiguous row is turned, so that its lanes fill the vectors
+    TURNED_GROUPS = 4           # vectors of lanes in a tile: what one of them waits for, the others compute
+    TURNED_CLASSES = 40         # together
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 17
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
@@ -17,8 +19,11 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
     g.data_bytes = 2 if kind == KIND_F16 or kind == KIND_BF16 else g.item_bytes
     g.n_lanes = outer * inner
     g.stride = lanes
-    if inner == 1:
-        g.form = TURNED if has_tiles and n_classes <= FEW_CLASSES else ROWS
+    if inner == 1 and has_tiles and n_classes <= FEW_CLASSES:
+        g.form = TURNED
+        g.stride = lanes * max(1, min(TURNED_GROUPS, TURNED_CLASSES // n_classes))
+    elif inner == 1:
+        g.form = ROWS
     elif has_tiles and n_classes <= TILE_CLASSES:
         g.form = COLUMNS
         g.stride = lanes * max(1, min(16, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
@@ -28,6 +33,11 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
         g.stride = 1
     g.per_block = g.stride * max(1, BLOCK_ELEMENTS // (n_classes * g.stride))
     g.n_blocks = (g.n_lanes + g.per_block - 1) // g.per_block
+
+
+cdef inline Py_ssize_t width_of(const Geometry *g, Py_ssize_t n_lanes) noexcept nogil:
+    """Return how wide a tile of n_lanes is: whole vectors."""
+    return round_up(n_lanes, LANES_F64 if g.item_bytes == 8 else LANES_F32)
 
 
 cdef inline bint is_tile(const Geometry *g) noexcept nogil:

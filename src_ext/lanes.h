@@ -44,7 +44,7 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
 #define STEP(k) \
     FN(exp_step)(FN(load)(column + (c + k) * stride), column + (c + k) * stride, m, &f, &count, stores, splits, has_slope)
         for (; c + 4 <= n_classes; c += 4) {
-            fetch_ahead(&ahead, c * LANES, 4 * VECTOR_BYTES);
+            fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
             VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
             FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
         }

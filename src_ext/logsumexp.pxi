@@ -23,12 +23,12 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
     cdef double *unit = <double *>lane_array(g, scratch, 3)
     cdef double *error = <double *>lane_array(g, scratch, 4)
-    cdef Py_ssize_t lane
-    lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, 1.0, False, True, ahead, total, error, n_max, unit)
+    cdef Py_ssize_t lane, width = width_of(g, n_lanes)
+    lanes_max(tile, width, g.n_classes, m)
+    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, False, True, ahead, total, error, n_max, unit)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], total[lane] / unit[lane] + (n_max[lane] - 1),
-                                 not isfinite(m[lane]) and row_has_nan(tile + lane, g.stride, g.n_classes))
+                                 not isfinite(m[lane]) and row_has_nan(tile + lane, width, g.n_classes))
 
 
 cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
@@ -51,7 +51,7 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
     if is_tile(g):
         if task.where != NULL:
             tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
-            lanes_mask(tile, mask, g.stride * n, <real>-INFINITY)
+            lanes_mask(tile, mask, width_of(g, n_lanes) * n, <real>-INFINITY)
         logsumexp_tile(g, tile, n_lanes, out + first, scratch, &plan.ahead)
         return
     for lane in range(n_lanes):

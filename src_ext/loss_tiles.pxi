@@ -22,6 +22,18 @@ cdef extern from "lane_losses.h":
         int weighted, dense, with_grad, is_double
     void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
 
+cdef extern from "primitives.h":
+    bint lanes_locate_f32(const float *tile, Py_ssize_t width, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
+                          int64_t *at, double *z) noexcept nogil
+    bint lanes_locate_f64(const double *tile, Py_ssize_t width, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
+                          int64_t *at, double *z) noexcept nogil
+    void lanes_mend_f32(float *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *lanes, int weighted,
+                        const float *base, const int64_t *at) noexcept nogil
+    void lanes_mend_f64(double *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *lanes, int weighted,
+                        const double *base, const int64_t *at) noexcept nogil
+    void lanes_widen_f32(const float *m, Py_ssize_t width, double *out) noexcept nogil
+    void lanes_widen_f64(const double *m, Py_ssize_t width, double *out) noexcept nogil
+
 
 cdef inline bint is_dense(const LossTask *task) noexcept nogil:
     """Whether all classes of a row take part in its target, or its loss has a term of lse."""
@@ -49,49 +61,47 @@ cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept no
     a.own = <double *>lane_array(g, scratch, 14)
 
 
-cdef inline bint read_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                              bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
+cdef inline bint locate_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
+                                bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
     """Where in the tile each lane's target lies (or minus its state), its logit and its weights.
 
     Returns whether a lane is ignored or bad.
     """
-    cdef Py_ssize_t lane, stride = task.g.stride
-    cdef int64_t y
+    cdef Py_ssize_t lane, width = width_of(&task.g, n_lanes)
     cdef bint special = False
     cdef RowTarget r
-    for lane in range(n_lanes):
-        if weighted:
+    for lane in range(n_lanes, width):
+        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
+    if weighted:
+        for lane in range(n_lanes):
             read_target(task, first + lane, &r)
             a.t[lane], a.s[lane] = r.t, r.s
-            at[lane] = r.y * stride + lane if r.state == USED else -<int64_t>r.state
-        else:
-            y = read_index(task.targets, task.kind, first + lane)
-            at[lane] = y * stride + lane if <uint64_t>y < <uint64_t>task.g.n_classes else -<int64_t>BAD
-        special |= at[lane] < 0
-        a.z[lane] = tile[max(0, at[lane])]
-    for lane in range(n_lanes, stride):
-        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
-    return special
-
-
-cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, const LossKind *kind,
-                              const LossLanes *a, const int64_t *at) noexcept nogil:
-    """Give index targets their entries: p - 1 would cancel where the target is the largest; elsewhere p is at most
-    a half."""
-    cdef Py_ssize_t lane
-    cdef const real *base = <const real *>task.base
-    cdef double t, entry
+            at[lane] = r.y * width + lane if r.state == USED else -<int64_t>r.state
+            special |= at[lane] < 0
+            a.z[lane] = tile[lane if at[lane] < 0 else at[lane]]
+        return special
     for lane in range(n_lanes):
-        if at[lane] < 0:
-            continue
-        if a.z[lane] == a.max[lane]:
-            entry = a.own[lane]
-            if base != NULL:
-                entry -= a.scale[lane] * base[at[lane] // task.g.stride]
-        else:
-            t = a.t[lane] if kind.weighted else 1
-            entry = tile[at[lane]] - a.scale[lane] * t
-        tile[at[lane]] = <real>entry
+        at[lane] = read_index(task.targets, task.kind, first + lane)
+    if real is float:
+        return lanes_locate_f32(tile, width, n_lanes, task.g.n_classes, BAD, at, a.z)
+    else:
+        return lanes_locate_f64(tile, width, n_lanes, task.g.n_classes, BAD, at, a.z)
+
+
+cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, bint weighted,
+                              const LossLanes *a, const int64_t *at) noexcept nogil:
+    cdef Py_ssize_t width = width_of(&task.g, n_lanes)
+    if real is float:
+        lanes_mend_f32(tile, width, n_lanes, a, weighted, <const float *>task.base, at)
+    else:
+        lanes_mend_f64(tile, width, n_lanes, a, weighted, <const double *>task.base, at)
+
+
+cdef inline void widen_lanes(const real *m, Py_ssize_t width, double *out) noexcept nogil:
+    if real is float:
+        lanes_widen_f32(m, width, out)
+    else:
+        lanes_widen_f64(m, width, out)
 
 
 cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -103,29 +113,28 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef int64_t *at = <int64_t *>lane_array(g, scratch, 15)
     cdef const real *base = <const real *>task.base
-    cdef Py_ssize_t lane, n = g.n_classes
+    cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
     cdef bint special
     take_lanes(g, scratch, &a)
-    special = read_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
-    lanes_max(tile, g.stride, n, m)
+    special = locate_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
+    lanes_max(tile, width, n, m)
     if t != NULL or base != NULL:
-        lanes_distance(tile, t, base, g.stride, n, m, a.distance, a.dense)
+        lanes_distance(tile, t, base, width, n, m, a.distance, a.dense)
     elif kind.dense:
-        memset(a.distance, 0, g.stride * sizeof(double))
-        memset(a.dense, 0, g.stride * sizeof(double))
-    lanes_exp_sum(tile, g.stride, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
+        memset(a.distance, 0, width * sizeof(double))
+        memset(a.dense, 0, width * sizeof(double))
+    lanes_exp_sum(tile, width, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
                   a.unit)
-    for lane in range(g.stride):
-        a.max[lane] = m[lane]
-    lanes_finish(&a, g.stride, &kind)
+    widen_lanes(m, width, a.max)
+    lanes_finish(&a, width, &kind)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if kind.with_grad:
         if t != NULL or base != NULL:
-            lanes_combine(tile, t, base, g.stride, n, a.factor, a.factor_error, a.scale)
+            lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
         else:
-            lanes_scale(tile, g.stride, n, a.factor, a.factor_error)
+            lanes_scale(tile, width, n, a.factor, a.factor_error)
         if task.kind != PROBABILITIES:
-            mend_targets(task, tile, n_lanes, &kind, &a, at)
+            mend_targets(task, tile, n_lanes, kind.weighted, &a, at)
     if special:
         clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, at)
 
@@ -136,5 +145,5 @@ cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first,
     cdef Py_ssize_t lane
     for lane in range(n_lanes):
         if at[lane] < 0:
-            set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, task.g.stride,
+            set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, width_of(&task.g, n_lanes),
                     task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)

@@ -201,7 +201,7 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
         tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
-            lanes_target(dense, g.stride, n, task.weight, task.smoothing)
+            lanes_target(dense, width_of(g, n_lanes), n, task.weight, task.smoothing)
         loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &plan.ahead)
     else:
         for lane in range(n_lanes):

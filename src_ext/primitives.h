@@ -8,6 +8,7 @@
 
 #include "vec_sums.h"
 #include "log1p.h"
+#include "lane_losses.h"
 
 /* The sum of exp(x - m) over a row, times `unit`. */
 typedef struct {
@@ -51,6 +52,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #include "rows.h"
 #include "lanes.h"
 #include "dense.h"
+#include "lane_targets.h"
 #include "binary.h"
 #include "real_undef.h"
 
@@ -78,6 +80,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #include "rows.h"
 #include "lanes.h"
 #include "dense.h"
+#include "lane_targets.h"
 #include "binary.h"
 #include "real_undef.h"
 

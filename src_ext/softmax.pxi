@@ -45,25 +45,25 @@ cdef inline void divide(const real *dtype, double numerator, double total, doubl
     quotient[0] = q
 
 
-cdef inline void softmax_tile(const Geometry *g, real *tile, double temperature, bint log, char *scratch,
-                              const Upcoming *ahead) noexcept nogil:
+cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, double temperature, bint log,
+                              char *scratch, const Upcoming *ahead) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef double *total = <double *>lane_array(g, scratch, 1)
     cdef double *n_max = <double *>lane_array(g, scratch, 2)
     cdef double *unit = <double *>lane_array(g, scratch, 3)
     cdef double *error = <double *>lane_array(g, scratch, 4)
     cdef Py_ssize_t lane
-    lanes_max(tile, g.stride, g.n_classes, m)
-    lanes_exp_sum(tile, g.stride, g.n_classes, m, temperature, not log, log, ahead, total, error, n_max, unit)
+    lanes_max(tile, width, g.n_classes, m)
+    lanes_exp_sum(tile, width, g.n_classes, m, temperature, not log, log, ahead, total, error, n_max, unit)
     if log:
-        for lane in range(g.stride):
+        for lane in range(width):
             total[lane] = total[lane] / unit[lane] + (n_max[lane] - 1)
-        log1p_lanes(total, total, g.stride)
-        lanes_log_shift(tile, g.stride, g.n_classes, m, total, temperature)
+        log1p_lanes(total, total, width)
+        lanes_log_shift(tile, width, g.n_classes, m, total, temperature)
     else:
-        for lane in range(g.stride):
+        for lane in range(width):
             divide(tile, 1, total[lane], error[lane], total + lane, error + lane)
-        lanes_scale(tile, g.stride, g.n_classes, total, error)
+        lanes_scale(tile, width, g.n_classes, total, error)
 
 
 cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssize_t n, real value) noexcept nogil:
@@ -85,10 +85,11 @@ cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, 
     """Mask a tile, compute it, and clear what the mask leaves out."""
     cdef const Geometry *g = &task.g
     cdef real *mask = <real *>(scratch + tile_bytes(g))
+    cdef Py_ssize_t width = width_of(g, n_lanes)
     tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
-    lanes_mask(tile, mask, g.stride * g.n_classes, <real>-INFINITY)
-    softmax_tile(g, tile, task.temperature, task.log, scratch, ahead)
-    lanes_mask(tile, mask, g.stride * g.n_classes, <real>-INFINITY if task.log else 0)
+    lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY)
+    softmax_tile(g, tile, width, task.temperature, task.log, scratch, ahead)
+    lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
 
 
 cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *rows, Part *parts,
@@ -125,7 +126,7 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
     elif task.where != NULL:
         softmax_masked_tile(task, first, n_lanes, tile, scratch, &plan.ahead)
     else:
-        softmax_tile(g, tile, task.temperature, task.log, scratch, &plan.ahead)
+        softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, scratch, &plan.ahead)
     tile_store(g, tile, first, n_lanes, out)
 
 

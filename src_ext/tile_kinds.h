@@ -9,6 +9,7 @@
 #define REAL float
 #define FN(name) name##_f32
 #define VEC vec_f32
+#define IVEC ivec_f32
 #define LANES LANES_F32
 #define SMALL_FACTOR 0x1p-64f
 
@@ -38,11 +39,13 @@
 #undef REAL
 #undef FN
 #undef VEC
+#undef IVEC
 #undef LANES
 #undef SMALL_FACTOR
 #define REAL double
 #define FN(name) name##_f64
 #define VEC vec_f64
+#define IVEC ivec_f64
 #define LANES LANES_F64
 #define SMALL_FACTOR 0x1p-512
 
@@ -60,6 +63,7 @@
 #undef REAL
 #undef FN
 #undef VEC
+#undef IVEC
 #undef LANES
 #undef SMALL_FACTOR
 

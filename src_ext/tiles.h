@@ -33,8 +33,30 @@ static REAL MOVE(run_max)(const DATA *x, REAL *to, Py_ssize_t n) {
     return FN(max_of_lanes)(FN(max)(m0, m1));
 }
 
-/* Turn up to LANES rows of n_classes into a tile of stride LANES; absent rows become copies of the last. */
-static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile) {
+#if HAS_PERMUTATIONS
+/* Very few classes: LANES whole rows are n_classes vectors, and each class collects its lanes from all of them. */
+enum { MOVE(VERY_FEW) = 4 };
+
+static void MOVE(turn_few_in)(const DATA *x, Py_ssize_t n_classes, REAL *tile, Py_ssize_t stride) {
+    VEC v[MOVE(VERY_FEW)];
+    for (int s = 0; s < n_classes; s++) v[s] = LOAD_PART(x + s * LANES, LANES, (VEC){0});
+    for (int c = 0; c < n_classes; c++) {
+        const IVEC place = FN(lane_numbers)() * (int)n_classes + c;
+        VEC lanes = {0};
+        for (int s = 0; s < n_classes; s++) lanes = FN(permuted)(lanes, place / LANES == s, place % LANES, v[s]);
+        FN(store)(tile + c * stride, lanes);
+    }
+}
+#endif
+
+/* Turn up to LANES rows of n_classes into lanes of a tile; absent rows become copies of the last. */
+static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile, Py_ssize_t stride) {
+#if HAS_PERMUTATIONS
+    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES) {
+        MOVE(turn_few_in)(x, n_classes, tile, stride);
+        return;
+    }
+#endif
     for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
         Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
         VEC r[LANES];
@@ -43,7 +65,7 @@ static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows
             r[i] = LOAD_PART(x + row * n_classes + c, k, (VEC){0});
         }
         FN(transpose)(r);
-        for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * LANES, r[i]);
+        for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * stride, r[i]);
     }
 }
 
@@ -123,12 +145,34 @@ static void MOVE(row_scale)(REAL *stage, DATA *out, Py_ssize_t n, long double fa
                      FN(lowest_factor)((double)factor));
 }
 
-/* Turn a tile of stride LANES back into up to LANES rows. */
-static void MOVE(turn_out)(const REAL *tile, Py_ssize_t n_classes, Py_ssize_t n_rows, DATA *out) {
+#if HAS_PERMUTATIONS
+static void MOVE(turn_few_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, DATA *out) {
+    VEC v[MOVE(VERY_FEW)];
+    for (int c = 0; c < n_classes; c++) v[c] = FN(load)(tile + c * stride);
+    for (int s = 0; s < n_classes; s++) {
+        const IVEC place = FN(lane_numbers)() + s * LANES;
+        const VEC quotient = (__builtin_convertvector(place, VEC) + (REAL)0.5) / (REAL)n_classes;
+        const IVEC row = __builtin_convertvector(quotient, IVEC);
+        VEC values = {0};
+        for (int c = 0; c < n_classes; c++)
+            values = FN(permuted)(values, place - row * (int)n_classes == c, row, v[c]);
+        STORE_PART(out + s * LANES, LANES, values);
+    }
+}
+#endif
+
+/* Turn lanes of a tile back into up to LANES rows. */
+static void MOVE(turn_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t n_rows, DATA *out) {
+#if HAS_PERMUTATIONS
+    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES) {
+        MOVE(turn_few_out)(tile, stride, n_classes, out);
+        return;
+    }
+#endif
     for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
         Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
         VEC r[LANES];
-        for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * LANES) : (VEC){0};
+        for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * stride) : (VEC){0};
         FN(transpose)(r);
         for (int i = 0; i < LANES; i++)
             if (i < n_rows) STORE_PART(out + i * n_classes + c, k, r[i]);
@@ -160,20 +204,25 @@ static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_
 }
 #endif
 
-/* Lanes first .. first + n_lanes of a block, at most `stride`, into scratch in the form of the geometry, or back. */
+/* Lanes first .. first + n_lanes of a block, at most `stride`, into scratch in the form of the geometry, or back.
+ * The tile is as wide as `width_of` says. */
 static void MOVE(tile_load)(const Geometry *g, const DATA *x, Py_ssize_t first, Py_ssize_t n_lanes, REAL *tile) {
-    const Py_ssize_t n = g->n_classes;
-    if (g->form == TURNED) MOVE(turn_in)(x + first * n, n, n_lanes, tile);
-    else if (g->form == COLUMNS) MOVE(copy_in)(x, n, g->inner, first, n_lanes, tile, g->stride);
+    const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
+    if (g->form == TURNED)
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
+            MOVE(turn_in)(x + (first + lane) * n, n, n_lanes - lane, tile + lane, width);
+    else if (g->form == COLUMNS) MOVE(copy_in)(x, n, g->inner, first, n_lanes, tile, width);
     else if (g->form == GATHERED) MOVE(gather_rows)(x, n, g->inner, first, n_lanes, tile);
     else MOVE(read_run)(x + first * n, tile, n_lanes * n);
 }
 
 #ifdef STORE_PART
 static void MOVE(tile_store)(const Geometry *g, const REAL *tile, Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
-    const Py_ssize_t n = g->n_classes;
-    if (g->form == TURNED) MOVE(turn_out)(tile, n, n_lanes, out + first * n);
-    else if (g->form == COLUMNS) MOVE(copy_out)(tile, g->stride, n, g->inner, first, n_lanes, out);
+    const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
+    if (g->form == TURNED)
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
+            MOVE(turn_out)(tile + lane, width, n, n_lanes - lane, out + (first + lane) * n);
+    else if (g->form == COLUMNS) MOVE(copy_out)(tile, width, n, g->inner, first, n_lanes, out);
     else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out);
     else MOVE(write_run)(tile, out + first * n, n_lanes * n);
 }

@@ -242,6 +242,22 @@ INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) {
 }
 #endif
 
+/* ---- lanes of v in another order where `chosen`, else `kept` ---- */
+
+#if VECTOR_BYTES == 64
+#define HAS_PERMUTATIONS 1
+INLINE vec_f32 permuted_f32(vec_f32 kept, ivec_f32 chosen, ivec_f32 order, vec_f32 v) {
+    return _mm512_mask_permutexvar_ps(kept, _mm512_movepi32_mask((__m512i)chosen), (__m512i)order, v);
+}
+INLINE vec_f64 permuted_f64(vec_f64 kept, ivec_f64 chosen, ivec_f64 order, vec_f64 v) {
+    return _mm512_mask_permutexvar_pd(kept, _mm512_movepi64_mask((__m512i)chosen), (__m512i)order, v);
+}
+INLINE ivec_f32 lane_numbers_f32(void) { return (ivec_f32){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+INLINE ivec_f64 lane_numbers_f64(void) { return (ivec_f64){0, 1, 2, 3, 4, 5, 6, 7}; }
+#else
+#define HAS_PERMUTATIONS 0
+#endif
+
 /* ---- interleaving, for transposing ---- */
 
 #if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
