@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import io
+import json
 import re
 import subprocess
 import sys
@@ -21,7 +23,7 @@ def blocks(path, language):
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
 
 
-PYTHON = [(path, code) for path in DOCUMENTS for code in blocks(path, "python")]
+PROGRAMS = [(path, blocks(path, "python")) for path in DOCUMENTS if blocks(path, "python")]
 
 
 def sessions(path):
@@ -57,11 +59,37 @@ def needs(code):
             pytest.importorskip(library, reason=f"{library} is not installed")
 
 
-@pytest.mark.parametrize(("path", "code"), cases(PYTHON))
-def test_python_blocks_run(path, code, tmp_path, monkeypatch):
-    needs(code)
+def run_in_order(path, codes):
+    """Run the blocks of a document as one program; return what it has defined."""
+    needs("\n".join(codes))
+    names = {"__name__": "program"}
+    for code in codes:
+        exec(compile(code, path.name, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(("path", "codes"), PROGRAMS, ids=lambda part: getattr(part, "name", ""))
+def test_python_blocks_run(path, codes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, path.name, "exec"), {"__name__": "block"})
+    run_in_order(path, codes)
+
+
+def test_the_server_of_the_documents_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "docs" / "deploying.md"
+    application = run_in_order(path, blocks(path, "python"))["application"]
+    for rows, status in (([[8] * 64] * 2, "200 OK"), ([[1, 2]], "400 Bad Request"), ("a", "400 ")):
+        body = json.dumps(rows).encode()
+        environ = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        told = []
+        answer = json.loads(
+            b"".join(application(environ, lambda *args, told=told: told.append(args)))
+        )
+        assert told[0][0].startswith(status)
+        if status == "200 OK":
+            assert [sum(row) for row in answer["probabilities"]] == pytest.approx([1, 1])
+        else:
+            assert answer["error"]
 
 
 @pytest.mark.parametrize(("path", "code"), cases(SESSIONS))
@@ -76,8 +104,8 @@ def test_sessions_print_what_they_show(path, code):
 
 
 def test_documents_have_code():
-    for name, least in (("README.md", 2), ("getting_started.md", 3), ("coming_from.md", 3)):
-        assert sum(path.name == name for path, _ in PYTHON + SESSIONS) >= least
+    with_code = {path.name for path, _ in [*PROGRAMS, *SESSIONS]}
+    assert with_code >= {"README.md", "getting_started.md", "coming_from.md", "deploying.md"}
 
 
 API_MODULES = {
