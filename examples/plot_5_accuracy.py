@@ -2,9 +2,10 @@
 5. Numerical accuracy
 =====================
 
-Two formulas can be equal on paper and far apart in a computer. This tutorial shows why a loss should be
-computed from logits and not from probabilities, and measures how wrong each way is, in units in the last
-place (ULP): of NumPy's textbook lines, of the libraries installed here, and of fastsoftmax.
+Two formulas can be equal on paper and far apart in a computer. This tutorial shows why a loss
+should be computed from logits and not from probabilities, and measures how wrong each way is, in
+units in the last place (ULP): of NumPy's textbook lines, of the libraries installed here, and of
+fastsoftmax.
 """
 
 import importlib
@@ -21,9 +22,9 @@ ROWS = 200 if SMALL else 20_000
 # %%
 # One difference, two ways
 # ------------------------
-# On paper ``(1 + 1/10000) - (1 - 1/10000)`` is ``2/10000``. A computer rounds ``1 + 1/10000`` to the numbers
-# that it has near 1, which lie far apart beside 1/10000. The subtraction is exact; it only uncovers what the
-# two roundings have lost.
+# On paper ``(1 + 1/10000) - (1 - 1/10000)`` is ``2/10000``. A computer rounds ``1 + 1/10000`` to
+# the numbers that it has near 1, which lie far apart beside 1/10000. The subtraction is exact; it
+# only uncovers what the two roundings have lost.
 
 for dtype in (np.float32, np.float64):
     one, small = dtype(1), dtype(1) / dtype(10000)
@@ -33,13 +34,15 @@ for dtype in (np.float32, np.float64):
     print(f"{'':9}difference = {difference:.18f}, wrong by {lost:.1e} of itself")
 
 # %%
-# A loss computed from probabilities does the same. A confident and right prediction has a probability
-# close to 1, and its loss is the small distance from 1. Rounding the probability destroys that distance.
+# A loss computed from probabilities does the same. A confident and right prediction has a
+# probability close to 1, and its loss is the small distance from 1. Rounding the probability
+# destroys that distance.
 #
 # A ruler
 # -------
-# A ULP is the gap between a number and the next one of its dtype. An error below 1 ULP is the best that can
-# be hoped for. The exact results come from NumPy's long double, which has 11 more bits than double on x86.
+# A ULP is the gap between a number and the next one of its dtype. An error below 1 ULP is the best
+# that can be hoped for. The exact results come from NumPy's long double, which has 11 more bits
+# than double on x86.
 
 
 def ulp_error(got, exact):
@@ -52,8 +55,9 @@ def ulp_error(got, exact):
 # %%
 # Two classes
 # -----------
-# Let z be the logit of the right answer. Its probability is ``sigmoid(z)`` and the loss is ``log(1 + exp(-z))``. The logits
-# are float32; from the left to the right the prediction grows more confident.
+# Let z be the logit of the right answer. Its probability is ``sigmoid(z)`` and the loss is ``log(1
+# + exp(-z))``. The logits are float32; from the left to the right the prediction grows more
+# confident.
 
 z = np.linspace(0, 30, 61, dtype=np.float32)
 exact = np.log1p(np.exp(-z.astype(np.longdouble)))
@@ -125,14 +129,15 @@ ax.set_title("Two classes, float32")
 fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 
 # %%
-# Both plain formulas lose about one digit more for every 2.3 of the logit. From z = 17 on the probability is rounded to 1
-# and the loss to 0: all digits are gone, which is an error of 2**23 ULP, 8.4 million.
+# Both plain formulas lose about one digit more for every 2.3 of the logit. From z = 17 on the
+# probability is rounded to 1 and the loss to 0: all digits are gone, which is an error of 2**23
+# ULP, 8.4 million.
 #
 # Many classes
 # ------------
-# The same with ten classes and a softmax. The textbook subtracts the maximum, which prevents overflow and
-# does not help here: the sum of exponentials is 1 and a little, and the little is rounded away. What helps is
-# to keep the little apart from the 1, and to take ``log1p`` of it.
+# The same with ten classes and a softmax. The textbook subtracts the maximum, which prevents
+# overflow and does not help here: the sum of exponentials is 1 and a little, and the little is
+# rounded away. What helps is to keep the little apart from the 1, and to take ``log1p`` of it.
 
 rng = np.random.default_rng(0)
 margin = np.linspace(0, 30, 61, dtype=np.float32)
@@ -193,9 +198,10 @@ fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 # %%
 # Random logits
 # -------------
-# Confident rows are the worst case for a loss. For softmax itself every row matters: ``x - max`` is rounded before exp
-# is taken, and exp turns that absolute error into a relative one. Here is the largest error over many
-# random rows, half of whose targets are the largest logit, as in a trained model.
+# Confident rows are the worst case for a loss. For softmax itself every row matters: ``x - max`` is
+# rounded before exp is taken, and exp turns that absolute error into a relative one. Here is the
+# largest error over many random rows, half of whose targets are the largest logit, as in a trained
+# model.
 
 logits = 3 * rng.standard_normal((ROWS, 100), dtype=np.float32)
 targets = rng.integers(0, 100, ROWS)

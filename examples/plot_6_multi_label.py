@@ -2,9 +2,9 @@
 6. Multi-label classification
 =============================
 
-A street may hold a car, a bus, a pedestrian, all of them, or none. That is three questions with yes or no, and not
-one question with three answers. One network with three sigmoid outputs answers them; here it is compared with three
-networks, and with a softmax, which answers the wrong question.
+A street may hold a car, a bus, a pedestrian, all of them, or none. That is three questions with yes
+or no, and not one question with three answers. One network with three sigmoid outputs answers them;
+here it is compared with three networks, and with a softmax, which answers the wrong question.
 """
 
 import os
@@ -22,8 +22,8 @@ LABELS = ("car", "bus", "pedestrian")
 # %%
 # The data
 # --------
-# Small seeded images, 12 x 24 pixels. A car is low and wide, a bus high and wide, a pedestrian thin. Each is
-# there or not by the toss of a coin, somewhere along the street, under noise.
+# Small seeded images, 12 x 24 pixels. A car is low and wide, a bus high and wide, a pedestrian
+# thin. Each is there or not by the toss of a coin, somewhere along the street, under noise.
 
 SIZES = ((3, 6), (7, 9), (6, 2))  # height and width
 
@@ -59,8 +59,9 @@ for ax, image, present in zip(axes.flat, X, Y, strict=False):
 # %%
 # One network, three sigmoids
 # ---------------------------
-# ``y`` with a column of 0 and 1 for each label makes the estimators multi-label: each column gets a sigmoid, and the loss is
-# the binary cross-entropy of all of them. The hidden layer is shared: what it learns of edges serves all three.
+# ``y`` with a column of 0 and 1 for each label makes the estimators multi-label: each column gets a
+# sigmoid, and the loss is the binary cross-entropy of all of them. The hidden layer is shared: what
+# it learns of edges serves all three.
 
 OPTIONS = {"max_iter": EPOCHS, "batch_size": 64, "learning_rate": "cosine", "learning_rate_init": 3e-3,
            "tol": 0.0, "random_state": 0}  # fmt: skip
@@ -98,9 +99,9 @@ for k in range(3):
 # %%
 # A softmax over the three names
 # ------------------------------
-# A softmax needs exactly one right class a row. Streets with nothing have none and must be left out; of
-# several names one is drawn. Its three probabilities always sum to 1: the more surely there is a car, the less surely there is
-# a bus.
+# A softmax needs exactly one right class a row. Streets with nothing have none and must be left
+# out; of several names one is drawn. Its three probabilities always sum to 1: the more surely there
+# is a car, the less surely there is a bus.
 
 some = Y.sum(axis=1) > 0
 drawn = (Y[some] * rng.random(Y[some].shape)).argmax(axis=1)
@@ -109,8 +110,9 @@ names, seconds_of_names = fit(X[some], drawn)
 # %%
 # A softmax over all combinations
 # -------------------------------
-# The question can be mended: nothing, a car, a bus, a car and a bus ... are 8 classes, of which one is right. With k
-# labels there are 2**k of them, so it does not go far; but it can learn which labels belong together.
+# The question can be mended: nothing, a car, a bus, a car and a bus ... are 8 classes, of which one
+# is right. With k labels there are 2**k of them, so it does not go far; but it can learn which
+# labels belong together.
 
 code = np.array([1, 2, 4])
 combinations, seconds_of_combinations = fit(X, Y @ code)
@@ -118,8 +120,8 @@ combinations, seconds_of_combinations = fit(X, Y @ code)
 # %%
 # The comparison
 # --------------
-# A street counts as right if all three answers are. For the softmax over names a label counts as found where its
-# probability is above a third.
+# A street counts as right if all three answers are. For the softmax over names a label counts as
+# found where its probability is above a third.
 
 predictions = {
     "three sigmoids": one.predict(X_test),
@@ -157,7 +159,8 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 
 # %%
-# Look at single streets: the sigmoids answer each question by itself, the softmax shares out a sum of 1.
+# Look at single streets: the sigmoids answer each question by itself, the softmax shares out a sum
+# of 1.
 
 shown = [
     np.flatnonzero((Y_test == present).all(axis=1))[0]
@@ -187,8 +190,8 @@ fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", 
 # %%
 # A sigmoid is a softmax over two classes
 # ---------------------------------------
-# exp(z) / (exp(z) + exp(0)) is 1 / (1 + exp(-z)): a sigmoid is the softmax of the logits z and 0. So "yes or no" needs one
-# logit, and three sigmoids are three small softmaxes side by side.
+# exp(z) / (exp(z) + exp(0)) is 1 / (1 + exp(-z)): a sigmoid is the softmax of the logits z and 0.
+# So "yes or no" needs one logit, and three sigmoids are three small softmaxes side by side.
 
 z = np.linspace(-6, 6, 121)
 pairs = np.column_stack([z, np.zeros_like(z)])
@@ -208,8 +211,8 @@ ax.grid(alpha=0.3)
 # When to use which
 # -----------------
 # - **A softmax** where exactly one answer is right: which digit, which species.
-# - **One network with a sigmoid a label** where any number may be right. One hidden layer serves all labels, and they share what
-#   they have in common.
-# - **A network a label** where labels come from different data, or change at different times: each can be trained
-#   anew without touching the others. It costs as many networks.
+# - **One network with a sigmoid a label** where any number may be right. One hidden layer serves
+#   all labels, and they share what they have in common.
+# - **A network a label** where labels come from different data, or change at different times: each
+#   can be trained anew without touching the others. It costs as many networks.
 # - **A softmax over combinations** where few combinations occur and labels depend on each other.

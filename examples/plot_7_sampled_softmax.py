@@ -2,9 +2,9 @@
 7. Candidate sampling
 =====================
 
-A softmax over 50,000 words costs 50,000 dot products a row, and most of them for words that nobody asked about. Candidate
-sampling trains with the right word and a few others drawn at random. This tutorial measures what that
-saves, and what it costs in quality.
+A softmax over 50,000 words costs 50,000 dot products a row, and most of them for words that nobody
+asked about. Candidate sampling trains with the right word and a few others drawn at random. This
+tutorial measures what that saves, and what it costs in quality.
 """
 
 import os
@@ -24,10 +24,10 @@ SECONDS = 0.5 if SMALL else 6.0  # of training, for each way
 # %%
 # The data
 # --------
-# Words sorted by frequency: the word at place c occurs about 1 / (c + 1) as often as the first, as in a natural language
-# (Zipf's law). Every word has a direction in feature space; a context is the direction of the word that follows, under
-# noise. For such data the best possible classifier is known, and it is a softmax of a linear layer: so we
-# know which loss can be reached.
+# Words sorted by frequency: the word at place c occurs about 1 / (c + 1) as often as the first, as
+# in a natural language (Zipf's law). Every word has a direction in feature space; a context is the
+# direction of the word that follows, under noise. For such data the best possible classifier is
+# known, and it is a softmax of a linear layer: so we know which loss can be reached.
 
 rng = np.random.default_rng(0)
 directions = (0.5 * rng.standard_normal((N_WORDS, N_FEATURES))).astype(np.float32)
@@ -53,9 +53,9 @@ print(f"loss of a constant guess {np.log(N_WORDS):.2f}, of the best possible mod
 # %%
 # An estimate of the loss
 # -----------------------
-# Drawn words stand for all others: each counts 1 / (its probability to be drawn) times. The sampler prefers frequent
-# words, as the text does. The more words are drawn, the less the estimate scatters, and the nearer its mean is to the
-# exact loss.
+# Drawn words stand for all others: each counts 1 / (its probability to be drawn) times. The sampler
+# prefers frequent words, as the text does. The more words are drawn, the less the estimate
+# scatters, and the nearer its mean is to the exact loss.
 
 sizes = [8, 32, 128, 512, 2048]
 x, y = X_test[:BATCH], y_test[:BATCH]
@@ -118,10 +118,11 @@ print(
 # %%
 # Training
 # --------
-# The full softmax gives a gradient for every word. The sampled one gives rows for the words that it has touched, and only
-# those are changed: that is where the time is saved. Both use Adagrad, which divides the step of each weight
-# by the root of its summed squares, and both get the same time. The quality is the loss of the *full* softmax on contexts not
-# trained on: nobody is interested in the sampled loss itself.
+# The full softmax gives a gradient for every word. The sampled one gives rows for the words that it
+# has touched, and only those are changed: that is where the time is saved. Both use Adagrad, which
+# divides the step of each weight by the root of its summed squares, and both get the same time. The
+# quality is the loss of the *full* softmax on contexts not trained on: nobody is interested in the
+# sampled loss itself.
 
 RATE, EPSILON = 0.3, 1e-8
 
@@ -206,9 +207,9 @@ axes[0].legend(fontsize=9)
 # %%
 # What to take home
 # -----------------
-# - A sampled step costs what its sample costs, whatever the size of the vocabulary. Step for step the full softmax learns
-#   more, second for second it depends: look at the left picture.
+# - A sampled step costs what its sample costs, whatever the size of the vocabulary. Step for step
+#   the full softmax learns more, second for second it depends: look at the left picture.
 # - The sampled loss is for training. Evaluate with the full softmax, which
 #   `fastsoftmax.linear_cross_entropy` computes without storing the logits.
-# - The sampler has to fit the data: "log_uniform" expects classes sorted by falling frequency. For classes in
-#   no order take ``sampler="uniform"``.
+# - The sampler has to fit the data: "log_uniform" expects classes sorted by falling frequency. For
+#   classes in no order take ``sampler="uniform"``.

@@ -2,9 +2,10 @@
 8. Unbalanced classes
 =====================
 
-If 95 of 100 rows belong to one class, a model that always says so is right 95 times of 100, and useless. Weights in the
-cross-entropy say which errors matter. This tutorial trains with weights and without, and compares confusion
-matrix and classification report of both: what is gained, what it costs, and what happens to the probabilities.
+If 95 of 100 rows belong to one class, a model that always says so is right 95 times of 100, and
+useless. Weights in the cross-entropy say which errors matter. This tutorial trains with weights and
+without, and compares confusion matrix and classification report of both: what is gained, what it
+costs, and what happens to the probabilities.
 """
 
 import os
@@ -23,8 +24,8 @@ NAMES = ("usual", "rare", "very rare")
 # %%
 # The data
 # --------
-# Two measurements of a machine, and what was wrong with it: usually nothing, rarely a worn bearing, very rarely a
-# crack. The clouds overlap, so no model can be right always.
+# Two measurements of a machine, and what was wrong with it: usually nothing, rarely a worn bearing,
+# very rarely a crack. The clouds overlap, so no model can be right always.
 
 SHARES = (0.95, 0.04, 0.01)
 CENTRES = np.array([[0.0, 0.0], [2.2, 0.6], [0.6, 2.4]])
@@ -46,8 +47,8 @@ print(f"always saying {NAMES[0]!r} is right in {np.mean(y_test == 0):.3f} of the
 # %%
 # Without weights, and with
 # -------------------------
-# ``class_weight="balanced"`` multiplies the loss of a row by n / (number of classes * rows of its class), so that every class
-# counts the same in total.
+# ``class_weight="balanced"`` multiplies the loss of a row by n / (number of classes * rows of its
+# class), so that every class counts the same in total.
 
 plain = fs.SoftmaxRegression().fit(X, y)
 weighted = fs.SoftmaxRegression(class_weight="balanced").fit(X, y)
@@ -55,8 +56,8 @@ weight = N / (3 * np.bincount(y))
 print("weights:", dict(zip(NAMES, weight.round(2).tolist(), strict=True)))
 
 # %%
-# The same weights go into the loss itself, for a training loop of your own. "mean" divides by the sum of the weights of
-# the rows, so the loss of a constant guess stays log(3).
+# The same weights go into the loss itself, for a training loop of your own. "mean" divides by the
+# sum of the weights of the rows, so the loss of a constant guess stays log(3).
 
 guess = np.zeros((len(y), 3))
 print("loss of a constant guess, with weights and without:",
@@ -84,8 +85,9 @@ axes[1].set(ylabel="", yticklabels=[])
 # %%
 # Classification reports
 # ----------------------
-# *Recall* is the share of a class that was found, the diagonal above. *Precision* is the share of the alarms that were
-# right, and it is the price: looking harder for cracks means more false alarms.
+# *Recall* is the share of a class that was found, the diagonal above. *Precision* is the share of
+# the alarms that were right, and it is the price: looking harder for cracks means more false
+# alarms.
 
 for name, clf in models.items():
     predicted = clf.predict(X_test)
@@ -96,8 +98,8 @@ for name, clf in models.items():
 # %%
 # What the weights move
 # ---------------------
-# The borders between the classes. Without weights they lie where the *numbers* of rows balance, deep in the land of the rare
-# classes; with weights where the *densities* balance.
+# The borders between the classes. Without weights they lie where the *numbers* of rows balance,
+# deep in the land of the rare classes; with weights where the *densities* balance.
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
 some = np.r_[
@@ -128,9 +130,10 @@ axes[0].legend(loc="lower right", title="true class")
 # %%
 # The price: probabilities
 # ------------------------
-# A model trained with weights speaks of a world in which all classes are equally frequent. Its probabilities of rare
-# classes are too high for this one. If probabilities matter, add the logarithm of the true shares to the logits, which undoes it, or
-# train without weights, and move the borders afterwards by subtracting that logarithm.
+# A model trained with weights speaks of a world in which all classes are equally frequent. Its
+# probabilities of rare classes are too high for this one. If probabilities matter, add the
+# logarithm of the true shares to the logits, which undoes it, or train without weights, and move
+# the borders afterwards by subtracting that logarithm.
 
 log_shares = np.log(np.bincount(y) / len(y))
 rows_of_crack = np.mean(y_test == 2)
@@ -153,5 +156,7 @@ print(
 # What to take home
 # -----------------
 # - Accuracy hides rare classes. Look at the confusion matrix, at recall and precision.
-# - Weights do not add knowledge. They choose between kinds of error: more rare cases found, more false alarms.
-# - Whoever needs both, good decisions and good probabilities, trains without weights and moves the borders.
+# - Weights do not add knowledge. They choose between kinds of error: more rare cases found, more
+#   false alarms.
+# - Whoever needs both, good decisions and good probabilities, trains without weights and moves the
+#   borders.
