@@ -27,6 +27,7 @@ default_role = "py:obj"  # docstrings write `name` for parameters and for what t
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say more, in words
 numpydoc_show_class_members = False  # the templates list them with their docstrings
 numpydoc_use_plots = False

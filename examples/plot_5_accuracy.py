@@ -16,6 +16,8 @@ import numpy as np
 
 import fastsoftmax as fs
 
+# sphinx_gallery_thumbnail_number = 2
+
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
 ROWS = 200 if SMALL else 20_000
 
@@ -117,7 +119,7 @@ def draw(ax, x, exact, losses_by_name, every=1):
             color="black" if ours else f"C{i}",
         )  # fmt: skip
     ax.axhline(4, color="gray", lw=1, ls="--")
-    ax.annotate("4 ULP", (x[-1], 4), (4, 0), textcoords="offset points", va="center", color="gray")
+    ax.text(0.99, 5, "4 ULP", transform=ax.get_yaxis_transform(), ha="right", color="gray")
     ax.set(yscale="log", ylim=(0.015, 1e8))
     ax.grid(alpha=0.3)
 
@@ -234,7 +236,9 @@ for ax, title, errors in zip(
     names = list(errors)[::-1]
     values = [float(errors[name]) for name in names]
     bars = ax.barh(names, values, color=["black" if n == "fastsoftmax" else "C0" for n in names])
-    ax.bar_label(bars, [f"{value:.3g}" for value in values], padding=3)
+    ax.bar_label(
+        bars, [f"{value:,.0f}" if value > 100 else f"{value:.3g}" for value in values], padding=3
+    )
     ax.set(xscale="log", xlim=(0.5, max(values) * 20), title=title, xlabel="largest error in ULP")
     ax.spines[["top", "right"]].set_visible(False)
 

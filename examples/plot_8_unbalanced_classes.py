@@ -17,6 +17,8 @@ from sklearn.metrics import ConfusionMatrixDisplay, balanced_accuracy_score, cla
 
 import fastsoftmax as fs
 
+# sphinx_gallery_thumbnail_number = 2
+
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
 N = 3000 if SMALL else 30_000
 NAMES = ("usual", "rare", "very rare")
@@ -111,6 +113,7 @@ colours = ["C0", "C1", "C2"]
 for ax, (name, clf) in zip(axes, models.items(), strict=True):
     DecisionBoundaryDisplay.from_estimator(
         clf, X_test[some], response_method="predict", multiclass_colors=colours, alpha=0.25, ax=ax, eps=0.5,
+        grid_resolution=500,
     )  # fmt: skip
     for k, marker in enumerate("os^"):
         rows = some[y_test[some] == k]

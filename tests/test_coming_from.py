@@ -87,8 +87,10 @@ class TestPyTorch:
         with pytest.raises(RuntimeError):
             torch.softmax(torch.tensor([1, 2]), -1)
         assert fs.softmax([1, 2]).dtype == np.float64
-        with pytest.raises(TypeError, match="float16"):
-            fs.softmax(np.float16([1, 2]))
+        assert fs.softmax(np.float16([1, 2])).dtype == np.float16
+        assert fs.cross_entropy(np.float16([[1, 2]]), [0]).dtype == np.float32
+        with pytest.raises(TypeError, match="BFloat16"):
+            fs.softmax(torch.tensor([1.0, 2.0], dtype=torch.bfloat16))
         with pytest.raises(RuntimeError, match="detach"):
             fs.softmax(torch.tensor(x, requires_grad=True))
         assert type(fs.softmax(torch.tensor(x))) is np.ndarray
