@@ -40,6 +40,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),  # what a tutorial wants to show, it prints
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,

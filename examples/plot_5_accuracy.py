@@ -132,8 +132,8 @@ fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 
 # %%
 # Both plain formulas lose about one digit more for every 2.3 of the logit. From z = 17 on the
-# probability is rounded to 1 and the loss to 0: all digits are gone, which is an error of 2**23
-# ULP, 8.4 million.
+# probability is rounded to 1 and the loss to 0: all digits are gone, which is an error between
+# 2**23 and 2**24 ULP.
 #
 # Many classes
 # ------------
