@@ -112,6 +112,7 @@ API_MODULES = {
     "fastsoftmax.estimators.callbacks": ("Callback", "CSVLogger", "ModelCheckpoint"),
     "fastsoftmax.datasets": None,
     "fastsoftmax.export": ("to_onnx",),
+    "fastsoftmax.plots": None,
 }
 """Public names beside those of the package itself; None for a module's own list."""
 
