@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test check-all bench guard lint format sanitize clean
+.PHONY: help dev build test check-all bench guard lint format docs sanitize clean
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -13,6 +13,7 @@ help:
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
+	@echo "docs       the documentation site, in docs/_build/html"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
 	@echo "clean      remove what was built"
 
@@ -53,6 +54,11 @@ format:
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -e ".[docs]"
+	$(BIN)/sphinx-build -W --keep-going docs docs/_build/html
+
 sanitize:
 	$(PYTHON) -m venv build/sanitize
 	FASTSOFTMAX_SANITIZE=1 build/sanitize/bin/pip install --quiet ".[test]"
@@ -61,5 +67,5 @@ sanitize:
 	-k "cython and not long_rows" -p no:cacheprovider
 
 clean:
-	rm -rf build dist *.egg-info fastsoftmax/_ext/*.so .pytest_cache .hypothesis .ruff_cache
+	rm -rf build dist docs/_build docs/auto_examples docs/generated *.egg-info fastsoftmax/_ext/*.so .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,9 @@
-"""The README's code runs, its commands exist, and its links lead somewhere."""
+"""The documents' code runs, their commands exist, their links lead somewhere, no public name is left out."""
 
+import doctest
+import importlib
+import io
+import json
 import re
 import subprocess
 import sys
@@ -19,12 +23,124 @@ def blocks(path, language):
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
 
 
-def test_python_blocks_of_the_readme_run():
+PROGRAMS = [(path, blocks(path, "python")) for path in DOCUMENTS if blocks(path, "python")]
+
+
+def sessions(path):
+    """Return the interactive sessions of a document: a block that starts with imports begins one."""
+    found = []
+    for code in blocks(path, "pycon"):
+        if code.startswith((">>> import", ">>> from")):
+            found.append(code)
+        else:
+            found[-1] += code
+    return found
+
+
+SESSIONS = [(path, code) for path in DOCUMENTS for code in sessions(path)]
+
+
+def cases(found):
+    """Number the blocks of each document; one that shows a peer belongs to the tests against peers."""
+    return [
+        pytest.param(
+            path,
+            code,
+            id=f"{path.name}-{number}",
+            marks=[pytest.mark.peer] if "import torch" in code else [],
+        )
+        for number, (path, code) in enumerate(found)
+    ]
+
+
+def needs(code):
+    for library in ("torch", "sklearn", "scipy", "matplotlib"):
+        if re.search(rf"^(>>> )?(import|from) {library}\b", code, flags=re.MULTILINE):
+            pytest.importorskip(library, reason=f"{library} is not installed")
+
+
+def run_in_order(path, codes):
+    """Run the blocks of a document as one program; return what it has defined."""
+    needs("\n".join(codes))
+    names = {"__name__": "program"}
+    for code in codes:
+        exec(compile(code, path.name, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(("path", "codes"), PROGRAMS, ids=lambda part: getattr(part, "name", ""))
+def test_python_blocks_run(path, codes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_in_order(path, codes)
+
+
+def test_the_server_of_the_documents_answers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "docs" / "deploying.md"
+    application = run_in_order(path, blocks(path, "python"))["application"]
+    for rows, status in (([[8] * 64] * 2, "200 OK"), ([[1, 2]], "400 Bad Request"), ("a", "400 ")):
+        body = json.dumps(rows).encode()
+        environ = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+        told = []
+        answer = json.loads(
+            b"".join(application(environ, lambda *args, told=told: told.append(args)))
+        )
+        assert told[0][0].startswith(status)
+        if status == "200 OK":
+            assert [sum(row) for row in answer["probabilities"]] == pytest.approx([1, 1])
+        else:
+            assert answer["error"]
+
+
+@pytest.mark.parametrize(("path", "code"), cases(SESSIONS))
+def test_sessions_print_what_they_show(path, code):
+    needs(code)
+    test = doctest.DocTestParser().get_doctest(code, {}, path.name, str(path), 0)
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    told = []
+    doctest.DocTestRunner(optionflags=flags).run(test, out=told.append)
+    assert test.examples
+    assert not told, "".join(told)
+
+
+def test_documents_have_code():
+    with_code = {path.name for path, _ in [*PROGRAMS, *SESSIONS]}
+    assert with_code >= {"README.md", "getting_started.md", "coming_from.md", "deploying.md"}
+
+
+API_MODULES = {
+    "fastsoftmax.estimators.callbacks": ("Callback", "CSVLogger", "ModelCheckpoint"),
+    "fastsoftmax.datasets": None,
+    "fastsoftmax.export": ("to_onnx",),
+    "fastsoftmax.plots": None,
+}
+"""Public names beside those of the package itself; None for a module's own list."""
+
+
+def listed_in_the_api():
+    """Return the full names in the autosummary tables of docs/api.rst."""
+    module, names = "", set()
+    for line in (ROOT / "docs" / "api.rst").read_text().splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        if re.fullmatch(r"   \w+", line):
+            names.add(f"{module}.{line.strip()}")
+    return names
+
+
+def public_names():
+    names = {f"fastsoftmax.{name}" for name in fs.__all__ if name != "__version__"}
+    names |= {"fastsoftmax.MLPClassifier", "fastsoftmax.SoftmaxRegression"}
+    for module, listed in API_MODULES.items():
+        if listed is None:
+            listed = importlib.import_module(module).__all__
+        names |= {f"{module}.{name}" for name in listed}
+    return names
+
+
+def test_every_public_name_stands_in_the_api():
     pytest.importorskip("sklearn")
-    found = blocks(ROOT / "README.md", "python")
-    assert len(found) >= 2
-    for block in found:
-        exec(compile(block, "README.md", "exec"), {})
+    assert listed_in_the_api() == public_names()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

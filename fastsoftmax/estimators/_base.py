@@ -197,7 +197,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         path : path
-            The file, by custom "*.safetensors". It appears whole or not at all.
+            The file, by custom with the ending ".safetensors". It appears whole or not at all.
         training_state : bool, default False
             Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best
             weights.

@@ -8,7 +8,7 @@ from ._optimizers import Rule
 
 
 class SoftmaxRegression(SoftmaxClassifier):
-    """Linear classifier: softmax of X @ coef_.T + intercept_; logistic regression for two classes.
+    """Linear classifier: softmax of ``X @ coef_.T + intercept_``; logistic regression for two classes.
 
     Minimises the mean cross-entropy plus, with W the coefficients and weights summing to n::
 
@@ -23,7 +23,7 @@ class SoftmaxRegression(SoftmaxClassifier):
     l1_ratio : float in [0, 1], default 0.0
         0 is L2, 1 is L1, between them lies the elastic net. Above 0 it needs solver="lbfgs".
     fit_intercept : bool, default True
-        Whether intercept_ is learned, or stays 0.
+        Whether `intercept_` is learned, or stays 0.
     class_weight : dict, "balanced" or None, default None
         Factor of the loss of each class; "balanced" makes them weigh the same in total.
     solver : {"lbfgs", "adam", "sgd"}, default "lbfgs"
