@@ -24,8 +24,9 @@ static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL 
         FN(sums_add)(&sums, FN(distance)(target, max, FN(load_part)(z + i, k, max)));
         FN(sums_add)(&totals, target);
     }
-    *total = FN(sums_total)(&totals);
-    return FN(sums_total)(&sums);
+    double lost;
+    *total = FN(sums_total)(&totals, &lost);
+    return FN(sums_total)(&sums, &lost);
 }
 
 /* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */

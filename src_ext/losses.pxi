@@ -105,17 +105,18 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
                                  const RowPlan *plan, const Part *parts, const real *t, real *grad) noexcept nogil:
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
-    cdef long double factor
-    cdef double probability = 0
+    cdef double factor, error, share, product, probability = 0
     if task.kind != PROBABILITIES:
-        probability = <double>(grad[r.y] * chunk_factor(parts + r.y // CHUNK, stat, task.temperature))
+        probability = grad[r.y] * chunk_factor(grad, parts + r.y // CHUNK, stat, task.temperature, &error)
+    share = loss.share * loss.scale
     for k in range(n_chunks(n)):
         at = k * CHUNK
-        factor = loss.share * loss.scale * chunk_factor(parts + k, stat, task.temperature)
+        factor = chunk_factor(grad, parts + k, stat, task.temperature, &error)
+        product = share * factor
         if t == NULL:
-            scale_chunk(grad + at, at, chunk_size(n, k), factor, plan)
+            scale_chunk(grad + at, at, chunk_size(n, k), product, fma(share, factor, -product) + share * error, plan)
         else:
-            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), <double>factor, loss.scale)
+            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), product, loss.scale)
             store_narrow(grad, at, chunk_size(n, k), plan)
     if task.kind != PROBABILITIES:
         grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)

@@ -12,9 +12,9 @@
 
 /* The sum of exp(x - m) over a row, times `unit`. */
 typedef struct {
-    long double sum; /* over all x, or over all but the maxima where these are left out */
-    double n_max;    /* how many x attain the maximum; 0 unless they are left out of the sum */
-    double unit;     /* what was stored for the maximum */
+    double sum, sum_error; /* over all x, or over all but the maxima where these are left out; its rounding error */
+    double n_max;          /* how many x attain the maximum; 0 unless they are left out of the sum */
+    double unit;           /* what was stored for the maximum */
 } exp_sum;
 
 /* 1 / temperature as two numbers whose sum is nearer to it than either dtype can be. */

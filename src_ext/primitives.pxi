@@ -27,9 +27,9 @@ cdef extern from "tile_kinds.h":
     void run_store_f32(Kind kind, const float *values, void *out, Py_ssize_t first, Py_ssize_t n) noexcept nogil
     float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
     void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n,
-                       long double factor) noexcept nogil
+                       double factor, double error) noexcept nogil
     void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n,
-                       long double factor) noexcept nogil
+                       double factor, double error) noexcept nogil
 
 cdef extern from "primitives.h":
     ctypedef struct Upcoming:
@@ -37,8 +37,7 @@ cdef extern from "primitives.h":
         char *write
         Py_ssize_t item_bytes
     ctypedef struct exp_sum:
-        long double sum
-        double n_max, unit
+        double sum, sum_error, n_max, unit
     int LANES_F32, LANES_F64
     void log1p_lanes(const double *s, double *L, Py_ssize_t n) noexcept nogil
     float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
@@ -126,11 +125,11 @@ cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, d
 
 
 cdef inline void row_scale(Kind kind, real *stage, void *out, Py_ssize_t first, Py_ssize_t n,
-                           long double factor) noexcept nogil:
+                           double factor, double error) noexcept nogil:
     if real is float:
-        row_scale_f32(kind, stage, out, first, n, factor)
+        row_scale_f32(kind, stage, out, first, n, factor, error)
     else:
-        row_scale_f64(kind, stage, out, first, n, factor)
+        row_scale_f64(kind, stage, out, first, n, factor, error)
 
 
 cdef inline void row_log_shift(const real *x, real *out, Py_ssize_t n, real m, double L,

@@ -61,9 +61,8 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
         }
         FN(sums_add)(&sums, e);
     }
-    exp_sum result = {FN(sums_total)(&sums), 0, f.unit[0]};
-    if (splits)
-        for (int lane = 0; lane < LANES; lane++) result.n_max += n_max[lane];
+    exp_sum result = {.unit = f.unit[0], .n_max = splits ? FN(count_of_lanes)(n_max) : 0};
+    result.sum = FN(sums_total)(&sums, &result.sum_error);
     return result;
 }
 
@@ -121,7 +120,8 @@ static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
         FN(dots_add)(&sums, FN(load)(a + i), b ? FN(load)(b + i) : FN(all)(1));
     if (i < n)
         FN(dots_add)(&sums, FN(load_part)(a + i, n - i, (VEC){0}), b ? FN(load_part)(b + i, n - i, (VEC){0}) : FN(all)(1));
-    return FN(sums_total)(&sums);
+    double lost;
+    return FN(sums_total)(&sums, &lost);
 }
 
 /* out = p * (g - dot). */

@@ -23,7 +23,7 @@ cdef struct Part:
 cdef struct Stat:
     double max
     double others               # S': the sum over all but one maximum, in units of the maximum's term
-    long double total           # 1 + S'
+    double total, total_error   # 1 + S'
     double distance, target     # those of the row
 
 
@@ -80,7 +80,7 @@ cdef inline void reduce_chunk(const real *x, const real *t, real *stage, Py_ssiz
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
     part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
-    part.terms.n_max, part.terms.unit = 0, 1
+    part.terms.sum_error, part.terms.n_max, part.terms.unit = 0, 0, 1
     if stage != NULL:
         fill(stage, n, 0)
 
@@ -99,7 +99,7 @@ cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint 
         stat.max = max(stat.max, parts[k].max)
     for k in range(n_parts):
         weight = outweighed(parts[k].max, stat.max, temperature)
-        small += parts[k].terms.sum / parts[k].terms.unit * weight
+        small += (<long double>parts[k].terms.sum + parts[k].terms.sum_error) / parts[k].terms.unit * weight
         if parts[k].max == stat.max:
             n_max += parts[k].terms.n_max
         else:
@@ -108,7 +108,16 @@ cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint 
         small = NAN
     others = small + others + (n_max - 1) if splits else small - 1
     stat.others = <double>others
-    stat.total = 1 + others
+    stat.total = <double>(1 + others)
+    stat.total_error = <double>(1 + others - stat.total) if isfinite(stat.total) else 0
+
+
+cdef inline void merge_single(const Part *part, bint splits, Stat *stat) noexcept nogil:
+    """The statistics of a float row of one chunk: double is wide enough, and long double takes its time."""
+    cdef double sum = part.terms.sum / part.terms.unit if isfinite(part.max) else NAN
+    stat.max = part.max
+    stat.others = sum + (part.terms.n_max - 1) if splits else sum - 1
+    stat.total, stat.total_error = 1 + stat.others, 0
 
 
 cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, Stat *stat) noexcept nogil:
@@ -145,24 +154,35 @@ cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_
         next = shifted(&plan.ahead, at + CHUNK - n_classes if k < n - 1 else 0)
         reduce_chunk(x + at, targets, NULL if stage == NULL else stage + at, at, chunk_size(n_classes, k), plan, &next,
                      parts + k)
-    merge(parts, n, plan.temperature, plan.splits, stat)
+    if real is float and n == 1:
+        merge_single(parts, plan.splits, stat)
+    else:
+        merge(parts, n, plan.temperature, plan.splits, stat)
     if t != NULL:
         merge_targets(parts, n, stat)
 
 
-cdef inline long double chunk_factor(const Part *part, const Stat *stat, double temperature) noexcept nogil:
-    """Return what turns the stored terms of a chunk into probabilities."""
-    return outweighed(part.max, stat.max, temperature) / (part.terms.unit * stat.total)
+cdef inline double chunk_factor(const real *dtype, const Part *part, const Stat *stat, double temperature,
+                                double *error) noexcept nogil:
+    """Return what turns the stored terms of a chunk into probabilities, and its rounding error."""
+    cdef long double exact
+    error[0] = 0
+    if real is float and part.max == stat.max:
+        return 1 / (part.terms.unit * stat.total)
+    exact = outweighed(part.max, stat.max, temperature) / (part.terms.unit * (<long double>stat.total + stat.total_error))
+    if isfinite(<double>exact):
+        error[0] = <double>(exact - <double>exact)
+    return <double>exact
 
 
-cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, long double factor,
+cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, double factor, double error,
                              const RowPlan *plan) noexcept nogil:
     """Scale the terms of a chunk in place, or into 16 bits."""
     if real is float:
         if plan.narrow != NULL:
-            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor)
+            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor, error)
             return
-    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor)
+    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor, error)
 
 
 cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:

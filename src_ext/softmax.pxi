@@ -18,8 +18,10 @@ cdef struct SoftmaxTask:
 
 cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_t n, const Part *part,
                               const Stat *stat, const RowPlan *plan, bint log) noexcept nogil:
+    cdef double factor, error
     if not log:
-        scale_chunk(out, at, n, chunk_factor(part, stat, plan.temperature), plan)
+        factor = chunk_factor(out, part, stat, plan.temperature, &error)
+        scale_chunk(out, at, n, factor, error, plan)
         return
     row_log_shift(x, out, n, <real>stat.max, log1p(stat.others), plan.temperature)
     if real is float:

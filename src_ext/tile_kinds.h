@@ -103,14 +103,16 @@ static float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t 
     if (kind == KIND_F16) return run_max_f16_f32((const float16 *)x + first, to, n);
     return run_max_bf16_f32((const bfloat16 *)x + first, to, n);
 }
-static void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n, long double factor) {
-    if (kind == KIND_F16) row_scale_f16_f32(stage, (float16 *)out + first, n, factor);
-    else if (kind == KIND_BF16) row_scale_bf16_f32(stage, (bfloat16 *)out + first, n, factor);
-    else row_scale_f32_f32(stage, (float *)out + first, n, factor);
+static void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n, double factor,
+                          double error) {
+    if (kind == KIND_F16) row_scale_f16_f32(stage, (float16 *)out + first, n, factor, error);
+    else if (kind == KIND_BF16) row_scale_bf16_f32(stage, (bfloat16 *)out + first, n, factor, error);
+    else row_scale_f32_f32(stage, (float *)out + first, n, factor, error);
 }
-static void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n, long double factor) {
+static void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n, double factor,
+                          double error) {
     (void)kind;
-    row_scale_f64_f64(stage, (double *)out + first, n, factor);
+    row_scale_f64_f64(stage, (double *)out + first, n, factor, error);
 }
 
 #endif

@@ -128,21 +128,21 @@ INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, Py_ssize_t n, REAL fa
     }
 }
 
-/* out = stage * factor for stage >= 0, as if the factor were exact; out may be stage. */
-static void MOVE(row_scale)(REAL *stage, DATA *out, Py_ssize_t n, long double factor) {
+/* out = stage * (factor + error) for stage >= 0, with one rounding; out may be stage. */
+static void MOVE(row_scale)(REAL *stage, DATA *out, Py_ssize_t n, double factor, double error) {
+    const REAL lowest = FN(lowest_factor)(factor);
     if (factor > 0 && factor < SMALL_FACTOR) { /* would not be a normal number: scale in two steps */
-        const VEC small = FN(all)(SMALL_FACTOR), lowest = FN(all)(FN(lowest_factor)((double)factor));
+        const VEC small = FN(all)(SMALL_FACTOR), least = FN(all)(lowest);
         for (Py_ssize_t i = 0; i < n; i += LANES) {
             Py_ssize_t k = n - i < LANES ? n - i : LANES;
             VEC v = FN(load_part)(stage + i, k, small);
-            FN(store_part)(stage + i, k, FN(zero_less)(v, v, lowest) * small);
+            FN(store_part)(stage + i, k, FN(zero_less)(v, v, least) * small);
         }
-        MOVE(row_scale)(stage, out, n, factor / SMALL_FACTOR);
+        MOVE(row_scale)(stage, out, n, factor / SMALL_FACTOR, error / SMALL_FACTOR);
         return;
     }
     const REAL rounded = (REAL)factor;
-    MOVE(scale_body)(stage, out, n, rounded, FN(factor_error)((double)(factor - rounded)),
-                     FN(lowest_factor)((double)factor));
+    MOVE(scale_body)(stage, out, n, rounded, FN(factor_error)(factor - rounded + error), lowest);
 }
 
 #if HAS_PERMUTATIONS

@@ -2,6 +2,8 @@
 #ifndef FASTSOFTMAX_VEC_SUMS_H
 #define FASTSOFTMAX_VEC_SUMS_H
 
+#include <math.h>
+
 #include "vec.h"
 
 /* ---- vectors of sums: float lanes are summed in double, double lanes with their rounding error ---- */
@@ -12,6 +14,33 @@ typedef struct {
 typedef struct {
     vec_f64 sum, error;
 } sums_f64;
+
+/* Halves onto halves. */
+INLINE double sum_of_lanes(vec_f64 v) {
+#if VECTOR_BYTES == 64
+    return _mm512_reduce_add_pd(v);
+#else
+    double total[LANES_F64];
+    memcpy(total, &v, sizeof v);
+    for (int step = LANES_F64 / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) total[i] += total[i + step];
+    return total[0];
+#endif
+}
+INLINE double count_of_lanes_f32(ivec_f32 n) {
+#if VECTOR_BYTES == 64
+    return _mm512_reduce_add_epi32((__m512i)n);
+#else
+    int64_t total = 0;
+    for (int lane = 0; lane < LANES_F32; lane++) total += n[lane];
+    return (double)total;
+#endif
+}
+INLINE double count_of_lanes_f64(ivec_f64 n) {
+    int64_t total = 0;
+    for (int lane = 0; lane < LANES_F64; lane++) total += n[lane];
+    return (double)total;
+}
 
 INLINE sums_f32 sums_start_f32(void) { return (sums_f32){{0}, {0}}; }
 INLINE sums_f64 sums_start_f64(void) { return (sums_f64){{0}, {0}}; }
@@ -24,21 +53,19 @@ INLINE void sums_add_f64(sums_f64 *s, vec_f64 v) {
     s->error += (s->sum - (sum - part)) + (v - part);
     s->sum = sum;
 }
-INLINE double sums_total_f32(const sums_f32 *s) {
-    vec_f64 v = s->low + s->high;
-    double total[LANES_F64];
-    memcpy(total, &v, sizeof v);
-    for (int step = LANES_F64 / 2; step > 0; step /= 2)
-        for (int i = 0; i < step; i++) total[i] += total[i + step];
-    return total[0];
+/* The total of all lanes; where `error` is wanted, its rounding error. */
+INLINE double sums_total_f32(const sums_f32 *s, double *error /* OUT */) {
+    *error = 0;
+    return sum_of_lanes(s->low + s->high);
 }
-INLINE long double sums_total_f64(const sums_f64 *s) {
+INLINE double sums_total_f64(const sums_f64 *s, double *error /* OUT */) {
     long double total = 0;
     for (int i = 0; i < LANES_F64; i++) {
         total += s->sum[i];
         if (s->sum[i] - s->sum[i] == 0) total += s->error[i]; /* an infinite sum has no error but NaN */
     }
-    return total;
+    *error = isfinite((double)total) ? (double)(total - (double)total) : 0;
+    return (double)total;
 }
 /* Add a * b: exact products for float, rounded ones for double. */
 INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
