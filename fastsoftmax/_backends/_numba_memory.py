@@ -160,3 +160,31 @@ def read_once(array, index):
         return builder.load_atomic(pointer, "monotonic", align=array.dtype.bitwidth // 8)
 
     return array.dtype, codegen
+
+
+def _fetch(pointer, to_write):
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+
+    def codegen(context, builder, signature, values):
+        prefetch = cgutils.get_or_insert_function(
+            builder.module, function_type, "llvm.prefetch.p0"
+        )
+        line = builder.bitcast(builder.gep(values[0], [values[1]]), byte)
+        keep, data = word(3), word(1)
+        builder.call(prefetch, [line, word(to_write), keep, data])
+        return context.get_dummy_value()
+
+    return types.void, codegen
+
+
+@typed_intrinsic
+def fetch(pointer, index):
+    """Ask for the cache line of pointer[index] before it is read; any address will do."""
+    return _fetch(pointer, 0)
+
+
+@typed_intrinsic
+def fetch_to_write(pointer, index):
+    """Ask for the cache line of pointer[index] before it is written; any address will do."""
+    return _fetch(pointer, 1)

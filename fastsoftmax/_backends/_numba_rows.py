@@ -33,7 +33,7 @@ from ._numba_math import (
     zero_equal,
     zeros,
 )
-from ._numba_memory import lanes_in, load, load_part, number, spread, store, store_part
+from ._numba_memory import fetch, fetch_to_write, lanes_in, load, load_part, number, spread, store, store_part
 
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """How the functions below the driver are compiled: IEEE 754, without a fast-math flag."""
@@ -79,6 +79,16 @@ def exp_step(x, at, stage, to, m, frame, slope, is_sloped, stores, counts):
 
 
 @compiled
+def fetch_four(x, at, stage, to, stores):
+    """Bring four vectors of x near, and of the stage if `stores`; a vector fills a cache line."""
+    lanes = lanes_in(x)
+    for k in range(0, 4 * lanes, lanes):
+        fetch(x, at + k)
+        if stores:
+            fetch_to_write(stage, to + k)
+
+
+@compiled
 def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
     """Sum exp((x - m) / temperature) over a row but its maxima, in two parts.
 
@@ -92,6 +102,7 @@ def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
     i = 0
     while i + 4 * lanes <= n:
         j, k = at + i, to + i
+        fetch_four(x, j + n, stage, k + n, stores)  # what comes next: a row, or a chunk of this one
         e0, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
         j, k = j + lanes, k + lanes
         e1, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
