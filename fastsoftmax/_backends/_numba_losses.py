@@ -31,6 +31,7 @@ from ._numba_tiles import (
     lanes_exp_sum,
     lanes_max,
     lanes_scale,
+    rows_after,
     tile_load,
     tile_store,
 )
@@ -160,12 +161,17 @@ def read_targets(task, first, n_lanes, tile, at, wide):
 
 
 @compiled
-def loss_tile(task, first, n_lanes, tile, at, wide):
-    """One vector of lanes with index targets and neither smoothing nor softcap nor z_loss."""
+def loss_tile(task, first, n_lanes, tile, at, wide, after, out_after):
+    """One vector of lanes with index targets and neither smoothing nor softcap nor z_loss.
+
+    `after` and `out_after` are what comes next, as in `lanes_exp_sum`.
+    """
     n, stride, lanes, has_grad = task.n_classes, task.stride, lanes_in(tile), task.grad != 0
     read_targets(task, first, n_lanes, tile, at, wide)
     m = lanes_max(tile, at, stride, n)
-    sums = lanes_exp_sum(tile, at, stride, n, m, task.slope, task.slope_error, has_grad)
+    sums = lanes_exp_sum(
+        tile, at, stride, n, m, task.slope, task.slope_error, has_grad, after, out_after
+    )
     others, wide_m = others_of(*sums), doubles(m)
     t, s = load_doubles(wide, T * lanes, m), load_doubles(wide, S * lanes, m)
     z = load_doubles(wide, Z * lanes, m)
@@ -254,8 +260,10 @@ def loss_piece(task, first, n_lanes, scratch, wide):
     if task.index == 0:
         tile_load(pointer_to(task.probabilities, task.like), task, first, n_lanes, dense)
     if task.form == TURNED or task.form == COLUMNS:
+        after, out_after = rows_after(logits, task, first, scratch), rows_after(grad, task, first, scratch)
         for at in range(0, n_lanes, lanes):
-            loss_tile(task, first + at, min(lanes, n_lanes - at), scratch, at, wide)
+            k = min(lanes, n_lanes - at)
+            loss_tile(task, first + at, k, scratch, at, wide, after, out_after)
     else:
         for lane in range(n_lanes):
             if task.softcap != 0:

@@ -11,7 +11,8 @@ from numba.core import cgutils
 from ._numba_vectors import REAL_LANES, of_type, real_vector, spread_value, typed_intrinsic
 
 
-def _vector_address(builder, pointer, index, llvm):
+def vector_pointer(builder, pointer, index, llvm):
+    """Return the pointer to the vector at pointer[index:]."""
     return builder.bitcast(builder.gep(pointer, [index]), llvm.as_pointer())
 
 
@@ -27,6 +28,30 @@ def _masked(builder, name, result, arguments, llvm, bits):
     name = f"llvm.masked.{name}.v{llvm.count}f{bits}.p0"
     function = cgutils.get_or_insert_function(builder.module, function_type, name)
     return builder.call(function, arguments)
+
+
+def _element(llvm):
+    """Return the bits of an element, and its bytes as a constant: the alignment of a vector."""
+    bits = 64 if isinstance(llvm.element, ir.DoubleType) else 32
+    return bits, ir.Constant(ir.IntType(32), bits // 8)
+
+
+def load_masked(builder, pointer, index, llvm, count, fill=None):
+    """Emit a read of the first `count` lanes at pointer[index:]; the others are `fill`, or 0."""
+    bits, align = _element(llvm)
+    mask = _mask_of_first(builder, count, llvm.count)
+    fill = ir.Constant(llvm, [0.0] * llvm.count) if fill is None else fill
+    arguments = [vector_pointer(builder, pointer, index, llvm), align, mask, fill]
+    return _masked(builder, "load", llvm, arguments, llvm, bits)
+
+
+def store_masked(builder, pointer, index, vector, count):
+    """Emit a write of the first `count` lanes of a vector to pointer[index:]."""
+    llvm = vector.type
+    bits, align = _element(llvm)
+    mask = _mask_of_first(builder, count, llvm.count)
+    arguments = [vector, vector_pointer(builder, pointer, index, llvm), align, mask]
+    _masked(builder, "store", ir.VoidType(), arguments, llvm, bits)
 
 
 @typed_intrinsic
@@ -77,7 +102,7 @@ def load(array, index):
 
     def codegen(context, builder, signature, values):
         llvm = context.get_value_type(vector)
-        pointer = _vector_address(builder, *values, llvm)
+        pointer = vector_pointer(builder, *values, llvm)
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector, codegen
@@ -90,7 +115,7 @@ def load_doubles(array, index, like):
 
     def codegen(context, builder, signature, values):
         llvm = context.get_value_type(vector)
-        pointer = _vector_address(builder, *values[:2], llvm)
+        pointer = vector_pointer(builder, *values[:2], llvm)
         return builder.load(pointer, align=8)
 
     return vector, codegen
@@ -101,12 +126,9 @@ def load_part(array, index, count, fill):
     """Return the first `count` lanes at array[index:], and `fill` in the others."""
 
     def codegen(context, builder, signature, values):
+        pointer, index, first, others = values
         llvm = context.get_value_type(fill)
-        bits = array.dtype.bitwidth
-        pointer = _vector_address(builder, *values[:2], llvm)
-        mask = _mask_of_first(builder, values[2], fill.lanes)
-        arguments = [pointer, ir.Constant(ir.IntType(32), bits // 8), mask, values[3]]
-        return _masked(builder, "load", llvm, arguments, llvm, bits)
+        return load_masked(builder, pointer, index, llvm, first, others)
 
     return fill, codegen
 
@@ -117,7 +139,7 @@ def store(array, index, vector):
 
     def codegen(context, builder, signature, values):
         llvm = context.get_value_type(vector)
-        pointer = _vector_address(builder, *values[:2], llvm)
+        pointer = vector_pointer(builder, *values[:2], llvm)
         builder.store(values[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
@@ -129,12 +151,8 @@ def store_part(array, index, count, vector):
     """Write the first `count` lanes to array[index:]."""
 
     def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        bits = array.dtype.bitwidth
-        pointer = _vector_address(builder, *values[:2], llvm)
-        mask = _mask_of_first(builder, values[2], vector.lanes)
-        arguments = [values[3], pointer, ir.Constant(ir.IntType(32), bits // 8), mask]
-        _masked(builder, "store", ir.VoidType(), arguments, llvm, bits)
+        pointer, index, first, lanes = values
+        store_masked(builder, pointer, index, lanes, first)
         return context.get_dummy_value()
 
     return types.void, codegen

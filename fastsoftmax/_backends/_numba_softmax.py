@@ -40,6 +40,7 @@ from ._numba_tiles import (
     lanes_log_shift,
     lanes_max,
     lanes_scale,
+    rows_after,
     tile_load,
     tile_store,
 )
@@ -137,12 +138,15 @@ def softmax_row(task, x, at, out, to):
 
 
 @compiled
-def softmax_tile(task, tile):
-    """Compute a tile in place."""
-    n, stride = task.n_classes, task.stride
+def softmax_tile(task, first, x, out, tile):
+    """Compute the tile of the lanes from `first` on in place."""
+    n, stride, stores = task.n_classes, task.stride, not task.log
+    after, out_after = rows_after(x, task, first, tile), rows_after(out, task, first, tile)
     for at in range(0, stride, lanes_in(tile)):
         m = lanes_max(tile, at, stride, n)
-        sums = lanes_exp_sum(tile, at, stride, n, m, task.slope, task.slope_error, not task.log)
+        sums = lanes_exp_sum(
+            tile, at, stride, n, m, task.slope, task.slope_error, stores, after, out_after
+        )
         if task.log:
             lanes_log_shift(tile, at, stride, n, m, log1p(others_of(*sums)), task.temperature)
         else:
@@ -171,7 +175,7 @@ def softmax_piece(task, first, n_lanes, scratch, wide):
         return
     tile_load(x, task, first, n_lanes, scratch)
     if task.form == TURNED or task.form == COLUMNS:
-        softmax_tile(task, scratch)
+        softmax_tile(task, first, x, out, scratch)
     else:
         for lane in range(n_lanes):
             if has_mask:
@@ -203,13 +207,14 @@ def logsumexp_row(task, x, at):
 
 
 @compiled
-def logsumexp_tile(task, out, first, n_lanes, tile, wide):
+def logsumexp_tile(task, x, out, first, n_lanes, tile, wide):
     """Compute the lanes of a tile."""
+    after = rows_after(x, task, first, tile)
     n, stride, lanes = task.n_classes, task.stride, lanes_in(tile)
     one, zero = number(tile, 1), number(tile, 0)
     for at in range(0, stride, lanes):
         m = lanes_max(tile, at, stride, n)
-        sums = lanes_exp_sum(tile, at, stride, n, m, one, zero, False)
+        sums = lanes_exp_sum(tile, at, stride, n, m, one, zero, False, after, tile)
         store(wide, 0, doubles(m))
         store(wide, lanes, log1p(others_of(*sums)))
         for i in range(min(lanes, n_lanes - at)):
@@ -226,7 +231,7 @@ def logsumexp_piece(task, first, n_lanes, scratch, wide):
         return
     tile_load(x, task, first, n_lanes, scratch)
     if task.form == TURNED or task.form == COLUMNS:
-        logsumexp_tile(task, out, first, n_lanes, scratch, wide)
+        logsumexp_tile(task, x, out, first, n_lanes, scratch, wide)
         return
     for lane in range(n_lanes):
         if task.where != 0:

@@ -27,12 +27,13 @@ from ._numba_math import (
     sums_add_four,
     zeros,
 )
-from ._numba_memory import lanes_in, load, number, spread, store
-from ._numba_rows import compiled, exp_step
+from ._numba_memory import advance, lanes_in, load, number, spread, store
+from ._numba_rows import compiled, exp_step, fetch_four
+from ._numba_turns import turn_part, turn_part_back, turn_square
 from ._numba_vectors import REAL_LANES
 
 ROWS, TURNED, COLUMNS, GATHERED = range(4)
-FEW_CLASSES = 48  # up to here a contiguous row is turned
+FEW_CLASSES = 160  # up to here a contiguous row is turned
 TILE_CLASSES = 4096  # up to here a tile of columns fits the cache
 TILE_BYTES = 1 << 17
 BLOCK_ELEMENTS = 1 << 14  # a block of rows: enough work to be worth a call
@@ -99,19 +100,49 @@ def copy_lanes_back(tile, stride, task, first, n_lanes, out):
 
 
 @compiled
-def turn(x, at, n_rows, n_columns, out, to, stride):
-    """Transpose: element (r, c) of n_rows contiguous rows goes to c * stride + r."""
-    for c in range(n_columns):
-        for r in range(n_rows):
-            out[to + c * stride + r] = x[at + r * n_columns + c]
+def turn(x, at, n_rows, n_columns, out):
+    """Transpose up to a vector's lanes of contiguous rows; columns come a vector's lanes apart.
+
+    Absent rows become 0. A multiple of the lanes in columns is written.
+    """
+    lanes, zero = lanes_in(x), number(x, 0)
+    c = 0
+    while c < n_columns:
+        k = min(lanes, n_columns - c)
+        if n_rows < lanes:
+            for i in range(k):
+                for r in range(lanes):
+                    value = x[at + r * n_columns + c + i] if r < n_rows else zero
+                    out[(c + i) * lanes + r] = value
+        elif k == lanes:
+            turn_square(x, at + c, n_columns, out, c * lanes, lanes, k)
+        else:
+            turn_part(x, at + c, n_columns, out, c * lanes, lanes, k)
+        c += lanes
 
 
 @compiled
-def turn_back(x, at, stride, n_rows, n_columns, out, to):
-    """Undo `turn`."""
-    for r in range(n_rows):
-        for c in range(n_columns):
-            out[to + r * n_columns + c] = x[at + c * stride + r]
+def turn_back(x, n_rows, n_columns, out, to):
+    """Undo `turn`; a multiple of the lanes in columns of x is read."""
+    lanes = lanes_in(x)
+    c = 0
+    while c < n_columns:
+        k = min(lanes, n_columns - c)
+        if n_rows < lanes:
+            for r in range(n_rows):
+                for i in range(k):
+                    out[to + r * n_columns + c + i] = x[(c + i) * lanes + r]
+        elif k == lanes:
+            turn_square(x, c * lanes, lanes, out, to + c, n_columns, k)
+        else:
+            turn_part_back(x, c * lanes, lanes, out, to + c, n_columns, k)
+        c += lanes
+
+
+@compiled
+def rows_after(x, task, first, tile):
+    """Return the rows that the next tile is turned from or to; for other forms the tile itself."""
+    return advance(x, (first + task.stride) * task.n_classes) if task.form == TURNED else tile
 
 
 @compiled
@@ -121,10 +152,7 @@ def tile_load(x, task, first, n_lanes, tile):
     if task.form == COLUMNS:
         copy_lanes(x, task, first, n_lanes, tile, task.stride)
     elif task.form == TURNED:
-        turn(x, first * n, n_lanes, n, tile, 0, task.stride)
-        for c in range(n):
-            for lane in range(n_lanes, task.stride):
-                tile[c * task.stride + lane] = 0
+        turn(x, first * n, n_lanes, n, tile)
     elif task.form == GATHERED:
         lane = 0
         while lane < n_lanes:
@@ -145,7 +173,7 @@ def tile_store(tile, task, first, n_lanes, out):
     if task.form == COLUMNS:
         copy_lanes_back(tile, task.stride, task, first, n_lanes, out)
     elif task.form == TURNED:
-        turn_back(tile, 0, task.stride, n_lanes, n, out, first * n)
+        turn_back(tile, n_lanes, n, out, first * n)
     elif task.form == GATHERED:
         lane = 0
         while lane < n_lanes:
@@ -178,14 +206,19 @@ def lanes_max(tile, at, stride, n):
 
 
 @compiled
-def lanes_exp_sum(tile, at, stride, n, m, slope, slope_error, stores):
-    """Do as `row_exp_sum` for each lane, in place; all that is returned are doubles."""
+def lanes_exp_sum(tile, at, stride, n, m, slope, slope_error, stores, after, out_after):
+    """Do as `row_exp_sum` for each lane, in place; all that is returned are doubles.
+
+    `after` and, if `stores`, `out_after` have n vectors that are needed next: they are fetched.
+    """
+    lanes = lanes_in(tile)
     is_sloped = slope != 1 or slope_error != 0
     slopes = (spread(slope), spread(slope_error))
     frame = exp_frame(m, slopes[0], slopes[1])
     total, error, counts = zeros(doubles(m)), zeros(doubles(m)), no_counts(m)
     c = 0
     while c + 4 <= n:
+        fetch_four(after, c * lanes, out_after, c * lanes, stores)
         i = at + c * stride
         e0, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
         i += stride

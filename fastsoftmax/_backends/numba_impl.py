@@ -24,7 +24,7 @@ from . import numpy_impl
 from ._numba_driver import run
 from ._numba_losses import LANE_ARRAYS, LossTask
 from ._numba_softmax import BackwardTask, BinaryTask, LogsumexpTask, SigmoidTask, SoftmaxTask
-from ._numba_tiles import BLOCK_ELEMENTS, ROWS, cut
+from ._numba_tiles import BLOCK_ELEMENTS, ROWS, TURNED, cut
 from ._numba_vectors import REAL_LANES
 
 
@@ -53,6 +53,7 @@ def _through_float32(output=None):
     return widened
 
 
+@functools.lru_cache
 def _slopes(temperature, dtype):
     """Return 1 / temperature as two numbers whose sum is nearer to it than either dtype can be."""
     exact, largest = 1 / Fraction(temperature), np.finfo(dtype).max
@@ -72,7 +73,9 @@ def _geometry(block, plain):
 def _scratch_elements(geometry, where=None):
     """Return how many elements of scratch a task needs for its lanes."""
     form, stride, _, _, n_classes, _ = geometry
-    return 0 if form == ROWS and where is None else stride * n_classes
+    # A tile is turned in squares: the last one may have more columns than there are classes.
+    rows = n_classes + (stride if form == TURNED else 0)
+    return 0 if form == ROWS and where is None else stride * rows
 
 
 def _normalise(x, out, where, log, temperature, n_threads):
@@ -190,7 +193,7 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
         *_slopes(options.temperature, dtype),
         *geometry,
     )
-    elements = 2 * geometry[1] * n_classes
+    elements = 2 * geometry[1] * max(n_classes, REAL_LANES[8 * dtype.itemsize])
     wide = max(
         LANE_ARRAYS * REAL_LANES[8 * dtype.itemsize], 3 * n_classes if options.softcap else 0
     )
