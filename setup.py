@@ -21,6 +21,9 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("FASTSOFTMAX_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTSOFTMAX_SANITIZE") == "1"
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+SETTINGS = [name for name in ("OPENMP", "DEBUG", "SANITIZE") if f"FASTSOFTMAX_{name}" in os.environ]
+BUILD = "-".join(["build/of", *SETTINGS]).lower() if SETTINGS else "build"  # one's objects are not another's
 
 X86_ISAS = {
     "v2": ["-march=x86-64-v2"],
@@ -64,7 +67,7 @@ def common_flags():
     else:
         flags += ["-O3", "-g0", "-DNDEBUG"]
     if SANITIZE:
-        flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+        flags += [*SANITIZERS, "-fno-omit-frame-pointer"]
     safe = ["-fno-math-errno", "-fno-trapping-math", "--param=vect-max-peeling-for-alignment=0"]
     return flags + [flag for flag in safe if compiles([flag])]
 
@@ -93,7 +96,7 @@ def extension(module, source, flags, link_flags):
             extra_compile_args=flags,
             extra_link_args=link_flags,
         ),
-        build_dir=f"build/cython/{module}",
+        build_dir=f"{BUILD}/cython/{module}",
         include_path=["src_ext"],
         compiler_directives=directives,
     )
@@ -102,7 +105,7 @@ def extension(module, source, flags, link_flags):
 def extensions():
     """Return every extension of the package for this machine."""
     flags, openmp = common_flags(), openmp_flags()
-    link = openmp + (["-fsanitize=address,undefined"] if SANITIZE else [])
+    link = openmp + (SANITIZERS if SANITIZE else [])
     isas = ISAS_BY_MACHINE.get(platform.machine(), PLAIN)
     isas = {isa: march for isa, march in isas.items() if compiles(march)} or PLAIN
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
@@ -115,5 +118,5 @@ def extensions():
 
 setup(
     ext_modules=extensions(),
-    options={"build_ext": {"parallel": os.cpu_count()}},
+    options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count()}},
 )
