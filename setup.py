@@ -23,7 +23,9 @@ DEBUG = os.environ.get("FASTSOFTMAX_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTSOFTMAX_SANITIZE") == "1"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 SETTINGS = [name for name in ("OPENMP", "DEBUG", "SANITIZE") if f"FASTSOFTMAX_{name}" in os.environ]
-BUILD = "-".join(["build/of", *SETTINGS]).lower() if SETTINGS else "build"  # one's objects are not another's
+BUILD = (
+    "-".join(["build/of", *SETTINGS]).lower() if SETTINGS else "build"
+)  # one's objects are not another's
 
 X86_ISAS = {
     "v2": ["-march=x86-64-v2"],

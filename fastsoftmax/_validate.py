@@ -72,12 +72,12 @@ def axes(axis, ndim, name="axis"):
     return tuple(sorted(result))
 
 
-def one_axis(axis, ndim):
+def one_axis(axis, ndim, name="logits"):
     """Return a single axis as a non-negative integer."""
     if isinstance(axis, tuple) or axis is None:
         raise TypeError(f"axis must be an integer, got {axis!r}")
     if ndim == 0:
-        raise ValueError("logits must have at least one dimension, got a scalar")
+        raise ValueError(f"{name} must have at least one dimension, got a scalar")
     return axes(axis, ndim)[0]
 
 
@@ -172,11 +172,21 @@ def reduction(value):
     return value
 
 
-def n_classes(shape, axis):
+def n_classes(count, name, shape):
     """Raise unless there is at least one class."""
-    if shape[axis] == 0:
+    if count == 0:
+        raise ValueError(f"{name} must have at least one class along axis, got shape {shape}")
+
+
+def alike(array, name, other, other_name):
+    """Raise unless `array` has the shape and dtype of `other`."""
+    if array.shape != other.shape:
         raise ValueError(
-            f"logits must have at least one class along axis {axis}, got shape {shape}"
+            f"{name} must have the shape of {other_name}, {other.shape}, got {array.shape}"
+        )
+    if array.dtype != other.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of {other_name}, {other.dtype}, got {array.dtype}"
         )
 
 

@@ -3,9 +3,6 @@
 ULP = 4
 """softmax, log_softmax, losses, sigmoid, gradients for index targets; terms of the other gradients."""
 
-SUM_ULP = 4
-"""A reduced loss, accumulated in double and rounded once: no more than the error of its rows."""
-
 AUTOGRAD = 1e-9
 """Against PyTorch's autograd in float64, relative and absolute."""
 

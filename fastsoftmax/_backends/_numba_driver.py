@@ -22,18 +22,15 @@ from numba.extending import overload
 
 from .._threads import runtime
 from .._version import __version__
+from ._numba_binary import BinaryTask, SigmoidTask, binary_piece, sigmoid_piece
 from ._numba_losses import LossTask, loss_piece
 from ._numba_memory import pointer_to
 from ._numba_softmax import (
     BackwardTask,
-    BinaryTask,
     LogsumexpTask,
-    SigmoidTask,
     SoftmaxTask,
     backward_piece,
-    binary_piece,
     logsumexp_piece,
-    sigmoid_piece,
     softmax_piece,
 )
 

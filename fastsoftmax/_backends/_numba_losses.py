@@ -260,7 +260,10 @@ def loss_piece(task, first, n_lanes, scratch, wide):
     if task.index == 0:
         tile_load(pointer_to(task.probabilities, task.like), task, first, n_lanes, dense)
     if task.form == TURNED or task.form == COLUMNS:
-        after, out_after = rows_after(logits, task, first, scratch), rows_after(grad, task, first, scratch)
+        after, out_after = (
+            rows_after(logits, task, first, scratch),
+            rows_after(grad, task, first, scratch),
+        )
         for at in range(0, n_lanes, lanes):
             k = min(lanes, n_lanes - at)
             loss_tile(task, first + at, k, scratch, at, wide, after, out_after)

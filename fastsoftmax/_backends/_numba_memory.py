@@ -185,9 +185,7 @@ def _fetch(pointer, to_write):
     function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
 
     def codegen(context, builder, signature, values):
-        prefetch = cgutils.get_or_insert_function(
-            builder.module, function_type, "llvm.prefetch.p0"
-        )
+        prefetch = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
         line = builder.bitcast(builder.gep(values[0], [values[1]]), byte)
         keep, data = word(3), word(1)
         builder.call(prefetch, [line, word(to_write), keep, data])

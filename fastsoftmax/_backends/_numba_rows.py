@@ -33,7 +33,17 @@ from ._numba_math import (
     zero_equal,
     zeros,
 )
-from ._numba_memory import fetch, fetch_to_write, lanes_in, load, load_part, number, spread, store, store_part
+from ._numba_memory import (
+    fetch,
+    fetch_to_write,
+    lanes_in,
+    load,
+    load_part,
+    number,
+    spread,
+    store,
+    store_part,
+)
 
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """How the functions below the driver are compiled: IEEE 754, without a fast-math flag."""

@@ -21,9 +21,10 @@ if numba.config.DISABLE_JIT:
     )
 
 from . import numpy_impl
+from ._numba_binary import BinaryTask, SigmoidTask
 from ._numba_driver import run
 from ._numba_losses import LANE_ARRAYS, LossTask
-from ._numba_softmax import BackwardTask, BinaryTask, LogsumexpTask, SigmoidTask, SoftmaxTask
+from ._numba_softmax import BackwardTask, LogsumexpTask, SoftmaxTask
 from ._numba_tiles import BLOCK_ELEMENTS, ROWS, TURNED, cut
 from ._numba_vectors import REAL_LANES
 

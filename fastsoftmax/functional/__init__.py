@@ -1,5 +1,9 @@
 """The public operations: docstrings, allocation, reductions, and compositions of the contract."""
 
+from ._backward import (
+    log_softmax_backward,
+    softmax_backward,
+)
 from ._binary import (
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_with_grad,
@@ -25,10 +29,8 @@ from ._sampled import (
 )
 from ._softmax import (
     log_softmax,
-    log_softmax_backward,
     logsumexp,
     softmax,
-    softmax_backward,
 )
 from ._top_k import (
     top_k_softmax,

@@ -68,7 +68,7 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     _validate.reduction(reduction)
     array = _validate.as_real(logits, "logits")
     axis = _validate.one_axis(axis, array.ndim)
-    _validate.n_classes(array.shape, axis)
+    _validate.n_classes(array.shape[axis], "logits", array.shape)
     options = read_options(array.shape, axis, **options)
     targets, are_indices = _validate.targets(targets, array.shape, axis, options.ignore_index)
     if out is not None:

@@ -28,19 +28,9 @@ class _Problem:
         self.arrays = [_validate.as_real(a, name) for a, name in zip(arrays, names, strict=True)]
         first = self.arrays[0]
         for name, other in zip(names[1:], self.arrays[1:], strict=True):
-            if other.shape != first.shape:
-                raise ValueError(
-                    f"{name} must have the shape of {names[0]}, {first.shape}, got {other.shape}"
-                )
-            if other.dtype != first.dtype:
-                raise TypeError(
-                    f"{name} must have the dtype of {names[0]}, {first.dtype}, got {other.dtype}"
-                )
+            _validate.alike(other, name, first, names[0])
         self.layout = Layout(first, _validate.axes(axis, first.ndim))
-        if self.layout.block_shape[1] == 0:
-            raise ValueError(
-                f"{names[0]} must have at least one class along axis, got shape {first.shape}"
-            )
+        _validate.n_classes(self.layout.block_shape[1], names[0], first.shape)
         self.blocks = [self.layout.block(array) for array in self.arrays]
         self.n_threads, self.dtype = n_threads, first.dtype
         self.losses = np.empty((self.layout.block_shape[0], self.layout.block_shape[2]))

@@ -1,4 +1,4 @@
-"""softmax, log_softmax, logsumexp, and the gradients of the first two."""
+"""softmax, log_softmax and logsumexp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import chosen, implementation, threads_for
 from .._layout import Layout
-from ._arrays import Result, prepare
+from ._arrays import prepare
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Axis, Loss
@@ -20,18 +20,13 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     """Run softmax or log_softmax of the contract."""
     temperature = _validate.number(temperature, "temperature", 0, open_low=True)
     array, layout, block, result = prepare(x, axis, out)
-    _require_classes(layout)
+    _validate.n_classes(layout.block_shape[1], "x", array.shape)
     mask = _validate.where_mask(where, array.shape)
     if mask is not None:
         mask = layout.block(mask)
     n_threads = threads_for(array.size, n_threads)
     getattr(implementation(), operation)(block, result.block, mask, temperature, n_threads)
     return result.finish()
-
-
-def _require_classes(layout):
-    if layout.block_shape[1] == 0:
-        raise ValueError(f"x must have at least one class along axis, got shape {layout.shape}")
 
 
 def softmax(
@@ -221,121 +216,3 @@ def logsumexp(
         return out
     result = result.astype(array.dtype, copy=False)
     return result if result.ndim else result[()]
-
-
-def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
-    """Run a backward function of the contract: `forward` sets the layout, `grad` follows it."""
-    forward, layout, forward_block, _ = prepare(forward, axis, None, forward_name)
-    grad = _validate.as_real(grad, "grad")
-    if grad.shape != forward.shape:
-        raise ValueError(
-            f"grad must have the shape of {forward_name}, {forward.shape}, got {grad.shape}"
-        )
-    if grad.dtype != forward.dtype:
-        raise TypeError(
-            f"grad must have the dtype of {forward_name}, {forward.dtype}, got {grad.dtype}"
-        )
-    if out is not None:
-        _validate.out_array(out, forward.shape, forward.dtype)
-        _validate.no_overlap(out, forward, forward_name)
-        _validate.no_overlap(out, grad, "grad")
-    _require_classes(layout)
-    result = Result(layout, forward.dtype, out)
-    n_threads = threads_for(forward.size, n_threads)
-    run = getattr(implementation(), operation)
-    run(layout.block(grad), forward_block, result.block, n_threads)
-    return result.finish()
-
-
-def softmax_backward(
-    grad: ArrayLike,
-    probs: ArrayLike,
-    axis: Axis = -1,
-    *,
-    out: np.ndarray | None = None,
-    n_threads: int | None = None,
-) -> Array:
-    """Propagate a gradient through softmax: probs * (grad - sum(grad * probs)) along `axis`.
-
-    Parameters
-    ----------
-    grad : array_like of float16, bfloat16, float32 or float64
-        Gradient with respect to `probs`, of its shape and dtype.
-    probs : array_like
-        What `softmax` returned.
-    axis : int, tuple of int or None, default -1
-        The axis of the classes.
-    out : ndarray, optional
-        Where to write; it may be `grad` or `probs` itself.
-    n_threads : int, optional
-        At most this many threads; by default `get_num_threads()`.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the logits; the shape, dtype and memory order of `probs`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a dtype or shape does not fit, or `out` overlaps an input partly.
-
-    Notes
-    -----
-    Error: at most 4 ULP of probs * (abs(grad) + sum(abs(grad * probs))). The convention is that of PyTorch's
-    autograd.
-
-    Examples
-    --------
-    >>> import fastsoftmax as fs
-    >>> fs.softmax_backward([1.0, 0.0], fs.softmax([0.0, 0.0]))
-    array([ 0.25, -0.25])
-    """
-    return _backward("softmax_backward", grad, probs, "probs", axis, out, n_threads)
-
-
-def log_softmax_backward(
-    grad: ArrayLike,
-    log_probs: ArrayLike,
-    axis: Axis = -1,
-    *,
-    out: np.ndarray | None = None,
-    n_threads: int | None = None,
-) -> Array:
-    """Propagate a gradient through log_softmax: grad - exp(log_probs) * sum(grad) along `axis`.
-
-    Parameters
-    ----------
-    grad : array_like of float16, bfloat16, float32 or float64
-        Gradient with respect to `log_probs`, of its shape and dtype.
-    log_probs : array_like
-        What `log_softmax` returned.
-    axis : int, tuple of int or None, default -1
-        The axis of the classes.
-    out : ndarray, optional
-        Where to write; it may be `grad` or `log_probs` itself.
-    n_threads : int, optional
-        At most this many threads; by default `get_num_threads()`.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to the logits; the shape, dtype and memory order of `log_probs`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a dtype or shape does not fit, or `out` overlaps an input partly.
-
-    Notes
-    -----
-    Error: at most 4 ULP of abs(grad) + exp(log_probs) * sum(abs(grad)), given `log_probs`. The convention is
-    that of PyTorch's autograd.
-
-    Examples
-    --------
-    >>> import fastsoftmax as fs
-    >>> fs.log_softmax_backward([1.0, 0.0], fs.log_softmax([0.0, 0.0]))
-    array([ 0.5, -0.5])
-    """
-    return _backward("log_softmax_backward", grad, log_probs, "log_probs", axis, out, n_threads)

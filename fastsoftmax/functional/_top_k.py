@@ -61,12 +61,9 @@ def top_k_softmax(
     array([[1, 2]])
     """
     array = _validate.as_real(x, "x")
-    axis = _validate.one_axis(axis, array.ndim)
+    axis = _validate.one_axis(axis, array.ndim, "x")
     n_classes = array.shape[axis]
-    if n_classes == 0:
-        raise ValueError(
-            f"x must have at least one class along axis {axis}, got shape {array.shape}"
-        )
+    _validate.n_classes(n_classes, "x", array.shape)
     k = _validate.integer(k, "k", low=1)
     if k > n_classes:
         raise ValueError(f"k must be at most the number of classes, {n_classes}, got {k}")
