@@ -66,7 +66,8 @@ class use_backend:
 
     Notes
     -----
-    As a context manager it restores the earlier choice at the end. FASTSOFTMAX_BACKEND chooses at import.
+    As a context manager it restores the earlier choice at the end; threads that do so at once may leave the choice
+    of one of them behind. FASTSOFTMAX_BACKEND chooses at import.
 
     Examples
     --------
@@ -103,7 +104,8 @@ class set_num_threads:
 
     Notes
     -----
-    As a context manager it restores the earlier number at the end. Results do not depend on it, to the bit.
+    As a context manager it restores the earlier number at the end; threads that do so at once may leave the number
+    of one of them behind. Results do not depend on it, to the bit.
 
     Examples
     --------
@@ -146,7 +148,7 @@ def threads_for(n_elements, n_threads):
         n_threads = integer(n_threads, "n_threads", low=1)
     if n_elements < _threads.SERIAL_BELOW:
         return 1
-    return _threads.default()[0] if n_threads is None else n_threads
+    return _threads.default()[0] if n_threads is None else min(n_threads, _threads.MOST)
 
 
 def backend_info() -> dict[str, Any]:

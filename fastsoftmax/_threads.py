@@ -13,6 +13,9 @@ Its default keeps them on the cores that NumPy's BLAS needs next; 0 makes every 
 SERIAL_BELOW = 32_000
 """Fewer elements than this run in the calling thread: a wake-up costs more than it saves."""
 
+MOST = max(256, os.cpu_count() or 1)
+"""No call starts more threads than this: where the system refuses one, libgomp ends the process."""
+
 
 def _load_runtime():
     """Import the compiled runtime; libgomp, loaded with it, reads the spin count then and only then."""
@@ -106,7 +109,7 @@ def default():
     if not runtime.HAS_OPENMP:
         return 1, "built without OpenMP"
     if _wanted is not None:
-        return _wanted, "set_num_threads"
+        return min(_wanted, MOST), "set_num_threads"
     n = runtime.affinity_count() or os.cpu_count() or 1
     reason = "CPU affinity"
     if n > _QUOTA:

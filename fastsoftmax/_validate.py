@@ -6,6 +6,7 @@ ValueError for a shape, a range or an option, IndexError for a target.
 
 import math
 import operator
+import sys
 
 import numpy as np
 
@@ -22,12 +23,23 @@ def _is_real(dtype):
     return dtype.char in "efd" or dtype.name == "bfloat16"
 
 
+def _has_masked(value):
+    """Whether `value` is a masked array with a masked entry; np.ma is imported by who has one."""
+    ma = sys.modules.get("numpy.ma")
+    return ma is not None and isinstance(value, ma.MaskedArray) and ma.is_masked(value)
+
+
 def as_array(value, name):
     """Return `value` as an ndarray, without a copy where NumPy can view it."""
     if type(value) is np.ndarray:
         return value
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
+    if _has_masked(value):
+        raise TypeError(
+            f"{name} must have no masked values, which would be read as if they were not (pass `where`, "
+            "sample_weight=0 or ignore_index instead)"
+        )
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -141,6 +153,8 @@ def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
         result = float(value)
+    except OverflowError:
+        result = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
     too_low = result <= low if open_low else result < low

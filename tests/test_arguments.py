@@ -28,6 +28,33 @@ def test_ragged_lists():
         fs.softmax([[1.0], [1.0, 2.0]])
 
 
+def test_masked_values_are_not_read_as_if_they_were_not():
+    masked = np.ma.masked_array(X, X == 0)
+    with raises(TypeError, "x must have no masked values"):
+        fs.softmax(masked)
+    with raises(TypeError, "targets must have no masked values"):
+        fs.cross_entropy(X, np.ma.masked_array(T, T == 0))
+    np.testing.assert_array_equal(fs.softmax(np.ma.masked_array(X)), fs.softmax(X))
+
+
+def test_numbers_beyond_a_double():
+    with raises(ValueError, "temperature must be finite"):
+        fs.softmax(X, temperature=10**400)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("probs", lambda x: fs.softmax_backward(x, x)),
+        ("log_probs", lambda x: fs.log_softmax_backward(x, x)),
+        ("x", lambda x: fs.top_k_softmax(x, 1)),
+    ],
+)
+def test_an_error_names_the_argument_without_classes(name, call):
+    with raises(ValueError, f"{name} must have at least one class", "(2, 0)"):
+        call(np.zeros((2, 0)))
+
+
 @pytest.mark.parametrize(
     ("axis", "kind"), [(2, ValueError), (-3, ValueError), (1.5, TypeError), ("a", TypeError)]
 )

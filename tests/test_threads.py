@@ -143,6 +143,15 @@ def test_set_num_threads():
             fs.set_num_threads(bad)
 
 
+@pytest.mark.parametrize("n", [2**31, 10**30])
+def test_more_threads_than_a_machine_can_start(n):
+    x = np.zeros((400, 100), np.float32)
+    assert _dispatch.threads_for(x.size, n) == _threads.MOST
+    with fs.set_num_threads(n):
+        assert fs.get_num_threads() <= _threads.MOST
+        np.testing.assert_array_equal(fs.softmax(x), fs.softmax(x, n_threads=n))
+
+
 def test_small_work_stays_in_the_calling_thread():
     assert _dispatch.threads_for(100, 8) == 1
     assert _dispatch.threads_for(10**6, 8) == 8
