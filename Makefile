@@ -34,14 +34,15 @@ check-all: test
 	$(MAKE) sanitize
 
 # Environments of their own under build/, each with another build of the package installed. Tests run in the folder
-# of the environment: in this one the source tree would hide the package from the processes that tests start.
+# of the environment: in this one the source tree would hide the package from the processes that tests start. Numba's
+# machine code is the same in all of them.
 KERNEL_TESTS = ../../tests --ignore=../../tests/cli -c ../../pyproject.toml \
-	--rootdir=../.. -p no:cacheprovider -q
+	--rootdir=../.. -p no:cacheprovider -q --ignore=../../tests/test_numba.py
 
 serial:
 	$(PYTHON) -m venv build/serial
 	FASTSOFTMAX_OPENMP=0 build/serial/bin/pip install --quiet ".[test]"
-	cd build/serial && bin/pytest $(KERNEL_TESTS)
+	cd build/serial && bin/pytest $(KERNEL_TESTS) -k "not numba"
 
 bench:
 	$(BIN)/python bench/table.py
@@ -65,15 +66,14 @@ docs:
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build/html
 
 # An error stops the process: pytest would swallow a message. Leaks are not looked for: the interpreter's own would
-# hide them. Left out: Numba, whose machine code has no sanitizer, and a count of bytes that NumPy exceeds here (under
-# the sanitizer it does not reuse temporary arrays).
+# hide them. Left out: a count of bytes that NumPy exceeds here, as it does not reuse temporary arrays under a sanitizer.
 SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 
 sanitize:
 	$(PYTHON) -m venv build/sanitize
 	FASTSOFTMAX_SANITIZE=1 build/sanitize/bin/pip install --quiet ".[test]"
-	cd build/sanitize && $(SANITIZERS) bin/pytest $(KERNEL_TESTS) --ignore=../../tests/test_numba.py -k "not numba and not as_a_whole"
+	cd build/sanitize && $(SANITIZERS) bin/pytest $(KERNEL_TESTS) -k "not numba and not as_a_whole"
 
 clean:
 	rm -rf build dist docs/_build docs/auto_examples docs/generated *.egg-info fastsoftmax/_ext/*.so .pytest_cache .hypothesis .ruff_cache
