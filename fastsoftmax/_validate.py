@@ -177,6 +177,16 @@ def integer(value, name, low=None):
     return result
 
 
+def generator(seed):
+    """Return the random generator that a seed stands for."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed must be None, an integer >= 0 or a numpy.random.Generator, got {seed!r}"
+        ) from None
+
+
 def reduction(value):
     """Check the name of a reduction."""
     if value not in REDUCTIONS:

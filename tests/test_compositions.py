@@ -193,6 +193,10 @@ def test_sampled_seeds_and_errors(rng):
         call(x, weight, np.full(37, -1), 5)
     with pytest.raises(TypeError, match="class indices"):
         call(x, weight, np.zeros((37, 23)), 5)
+    with pytest.raises(ValueError, match=r"seed must be None.*, got -1"):
+        call(x, weight, targets, 5, seed=-1)
+    with pytest.raises(TypeError, match=r"seed must be None.*, got 'a'"):
+        call(x, weight, targets, 5, seed="a")
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (3, 2, 5), (2, 300_000)])

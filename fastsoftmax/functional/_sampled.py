@@ -51,7 +51,7 @@ class _Problem:
                 f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}"
             )
         self.targets = self._index_targets(targets, (n_rows, n_classes))
-        rng = np.random.default_rng(seed)
+        rng = _validate.generator(seed)
         self.drawn, log_q = draw_classes(n_classes, num_sampled, sampler, rng)
         self.correction = (np.log(num_sampled) + log_q).astype(self.x.dtype)
         self.remove_hits = bool(remove_hits)
