@@ -11,8 +11,7 @@ from numba.core import cgutils
 from ._numba_vectors import REAL_LANES, of_type, real_vector, spread_value, typed_intrinsic
 
 
-def vector_pointer(builder, pointer, index, llvm):
-    """Return the pointer to the vector at pointer[index:]."""
+def _vector_pointer(builder, pointer, index, llvm):
     return builder.bitcast(builder.gep(pointer, [index]), llvm.as_pointer())
 
 
@@ -36,12 +35,25 @@ def _element(llvm):
     return bits, ir.Constant(ir.IntType(32), bits // 8)
 
 
+def load_whole(builder, pointer, index, llvm):
+    """Emit a read of the vector at pointer[index:]."""
+    bits, _ = _element(llvm)
+    return builder.load(_vector_pointer(builder, pointer, index, llvm), align=bits // 8)
+
+
+def store_whole(builder, pointer, index, vector):
+    """Emit a write of a vector to pointer[index:]."""
+    bits, _ = _element(vector.type)
+    pointer = _vector_pointer(builder, pointer, index, vector.type)
+    builder.store(vector, pointer, align=bits // 8)
+
+
 def load_masked(builder, pointer, index, llvm, count, fill=None):
     """Emit a read of the first `count` lanes at pointer[index:]; the others are `fill`, or 0."""
     bits, align = _element(llvm)
     mask = _mask_of_first(builder, count, llvm.count)
     fill = ir.Constant(llvm, [0.0] * llvm.count) if fill is None else fill
-    arguments = [vector_pointer(builder, pointer, index, llvm), align, mask, fill]
+    arguments = [_vector_pointer(builder, pointer, index, llvm), align, mask, fill]
     return _masked(builder, "load", llvm, arguments, llvm, bits)
 
 
@@ -50,7 +62,7 @@ def store_masked(builder, pointer, index, vector, count):
     llvm = vector.type
     bits, align = _element(llvm)
     mask = _mask_of_first(builder, count, llvm.count)
-    arguments = [vector, vector_pointer(builder, pointer, index, llvm), align, mask]
+    arguments = [vector, _vector_pointer(builder, pointer, index, llvm), align, mask]
     _masked(builder, "store", ir.VoidType(), arguments, llvm, bits)
 
 
@@ -101,9 +113,7 @@ def load(array, index):
     vector = real_vector(array.dtype)
 
     def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = vector_pointer(builder, *values, llvm)
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
+        return load_whole(builder, *values, context.get_value_type(vector))
 
     return vector, codegen
 
@@ -114,9 +124,7 @@ def load_doubles(array, index, like):
     vector = of_type(like, types.float64)
 
     def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = vector_pointer(builder, *values[:2], llvm)
-        return builder.load(pointer, align=8)
+        return load_whole(builder, *values[:2], context.get_value_type(vector))
 
     return vector, codegen
 
@@ -138,9 +146,7 @@ def store(array, index, vector):
     """Write a vector to array[index:]."""
 
     def codegen(context, builder, signature, values):
-        llvm = context.get_value_type(vector)
-        pointer = vector_pointer(builder, *values[:2], llvm)
-        builder.store(values[2], pointer, align=array.dtype.bitwidth // 8)
+        store_whole(builder, *values)
         return context.get_dummy_value()
 
     return types.void, codegen

@@ -7,7 +7,7 @@ pairs of vectors are exchanged at distances 1, 2, 4, ...
 from llvmlite import ir
 from numba import types
 
-from ._numba_memory import load_masked, store_masked, vector_pointer
+from ._numba_memory import load_masked, load_whole, store_masked, store_whole
 from ._numba_vectors import real_vector, typed_intrinsic
 
 
@@ -53,13 +53,11 @@ def _square(array, loads, stores):
 
 
 def _load(builder, pointer, index, llvm, count):
-    align = 8 if isinstance(llvm.element, ir.DoubleType) else 4
-    return builder.load(vector_pointer(builder, pointer, index, llvm), align=align)
+    return load_whole(builder, pointer, index, llvm)
 
 
 def _store(builder, pointer, index, vector, count):
-    align = 8 if isinstance(vector.type.element, ir.DoubleType) else 4
-    builder.store(vector, vector_pointer(builder, pointer, index, vector.type), align=align)
+    store_whole(builder, pointer, index, vector)
 
 
 @typed_intrinsic
