@@ -4,6 +4,15 @@
 /* t * (m - z), 0 where t is. */
 INLINE VEC FN(distance)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
 
+/* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
+static double FN(wide_distance)(const REAL *t, Py_ssize_t t_step, const REAL *z, Py_ssize_t z_step, Py_ssize_t n,
+                                REAL m) {
+    long double distance = 0;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (t[i * t_step] != 0) distance += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
+    return (double)distance;
+}
+
 /* The sum of t * (m - z); where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
 static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL m, double *total /* OUT */) {
@@ -26,7 +35,8 @@ static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL 
     }
     double lost;
     *total = FN(sums_total)(&totals, &lost);
-    return FN(sums_total)(&sums, &lost);
+    const double distance = FN(sums_total)(&sums, &lost);
+    return isinf(distance) ? FN(wide_distance)(t, 1, z, 1, n, m) : distance;
 }
 
 /* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */
@@ -87,6 +97,10 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
         FN(sums_lanes)(&sums, distance + lane, lost);
         FN(sums_lanes)(&totals, total + lane, lost);
     }
+    for (Py_ssize_t lane = 0; lane < stride; lane++)
+        if (isinf(distance[lane]))
+            distance[lane] = FN(wide_distance)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
+                                               max[lane]);
 }
 
 /* tile = tile * (factor + error of the lane) - scale of the lane * t. */

@@ -54,8 +54,7 @@ INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int has_slope) {
     VEC r = y - n * LN2_HIGH;
     r = r - n * LN2_LOW;
     if (has_slope) r = r + error;
-    VEC power = (VEC)((((IVEC)t - (IVEC)f->top) << MANTISSA_BITS) + ONE_BITS);
-    return FN(product_or_zero)(FN(exp_reduced)(r), power, t, f->lowest);
+    return FN(times_power)(FN(exp_reduced)(r), t, f->top, f->lowest);
 }
 
 /* Prepare for exp(x - m): m is the maximum of the row in every lane, or of each lane. */

@@ -4,6 +4,8 @@ cdef enum:
     FEW_CLASSES = 160           # up to here a contiguous row is turned, so that its lanes fill the vectors
     TURNED_GROUPS = 4           # vectors of lanes in a tile: what one of them waits for, the others compute
     TURNED_CLASSES = 40         # together
+    ROW_GROUP = 4               # likewise rows that are computed in step,
+    GROUP_CLASSES = 4096        # as many as stay in the nearest cache
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 17
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
@@ -24,13 +26,12 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
         g.stride = lanes * max(1, min(TURNED_GROUPS, TURNED_CLASSES // n_classes))
     elif inner == 1:
         g.form = ROWS
+        g.stride = max(1, min(ROW_GROUP, GROUP_CLASSES // n_classes)) if has_tiles else 1
     elif has_tiles and n_classes <= TILE_CLASSES:
         g.form = COLUMNS
         g.stride = lanes * max(1, min(16, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
     else:
         g.form = GATHERED
-    if g.form == ROWS:
-        g.stride = 1
     g.per_block = g.stride * max(1, BLOCK_ELEMENTS // (n_classes * g.stride))
     g.n_blocks = (g.n_lanes + g.per_block - 1) // g.per_block
 

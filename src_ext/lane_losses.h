@@ -63,12 +63,12 @@ INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
             lse += max / k.temperature;
         }
         vec_f64 loss = total * log_sum + distance;
-        if (k.dense) loss += k.z_loss * lse * lse;
+        if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
         store_doubles(a->loss + i, s * loss);
         if (!k.with_grad) continue;
         const vec_f64 scale = s * (k.grad_scale / k.temperature);
         vec_f64 share = total;
-        if (k.dense) share += 2 * k.z_loss * lse;
+        if (k.dense && k.z_loss != 0) share += 2 * k.z_loss * lse;
         const vec_f64 numerator = share * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {

@@ -9,11 +9,28 @@ cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogi
     return NAN if has_nan else max
 
 
+cdef inline double lse_of_row(const real *x, Py_ssize_t n_classes, const Stat *stat) noexcept nogil:
+    return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
+
+
 cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowPlan *plan,
                                  Part *parts) noexcept nogil:
     cdef Stat stat
     reduce_row(x, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
-    return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
+    return lse_of_row(x, n_classes, &stat)
+
+
+cdef inline void logsumexp_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
+                                 Part *parts, real *out) noexcept nogil:
+    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    cdef Row rows[ROW_GROUP]
+    cdef Stat stats[ROW_GROUP]
+    cdef Py_ssize_t i, n = task.g.n_classes
+    for i in range(n_rows):
+        place_row(&task.g, task.x, NULL, first + i, scratch + i * n * task.g.item_bytes, False, 1.0, True, rows + i)
+    reduce_rows(rows, n_rows, n, out, parts, stats)
+    for i in range(n_rows):
+        out[first + i] = <real>lse_of_row(<const real *>rows[i].x, n, stats + i)
 
 
 cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch,
@@ -40,13 +57,10 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
     cdef Part *parts = <Part *>mask
     cdef RowPlan plan
     cdef Py_ssize_t lane, n = g.n_classes
-    plan_rows(g, x, NULL, first, task.where != NULL, 1.0, True, &plan)
-    if lies_ready(g) and task.where == NULL:
-        out[first] = <real>logsumexp_row(x + first * n, n, &plan, parts)
+    if g.form == ROWS and task.where == NULL:
+        logsumexp_group(task, first, n_lanes, scratch, parts, out)
         return
-    if plan.narrow != NULL:
-        out[first] = <real>logsumexp_row(tile, n, &plan, parts)
-        return
+    plan_row(g, x, NULL, first, False, 1.0, True, &plan)
     tile_load(g, g.kind, x, first, n_lanes, tile)
     if is_tile(g):
         if task.where != NULL:

@@ -123,27 +123,44 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
         store_narrow(grad, r.y, 1, plan)
 
 
-cdef inline void loss_row(const LossTask *task, Py_ssize_t lane, const real *x, const real *t, real *grad,
-                          const RowPlan *plan, Part *parts) noexcept nogil:
-    """One row: x its logits, t its dense targets or the base of its smoothing (or NULL), grad may be x."""
-    cdef RowTarget r
+cdef inline bint start_row(const LossTask *task, Py_ssize_t lane, const Row *row, RowTarget *r,
+                           const real *dtype) noexcept nogil:
+    """Read a row's target; a row that is ignored or bad is finished with that."""
+    cdef real *x = <real *>row.x
+    read_target(task, lane, r)
+    if r.state == USED:
+        load_narrow(x, r.y, 1, &row.plan)
+        r.z = x[r.y]
+        return True
+    set_row(task.losses + lane, <real *>row.stage, 1, task.g.n_classes, 0 if r.state == IGNORED else NAN)
+    if row.stage != NULL:
+        store_narrow(<real *>row.stage, 0, task.g.n_classes, &row.plan)
+    return False
+
+
+cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py_ssize_t n_rows, Part *parts,
+                           const real *dtype) noexcept nogil:
+    """Rows first .. first + n_rows, at most ROW_GROUP of them: those that count are moved together and computed."""
+    cdef RowTarget r[ROW_GROUP]
     cdef RowLoss loss
-    cdef Stat stat
-    cdef Py_ssize_t n = task.g.n_classes
-    read_target(task, lane, &r)
-    if r.state != USED:
-        set_row(task.losses + lane, grad, 1, n, 0 if r.state == IGNORED else NAN)
-        if grad != NULL:
-            store_narrow(grad, 0, n, plan)
+    cdef Stat stats[ROW_GROUP]
+    cdef Py_ssize_t lanes[ROW_GROUP]
+    cdef Py_ssize_t i, used = 0
+    memset(stats, 0, sizeof(stats))
+    for i in range(n_rows):
+        if start_row(task, first + i, rows + i, r + used, dtype):
+            rows[used], lanes[used] = rows[i], first + i
+            used += 1
+    if used == 0:
         return
-    load_narrow(<real *>x, r.y, 1, plan)
-    r.z = x[r.y]
-    stat.distance = stat.target = 0
-    reduce_row(x, t, grad, n, plan, parts, &stat)
-    row_loss(task, &r, stat.max, stat.others, stat.target + r.t, stat.distance / task.temperature, &loss)
-    task.losses[lane] = loss.loss
-    if grad != NULL:
-        subtract_target(task, &r, &loss, &stat, plan, parts, t, grad)
+    reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
+    for i in range(used):
+        row_loss(task, r + i, stats[i].max, stats[i].others, stats[i].target + r[i].t,
+                 stats[i].distance / task.temperature, &loss)
+        task.losses[lanes[i]] = loss.loss
+        if rows[i].stage != NULL:
+            subtract_target(task, r + i, &loss, stats + i, &rows[i].plan, parts + i * n_chunks(task.g.n_classes),
+                            <const real *>rows[i].t, <real *>rows[i].stage)
 
 
 include "loss_tiles.pxi"
@@ -160,56 +177,70 @@ cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
         row_target(t, task.weight, task.smoothing, t, task.g.n_classes)
 
 
-cdef inline void loss_single(const LossTask *task, Py_ssize_t first, const real *x, real *grad, char *scratch,
-                             const RowPlan *plan) noexcept nogil:
-    """A contiguous row: computed where it lies or, of 16 bits, passed through scratch in chunks."""
+cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, real *scratch) noexcept nogil:
+    """Return the dense targets of a contiguous row, in place or in scratch; or what all rows have in common."""
     cdef const Geometry *g = &task.g
-    cdef Py_ssize_t at = first * g.n_classes
-    cdef real *row = <real *>scratch
-    cdef real *t = <real *>(scratch + tile_bytes(g))
-    cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
-    cdef const real *targets = <const real *>task.base
-    if task.kind == PROBABILITIES:
-        if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
-            targets = <const real *>task.targets + at
-        else:
-            tile_load(g, task.target_kind, task.targets, first, 1, t)
-            dense_targets(task, t)
-            targets = t
-    if plan.narrow != NULL:
-        loss_row(task, first, row, targets, grad if grad == NULL else row, plan, parts)
-    else:
-        loss_row(task, first, x + at, targets, grad if grad == NULL else grad + at, plan, parts)
+    if task.kind != PROBABILITIES:
+        return <const real *>task.base
+    if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
+        return <const real *>task.targets + lane * g.n_classes
+    tile_load(g, task.target_kind, task.targets, lane, 1, scratch)
+    dense_targets(task, scratch)
+    return scratch
+
+
+cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
+                            const real *dtype) noexcept nogil:
+    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    cdef const Geometry *g = &task.g
+    cdef Row rows[ROW_GROUP]
+    cdef Py_ssize_t i, n_bytes = g.n_classes * g.item_bytes
+    cdef real *dense
+    for i in range(n_rows):
+        place_row(g, task.logits, task.grad, first + i, scratch + i * n_bytes, task.grad != NULL, task.temperature,
+                  True, rows + i)
+        dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
+        rows[i].t = targets_of_row(task, first + i, dense)
+    loss_rows(task, first, rows, n_rows, <Part *>(scratch + 2 * tile_bytes(g)), dtype)
+
+
+cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values, real *dense,
+                                 Part *parts) noexcept nogil:
+    """Rows that have been gathered in scratch, one by one; the gradients take their place."""
+    cdef Row row
+    cdef Py_ssize_t i, n = task.g.n_classes
+    plan_row(&task.g, task.logits, task.grad, first, False, task.temperature, True, &row.plan)
+    for i in range(n_rows):
+        row.x, row.t, row.stage = values + i * n, task.base, NULL
+        if task.grad != NULL:
+            row.stage = values + i * n
+        if task.kind == PROBABILITIES:
+            dense_targets(task, dense + i * n)
+            row.t = dense + i * n
+        loss_rows(task, first + i, &row, 1, parts, values)
 
 
 cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
                             const real *logits, real *grad) noexcept nogil:
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
     cdef const Geometry *g = &task.g
-    cdef Py_ssize_t lane, n = g.n_classes
     cdef bint is_probabilities = task.kind == PROBABILITIES
     cdef real *tile = <real *>scratch
     cdef real *dense = <real *>(scratch + tile_bytes(g))
-    cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
-    cdef const real *t = <const real *>task.base
-    cdef RowPlan plan
-    plan_rows(g, logits, grad, first, False, task.temperature, True, &plan)
+    cdef Upcoming ahead
     if g.form == ROWS:
-        loss_single(task, first, logits, grad, scratch, &plan)
+        loss_group(task, first, n_lanes, scratch, logits)
         return
     tile_load(g, g.kind, logits, first, n_lanes, tile)
     if is_probabilities:
         tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
-            lanes_target(dense, width_of(g, n_lanes), n, task.weight, task.smoothing)
-        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &plan.ahead)
+            lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
+        ahead = next_piece(g, logits, grad, first)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
     else:
-        for lane in range(n_lanes):
-            if is_probabilities:
-                dense_targets(task, dense + lane * n)
-                t = dense + lane * n
-            loss_row(task, first + lane, tile + lane * n, t, grad if grad == NULL else tile + lane * n, &plan, parts)
+        loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
     if grad != NULL:
         tile_store(g, tile, first, n_lanes, grad)
 
@@ -240,7 +271,7 @@ cdef void loss_block_f64(const void *task, Py_ssize_t block, char *scratch) noex
 cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
     """Return the bytes of scratch that a thread needs: two tiles, the chunks of a row, capped rows."""
     cdef const Geometry *g = &task.g
-    cdef Py_ssize_t n_bytes = 2 * tile_bytes(g) + n_chunks(g.n_classes) * sizeof(Part)
+    cdef Py_ssize_t n_bytes = 2 * tile_bytes(g) + parts_bytes(g)
     if task.softcap != 0:
         n_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
     return n_bytes

@@ -41,8 +41,6 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f /* 15 bits: n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
-#define MANTISSA_BITS 23
-#define ONE_BITS 0x3f800000
 #define MIN_EXPONENT -126
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
 #define REAL_MAX FLT_MAX
@@ -67,8 +65,6 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42feep-1 /* 32 bits: n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.a39ef35793c76p-33
-#define MANTISSA_BITS 52
-#define ONE_BITS 0x3ff0000000000000LL
 #define MIN_EXPONENT -1022
 #define REAL_MIN_NORMAL DBL_MIN
 #define REAL_MAX DBL_MAX

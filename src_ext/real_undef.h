@@ -10,8 +10,6 @@
 #undef LOG2_E
 #undef LN2_HIGH
 #undef LN2_LOW
-#undef MANTISSA_BITS
-#undef ONE_BITS
 #undef MIN_EXPONENT
 #undef REAL_MIN_NORMAL
 #undef REAL_MAX

@@ -38,6 +38,14 @@ cdef struct RowPlan:
     Py_ssize_t first            # position of the row in both
 
 
+# Where a row is computed: x and stage in memory or in scratch, t its dense targets or NULL.
+cdef struct Row:
+    const void *x
+    const void *t
+    void *stage                 # of the terms, then of the result; NULL where they are not stored
+    RowPlan plan
+
+
 cdef inline Py_ssize_t n_chunks(Py_ssize_t n_classes) noexcept nogil:
     return (n_classes + CHUNK - 1) // CHUNK
 
@@ -68,11 +76,10 @@ cdef inline real chunk_max(real *x, Py_ssize_t at, Py_ssize_t n, const RowPlan *
     return row_max(x, n)
 
 
-cdef inline void reduce_chunk(const real *x, const real *t, real *stage, Py_ssize_t at, Py_ssize_t n,
-                              const RowPlan *plan, const Upcoming *ahead, Part *part) noexcept nogil:
-    """Maximum and sums of the chunk at `at`; the terms go to `stage`, dense targets come from `t`, unless NULL."""
-    cdef real m = chunk_max(<real *>x, at, n, plan)
-    part.max = m
+cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t n, const RowPlan *plan,
+                           const Upcoming *ahead, Part *part) noexcept nogil:
+    """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
+    cdef real m = <real>part.max
     if t != NULL:
         part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, &part.target)
     if m > -INFINITY:
@@ -152,14 +159,35 @@ cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_
         if t != NULL:
             targets = t + at
         next = shifted(&plan.ahead, at + CHUNK - n_classes if k < n - 1 else 0)
-        reduce_chunk(x + at, targets, NULL if stage == NULL else stage + at, at, chunk_size(n_classes, k), plan, &next,
-                     parts + k)
-    if real is float and n == 1:
-        merge_single(parts, plan.splits, stat)
-    else:
-        merge(parts, n, plan.temperature, plan.splits, stat)
+        parts[k].max = chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
+        sum_chunk(x + at, targets, NULL if stage == NULL else stage + at, chunk_size(n_classes, k), plan, &next,
+                  parts + k)
+    merge(parts, n, plan.temperature, plan.splits, stat)
     if t != NULL:
         merge_targets(parts, n, stat)
+
+
+cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_classes, const real *dtype, Part *parts,
+                             Stat *stats) noexcept nogil:
+    """Maximum and sums of rows. Those of one chunk go in step: what one waits for, the others compute."""
+    cdef Py_ssize_t i
+    if n_chunks(n_classes) > 1:
+        for i in range(n_rows):
+            reduce_row(<const real *>rows[i].x, <const real *>rows[i].t, <real *>rows[i].stage, n_classes,
+                       &rows[i].plan, parts + i * n_chunks(n_classes), stats + i)
+        return
+    for i in range(n_rows):
+        parts[i].max = chunk_max(<real *>rows[i].x, 0, n_classes, &rows[i].plan)
+    for i in range(n_rows):
+        sum_chunk(<const real *>rows[i].x, <const real *>rows[i].t, <real *>rows[i].stage, n_classes, &rows[i].plan,
+                  &rows[i].plan.ahead, parts + i)
+    for i in range(n_rows):
+        if real is float:
+            merge_single(parts + i, rows[i].plan.splits, stats + i)
+        else:
+            merge(parts + i, 1, rows[i].plan.temperature, rows[i].plan.splits, stats + i)
+        if rows[i].t != NULL:
+            merge_targets(parts + i, 1, stats + i)
 
 
 cdef inline double chunk_factor(const real *dtype, const Part *part, const Stat *stat, double temperature,
@@ -169,7 +197,8 @@ cdef inline double chunk_factor(const real *dtype, const Part *part, const Stat 
     error[0] = 0
     if real is float and part.max == stat.max:
         return 1 / (part.terms.unit * stat.total)
-    exact = outweighed(part.max, stat.max, temperature) / (part.terms.unit * (<long double>stat.total + stat.total_error))
+    exact = <long double>stat.total + stat.total_error
+    exact = outweighed(part.max, stat.max, temperature) / (part.terms.unit * exact)
     if isfinite(<double>exact):
         error[0] = <double>(exact - <double>exact)
     return <double>exact
@@ -199,11 +228,28 @@ cdef inline void load_narrow(real *values, Py_ssize_t at, Py_ssize_t n, const Ro
             run_load_f32(plan.kind, plan.narrow, plan.first + at, n, values + at)
 
 
-cdef inline void plan_rows(const Geometry *g, const void *x, void *out, Py_ssize_t first, bint has_mask,
-                           double temperature, bint splits, RowPlan *plan) noexcept nogil:
-    """Fill the plan of the rows from `first` on; rows of 16 bits that are not masked pass through scratch in chunks."""
+cdef inline void plan_row(const Geometry *g, const void *x, void *out, Py_ssize_t lane, bint passes, double temperature,
+                          bint splits, RowPlan *plan) noexcept nogil:
+    """Fill the plan of a row; one of 16 bits that `passes` goes through scratch in chunks."""
     plan.temperature, plan.splits, plan.kind = temperature, splits, g.kind
-    plan.ahead = next_piece(g, x, out, first)
-    plan.first = first * g.n_classes
-    plan.narrow = x if g.form == ROWS and not lies_ready(g) and not has_mask else NULL
+    plan.ahead = next_piece(g, x, out, lane)
+    plan.first = lane * g.n_classes
+    plan.narrow = x if passes and g.form == ROWS and not lies_ready(g) else NULL
     plan.narrow_out = out
+
+
+cdef inline void place_row(const Geometry *g, const void *x, void *out, Py_ssize_t lane, char *scratch, bint stores,
+                           double temperature, bint splits, Row *row) noexcept nogil:
+    """Fill a row that is computed where it lies, or of 16 bits that goes through a row of scratch."""
+    cdef Py_ssize_t at = lane * g.n_classes * g.item_bytes
+    plan_row(g, x, out, lane, True, temperature, splits, &row.plan)
+    row.t = NULL
+    row.x = scratch if row.plan.narrow != NULL else <char *>x + at
+    row.stage = NULL
+    if stores:
+        row.stage = scratch if row.plan.narrow != NULL else <char *>out + at
+
+
+cdef inline Py_ssize_t parts_bytes(const Geometry *g) noexcept nogil:
+    """Return the bytes of the chunks of the rows of a piece."""
+    return n_chunks(g.n_classes) * ROW_GROUP * sizeof(Part)

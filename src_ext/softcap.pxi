@@ -26,14 +26,17 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
                                 double *z, double *slope, Part *parts) noexcept nogil:
     """z in double is good to 4 ULP of float: the kernels of double do the rest."""
     cdef LossTask capped = task[0]
-    cdef RowPlan plan
+    cdef Row row
     cdef Py_ssize_t i, n = task.g.n_classes
-    plan_rows(&task.g, NULL, NULL, lane, True, 1.0, True, &plan)
-    plan.ahead.read = NULL
+    plan_row(&task.g, NULL, NULL, lane, False, 1.0, True, &row.plan)
+    row.plan.ahead.read = NULL
+    row.x, row.t, row.stage = z, t, NULL
+    if grad != NULL:
+        row.stage = z
     capped.temperature = 1
     widen_row(x, z, n)
     softcap_row(z, z, slope, n, task.temperature, task.softcap)
-    loss_row(&capped, lane, z, t, <double *>NULL if grad == NULL else z, &plan, parts)
+    loss_rows(&capped, lane, &row, 1, parts, z)
     if grad != NULL:
         for i in range(n):
             grad[i] = <float>(z[i] * slope[i]) if z[i] != 0 else 0  # an ignored row may have a slope of NaN

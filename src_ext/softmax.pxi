@@ -29,14 +29,38 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_
             run_store_f32(plan.kind, out, plan.narrow_out, plan.first + at, n)
 
 
+cdef inline void finish_row(const real *x, real *out, Py_ssize_t n_classes, bint log, const RowPlan *plan,
+                            const Part *parts, const Stat *stat) noexcept nogil:
+    cdef Py_ssize_t k, at
+    for k in range(n_chunks(n_classes)):
+        at = k * CHUNK
+        finish_chunk(x + at, out + at, at, chunk_size(n_classes, k), parts + k, stat, plan, log)
+
+
 cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, bint log, const RowPlan *plan,
                              Part *parts) noexcept nogil:
     cdef Stat stat
-    cdef Py_ssize_t k, at
     reduce_row(x, <const real *>NULL, <real *>NULL if log else out, n_classes, plan, parts, &stat)
-    for k in range(n_chunks(n_classes)):
-        at = k * CHUNK
-        finish_chunk(x + at, out + at, at, chunk_size(n_classes, k), parts + k, &stat, plan, log)
+    finish_row(x, out, n_classes, log, plan, parts, &stat)
+
+
+cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch, Part *parts,
+                               const real *dtype) noexcept nogil:
+    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    cdef const Geometry *g = &task.g
+    cdef Row rows[ROW_GROUP]
+    cdef Stat stats[ROW_GROUP]
+    cdef Py_ssize_t i, n = g.n_classes
+    cdef real *out
+    for i in range(n_rows):
+        place_row(g, task.x, task.out, first + i, scratch + i * n * g.item_bytes, not task.log, task.temperature,
+                  task.log, rows + i)
+    reduce_rows(rows, n_rows, n, dtype, parts, stats)
+    for i in range(n_rows):
+        out = <real *>task.out + (first + i) * n
+        if rows[i].plan.narrow != NULL:
+            out = <real *>rows[i].x
+        finish_row(<const real *>rows[i].x, out, n, task.log, &rows[i].plan, parts + i * n_chunks(n), stats + i)
 
 
 cdef inline void divide(const real *dtype, double numerator, double total, double total_error, double *quotient,
@@ -115,13 +139,10 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
     cdef real *tile = <real *>scratch
     cdef Part *parts = <Part *>(scratch + tile_bytes(g))
     cdef RowPlan plan
-    plan_rows(g, x, out, first, task.where != NULL, task.temperature, task.log, &plan)
-    if lies_ready(g) and task.where == NULL:
-        softmax_row(x + plan.first, out + plan.first, g.n_classes, task.log, &plan, parts)
+    if g.form == ROWS and task.where == NULL:
+        softmax_group(task, first, n_lanes, scratch, parts, x)
         return
-    if plan.narrow != NULL:
-        softmax_row(tile, tile, g.n_classes, task.log, &plan, parts)
-        return
+    plan_row(g, x, out, first, False, task.temperature, task.log, &plan)
     tile_load(g, g.kind, x, first, n_lanes, tile)
     if not is_tile(g):
         softmax_rows(task, first, n_lanes, tile, parts, &plan)
@@ -160,7 +181,7 @@ cdef inline Py_ssize_t start_of_shared(const SoftmaxTask *task, Py_ssize_t block
                                        RowPlan *plan) noexcept nogil:
     """Plan one chunk of a row, which is a block, and return where in its row it starts."""
     cdef Py_ssize_t n = task.g.n_classes, per_row = n_chunks(n), row = block // per_row, at = block % per_row * CHUNK
-    plan_rows(&task.g, task.x, task.out, row, False, task.temperature, task.log, plan)
+    plan_row(&task.g, task.x, task.out, row, True, task.temperature, task.log, plan)
     plan.ahead = shifted(&plan.ahead, at + CHUNK - n)
     x[0], out[0] = <const real *>task.x + plan.first + at, <real *>task.out + plan.first + at
     if plan.narrow != NULL:
@@ -174,8 +195,9 @@ cdef inline void reduce_shared(const void *argument, Py_ssize_t block, const rea
     cdef real *out
     cdef RowPlan plan
     cdef Py_ssize_t at = start_of_shared(task, block, &x, &out, &plan)
-    reduce_chunk(x, <const real *>NULL, <real *>NULL if task.log else out, at,
-                 chunk_size(task.g.n_classes, at // CHUNK), &plan, &plan.ahead, task.parts + block)
+    cdef Py_ssize_t n = chunk_size(task.g.n_classes, at // CHUNK)
+    task.parts[block].max = chunk_max(<real *>x, at, n, &plan)
+    sum_chunk(x, <const real *>NULL, <real *>NULL if task.log else out, n, &plan, &plan.ahead, task.parts + block)
 
 
 cdef inline void finish_shared(const void *argument, Py_ssize_t block, const real *dtype) noexcept nogil:
@@ -226,7 +248,7 @@ cdef int run_shared_softmax(SoftmaxTask *task, int n_threads) except -1:
 
 cdef inline Py_ssize_t softmax_scratch(const Geometry *g) noexcept nogil:
     """Return the bytes of scratch that a thread needs: a tile, and the tile of a mask or the chunks of a row."""
-    return tile_bytes(g) + max(tile_bytes(g) if is_tile(g) else 0, n_chunks(g.n_classes) * <Py_ssize_t>sizeof(Part))
+    return tile_bytes(g) + max(tile_bytes(g) if is_tile(g) else 0, parts_bytes(g))
 
 
 cdef int run_softmax(SoftmaxTask *task, int n_threads) except -1:

@@ -92,8 +92,9 @@ INLINE double max_of_lanes_f64(vec_f64 v) {
 }
 #endif
 
-/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v. product_or_zero: v * w, but 0
- * where a < b, and there nothing is multiplied: a result under the smallest normal number costs 150 cycles. */
+/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v.
+ * times_power: v * 2**(t - top), t and top being integers plus the same constant whose bits end in them; 0 where
+ * t < lowest, and there nothing is multiplied: a result under the smallest normal number costs 150 cycles. */
 #if VECTOR_BYTES == 64
 INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
@@ -107,11 +108,11 @@ INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
 INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ), v);
 }
-INLINE vec_f32 product_or_zero_f32(vec_f32 v, vec_f32 w, vec_f32 a, vec_f32 b) {
-    return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v, w);
+INLINE vec_f32 times_power_f32(vec_f32 v, vec_f32 t, vec_f32 top, vec_f32 lowest) {
+    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(t, lowest, _CMP_NLT_UQ), v, t - top);
 }
-INLINE vec_f64 product_or_zero_f64(vec_f64 v, vec_f64 w, vec_f64 a, vec_f64 b) {
-    return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ), v, w);
+INLINE vec_f64 times_power_f64(vec_f64 v, vec_f64 t, vec_f64 top, vec_f64 lowest) {
+    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(t, lowest, _CMP_NLT_UQ), v, t - top);
 }
 INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) {
     __mmask16 equal = _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
@@ -126,11 +127,13 @@ INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)
 INLINE vec_f64 zero_less_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a < b) & (ivec_f64)v); }
 INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)(~(a == b) & (ivec_f32)v); }
 INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a == b) & (ivec_f64)v); }
-INLINE vec_f32 product_or_zero_f32(vec_f32 v, vec_f32 w, vec_f32 a, vec_f32 b) {
-    return zero_less_f32(v, a, b) * zero_less_f32(w, a, b);
+INLINE vec_f32 times_power_f32(vec_f32 v, vec_f32 t, vec_f32 top, vec_f32 lowest) {
+    vec_f32 power = (vec_f32)((((ivec_f32)t - (ivec_f32)top) << 23) + 0x3f800000);
+    return zero_less_f32(v, t, lowest) * zero_less_f32(power, t, lowest);
 }
-INLINE vec_f64 product_or_zero_f64(vec_f64 v, vec_f64 w, vec_f64 a, vec_f64 b) {
-    return zero_less_f64(v, a, b) * zero_less_f64(w, a, b);
+INLINE vec_f64 times_power_f64(vec_f64 v, vec_f64 t, vec_f64 top, vec_f64 lowest) {
+    vec_f64 power = (vec_f64)((((ivec_f64)t - (ivec_f64)top) << 52) + 0x3ff0000000000000LL);
+    return zero_less_f64(v, t, lowest) * zero_less_f64(power, t, lowest);
 }
 INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) { return n - (a == b); }
 INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) { return n - (a == b); }

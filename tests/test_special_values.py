@@ -171,3 +171,25 @@ def test_no_warnings_nor_traps(implementation, dtype):
         fs.softmax(x)
         fs.log_softmax(x)
         fs.cross_entropy_with_grad(x, [0, 1])
+
+
+@pytest.mark.parametrize("n_classes", [33, 161])
+def test_distances_beyond_the_range_of_the_dtype(implementation, n_classes):
+    """max - z overflows a float here, its share of the smoothed loss does not."""
+    x = np.zeros((1, n_classes), np.float32)
+    x[0, :2] = 3e38, -3e38
+    got = fs.cross_entropy(x, [2], label_smoothing=0.1, reduction="none")
+    want = 0.9 * 3e38 + 0.1 / n_classes * (3e38 * (n_classes - 2) + 6e38)
+    assert got[0] == pytest.approx(want, rel=1e-6)
+    probs = np.zeros_like(x)
+    probs[0, 1] = 0.25
+    got = fs.cross_entropy(x, probs, reduction="none")
+    assert got[0] == pytest.approx(1.5e38, rel=1e-6)
+
+
+def test_infinite_loss_without_z_loss_is_not_nan(implementation):
+    x = np.zeros((1, 33))
+    x[0, 0] = 1.7e308
+    with np.errstate(over="ignore"):
+        loss = fs.cross_entropy(x, [2], label_smoothing=1.0, temperature=0.001, reduction="none")
+    assert loss[0] == np.inf
