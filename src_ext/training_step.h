@@ -5,7 +5,8 @@
    in the same order and computes the (small) loss and its gradient for itself.
    Fused: gathering and scaling; bias, ReLU and logits; gradient, optimiser and the next batch's forward product,
    block of features by block of features, so W1 and its moments pass through the cache once a step and
-   the gradient of W1 never exists as a whole. The tile does not depend on the number of threads, nor do the bits.
+   the gradient of W1 never exists as a whole (training_update.h: Adam and the product that uses its result at once).
+   The tile does not depend on the number of threads, nor do the bits.
 
    Layout, T = TILE columns:  w1 (tiles, n_features, T); w2 (tiles, n_outputs, T), turned; hidden (tiles, lanes, T). */
 
