@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 
@@ -88,7 +87,9 @@ def fastsoftmax(case, X, y):
         X = as_float32(X)
         return lambda: clf.fit(X, y), lambda: clf.predict(X)
     options = {"solver": "adam", "batch_size": BATCH_SIZE, "random_state": 0}
-    clf = fs.MLPClassifier(N_HIDDEN, **options) if "128" in case else fs.SoftmaxRegression(**options)
+    clf = (
+        fs.MLPClassifier(N_HIDDEN, **options) if "128" in case else fs.SoftmaxRegression(**options)
+    )
     if "float64" in case:
         X = X / 255.0
     classes = np.arange(N_CLASSES)
