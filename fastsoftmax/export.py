@@ -1,10 +1,18 @@
 """Fitted estimators for other runtimes: ONNX."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._version import __version__
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .estimators import MLPClassifier, SoftmaxRegression
 
 OPSET = 13
 
@@ -17,7 +25,9 @@ def _onnx():
     return onnx
 
 
-def to_onnx(estimator, path=None):
+def to_onnx(
+    estimator: SoftmaxRegression | MLPClassifier, path: str | os.PathLike[str] | None = None
+) -> onnx.ModelProto:
     """Return a fitted estimator as an ONNX model of Gemm, Relu and Softmax (or Sigmoid).
 
     Parameters

@@ -46,6 +46,9 @@ def aligned_empty(shape, dtype):
     return raw[start:start + n_bytes].view(dtype).reshape(shape)
 
 
+ROWS_A_BLOCK = ROW_BLOCK
+
+
 def tile_width(bint is_double):
     """Return how many hidden units one tile holds: two vectors of the instruction set."""
     return 2 * lane_count(is_double)
@@ -212,17 +215,19 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
 
 
 def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray sample_weights,
-                         double smoothing, cnp.ndarray weights, cnp.ndarray gradients, bint multi, int n_outputs,
-                         int n_threads):
-    """Return ((loss sum, weight sum, correct weight), gradient in double) of a linear model over all rows of X.
+                         double smoothing, cnp.ndarray weights, cnp.ndarray gradients, cnp.ndarray tallies,
+                         cnp.ndarray total, bint multi, int n_outputs, ptrdiff_t first, ptrdiff_t count, int n_threads):
+    """Add the losses of a linear model over rows of X to `tallies`, and their gradient to `gradients`.
+
+    The rows form n_groups groups; this call takes `count` of each (whole blocks of ROWS_A_BLOCK), from its row `first` on.
+    The call with first = 0 starts anew; the last one gets `total`, where the groups' gradients are summed.
 
     `weights` is (n_features + 1, width), the bias last and the width whole vectors; `gradients` is scratch of shape
-    (n_groups, n_features + 1, width).
+    (n_groups, n_features + 1, width), `tallies` (n_groups, 3) of loss, weight, correct weight; `total` is (n_features + 1,
+    width) of double, or None.
     """
     cdef linear_job job
     cdef bint is_double = weights.dtype.itemsize == 8
-    cdef cnp.ndarray tallies = np.empty((gradients.shape[0], 3))
-    cdef cnp.ndarray total = np.empty((weights.shape[0], weights.shape[1]))
     cdef cnp.ndarray scratch
     cdef ptrdiff_t size
     describe(&job.data, X, input_scale)
@@ -230,6 +235,7 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     set_targets(&job.targets, &job.labels, targets, multi)
     job.sample_weights, job.smoothing = <const double *>data_of(sample_weights), smoothing
     job.weights, job.gradients = data_of(weights), data_of(gradients)
+    job.first, job.count = first, count
     n_threads = min(n_threads, job.n_groups)
     size = ROW_BLOCK * (job.data.n_features + job.width + n_outputs + 4)
     scratch = aligned_empty((n_threads, size), weights.dtype)
@@ -242,4 +248,3 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
         else:
             linear_loss_gradient_f32(&job, n_threads)
         dismiss(n_threads)
-    return tallies.sum(axis=0), total

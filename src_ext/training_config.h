@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #if defined(_OPENMP)
 #include <omp.h>
 #include <sched.h>
@@ -30,7 +33,7 @@
 #endif
 
 /* Features whose weights are updated and then used at once for the next batch, while they sit in L1. */
-#define FEATURE_BLOCK 48
+#define FEATURE_BLOCK 96
 
 /* Rows that the inference and L-BFGS kernels take at a time. */
 #define ROW_BLOCK 32

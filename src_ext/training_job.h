@@ -68,19 +68,20 @@ typedef struct {
     void *out, *scratch;
 } network_job;
 
-/* Sum of losses and gradient of a linear model. weights: (n_features + 1, width), bias last; rows are summed in n_groups
+/* Sum of losses and gradient of a linear model, by calls that each take the rows first..first + count of every group, in
+   order and in whole blocks. weights: (n_features + 1, width), bias last; rows are summed in n_groups
    groups whose number depends on the shape alone. gradients: (n_groups, n_features + 1, width); total: the same, once. */
 typedef struct {
     data_rows data;
-    ptrdiff_t n_rows, n_outputs, width, n_groups, scratch_size;
+    ptrdiff_t n_rows, n_outputs, width, n_groups, first, count, scratch_size;
     const int32_t *targets;
     const uint8_t *labels;
     const double *sample_weights;
     double smoothing;
     const void *weights;
     void *gradients, *scratch;
-    loss_tally *tallies; /* OUT (n_groups,) */
-    double *total;       /* OUT */
+    loss_tally *tallies; /* IN, OUT (n_groups,) */
+    double *total;       /* OUT, unless NULL */
 } linear_job;
 
 #endif

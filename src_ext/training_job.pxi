@@ -69,7 +69,7 @@ cdef extern from "training_kernels.h" nogil:
 
     ctypedef struct linear_job:
         data_rows data
-        ptrdiff_t n_rows, n_outputs, width, n_groups, scratch_size
+        ptrdiff_t n_rows, n_outputs, width, n_groups, first, count, scratch_size
         const int32_t *targets
         const uint8_t *labels
         const double *sample_weights

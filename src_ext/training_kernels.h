@@ -12,6 +12,7 @@
 #define SQRT sqrtf
 #include "training_product.h"
 #include "training_loss.h"
+#include "training_update.h"
 #include "training_step.h"
 #include "training_linear.h"
 #undef REAL
@@ -27,5 +28,6 @@
 #define SQRT sqrt
 #include "training_product.h"
 #include "training_loss.h"
+#include "training_update.h"
 #include "training_step.h"
 #include "training_linear.h"

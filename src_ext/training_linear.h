@@ -94,17 +94,19 @@ static int NAME(forward)(const network_job *J, int n_threads) {
     return finite;
 }
 
-/* Loss and gradient of one group of rows. The group's gradient: (n_features + 1, width), bias last. */
+/* Loss and gradient of some rows of one group, added to what earlier calls have summed. The group's gradient: (n_features + 1, width), bias last. */
 static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
     const ptrdiff_t F = J->data.n_features, C = J->n_outputs, width = J->width, lanes = ROW_BLOCK;
     REAL *buffer = scratch, *logits = buffer + ROW_BLOCK * F, *z = logits + ROW_BLOCK * width, *rows = z + C * lanes;
     REAL *gradient = (REAL *)J->gradients + group * (F + 1) * width;
     const REAL *weights = J->weights;
     const uint8_t *labels[ROW_BLOCK];
-    loss_tally tally = {0, 0, 0};
-    memset(gradient, 0, (F + 1) * width * sizeof(REAL));
-    const ptrdiff_t end = share_start(J->n_rows, group + 1, J->n_groups);
-    for (ptrdiff_t first = share_start(J->n_rows, group, J->n_groups); first < end; first += ROW_BLOCK) {
+    loss_tally tally = J->tallies[group];
+    if (J->first == 0) memset(gradient, 0, (F + 1) * width * sizeof(REAL));
+    const ptrdiff_t start = share_start(J->n_rows, group, J->n_groups) + J->first;
+    const ptrdiff_t last = share_start(J->n_rows, group + 1, J->n_groups);
+    const ptrdiff_t end = last - start < J->count ? last : start + J->count;
+    for (ptrdiff_t first = start; first < end; first += ROW_BLOCK) {
         const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
         ptrdiff_t ldx;
         const REAL *x = NAME(rows_as_real)(&J->data, first, n, buffer, &ldx);
@@ -141,7 +143,7 @@ static void NAME(linear_sum)(const linear_job *J, int thread, int n_threads) {
 static void NAME(linear_loss_gradient)(const linear_job *J, int n_threads) {
     if (n_threads <= 1) {
         for (ptrdiff_t group = 0; group < J->n_groups; group++) NAME(linear_group)(J, group, J->scratch);
-        NAME(linear_sum)(J, 0, 1);
+        if (J->total) NAME(linear_sum)(J, 0, 1);
         return;
     }
 #if defined(_OPENMP)
@@ -151,7 +153,7 @@ static void NAME(linear_loss_gradient)(const linear_job *J, int n_threads) {
 #pragma omp for schedule(dynamic)
         for (ptrdiff_t group = 0; group < J->n_groups; group++)
             NAME(linear_group)(J, group, (REAL *)J->scratch + thread * J->scratch_size);
-        NAME(linear_sum)(J, thread, omp_get_num_threads());
+        if (J->total) NAME(linear_sum)(J, thread, omp_get_num_threads());
     }
 #endif
 }

@@ -5,41 +5,14 @@
    in the same order and computes the (small) loss and its gradient for itself.
    Fused: gathering and scaling; bias, ReLU and logits; gradient, optimiser and the next batch's forward product,
    block of features by block of features, so W1 and its moments pass through the cache once a step and
-   the gradient of W1 never exists as a whole. The tile does not depend on the number of threads, nor do the bits.
+   the gradient of W1 never exists as a whole (training_update.h: Adam and the product that uses its result at once).
+   The tile does not depend on the number of threads, nor do the bits.
 
    Layout, T = TILE columns:  w1 (tiles, n_features, T); w2 (tiles, n_outputs, T), turned; hidden (tiles, lanes, T). */
 
 #define TILE (2 * VLANES)
 #define ROWS_AHEAD 6
 #define AT(field) ((REAL *)J->field)
-
-typedef struct {
-    REAL rate, beta_1, beta_2, epsilon, momentum, decay;
-    int solver;
-} NAME(update_rule);
-
-/* Update n parameters from their gradient. Adam: m / (sqrt(v) + epsilon), rate corrected for bias as in its paper. */
-static void NAME(update)(const NAME(update_rule) *rule, REAL decay, ptrdiff_t n, REAL *restrict w, REAL *restrict m,
-                         REAL *restrict v, const REAL *restrict gradient) {
-    const REAL rate = rule->rate, epsilon = rule->epsilon, momentum = rule->momentum;
-    const REAL take_1 = 1 - rule->beta_1, take_2 = 1 - rule->beta_2;
-    if (rule->solver == SOLVER_ADAM) {
-#pragma omp simd
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const REAL g = gradient[i] + decay * w[i];
-            m[i] += take_1 * (g - m[i]);
-            v[i] += take_2 * (g * g - v[i]);
-            w[i] -= rate * m[i] / (SQRT(v[i]) + epsilon);
-        }
-    } else {
-#pragma omp simd
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const REAL push = rate * (gradient[i] + decay * w[i]);
-            m[i] = momentum * m[i] - push;
-            w[i] += momentum * m[i] - push;
-        }
-    }
-}
 
 static inline ptrdiff_t NAME(rows_of)(const training_job *J, ptrdiff_t batch) {
     const ptrdiff_t left = J->n_rows - batch * J->batch_size;
@@ -77,11 +50,13 @@ static void NAME(share_logits)(const training_job *J, ptrdiff_t batch, ptrdiff_t
     NAME(product_rows)(0, J->n_outputs, lanes, TILE, AT(w2) + tile * J->n_outputs * TILE, TILE, turned, lanes, share, lanes);
 }
 
-/* Forward product of a block of features for the rows of `batch`, into the tile's hidden units. */
-static void NAME(forward_block)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile, ptrdiff_t first, ptrdiff_t count) {
-    const REAL *x = AT(batches) + (batch % 3) * J->batch_size * J->ldx + first;
+/* Forward product of a block of features for the rows of `batch` but the first `done`, into the tile's hidden units. */
+static void NAME(forward_block)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile, ptrdiff_t first, ptrdiff_t count,
+                                ptrdiff_t done) {
+    const REAL *x = AT(batches) + ((batch % 3) * J->batch_size + done) * J->ldx + first;
     const REAL *w = AT(w1) + (tile * J->data.n_features + first) * TILE;
-    NAME(product_rows)(1, NAME(rows_of)(J, batch), TILE, count, x, J->ldx, w, TILE, AT(hidden) + tile * J->lanes * TILE, TILE);
+    REAL *h = AT(hidden) + (tile * J->lanes + done) * TILE;
+    NAME(product_rows)(1, NAME(rows_of)(J, batch) - done, TILE, count, x, J->ldx, w, TILE, h, TILE);
 }
 
 static void NAME(start_hidden)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile) {
@@ -110,6 +85,7 @@ static void NAME(step_tile)(const training_job *J, const NAME(update_rule) *rule
                             ptrdiff_t tile, const REAL *z, REAL *back, REAL *gradient, REAL *turned) {
     const ptrdiff_t n = NAME(rows_of)(J, batch), lanes = J->lanes, C = J->n_outputs, F = J->data.n_features;
     const int more = batch + 1 < n_batches;
+    const int fused = more && rule->solver == SOLVER_ADAM && NAME(rows_of)(J, batch + 1) >= PRODUCT_ROWS;
     REAL *h = AT(hidden) + tile * lanes * TILE;
     REAL *w2 = AT(w2) + tile * C * TILE;
     NAME(product_columns)(0, n, TILE, C, z, lanes, w2, TILE, back, TILE);
@@ -126,8 +102,15 @@ static void NAME(step_tile)(const training_job *J, const NAME(update_rule) *rule
         const ptrdiff_t count = F - first < FEATURE_BLOCK ? F - first : FEATURE_BLOCK;
         const ptrdiff_t at = (tile * F + first) * TILE;
         NAME(product_columns)(0, count, TILE, n, x + first, J->ldx, back, TILE, gradient, TILE);
-        NAME(update)(rule, rule->decay, count * TILE, AT(w1) + at, AT(m1) + at, AT(v1) + at, gradient);
-        if (more) NAME(forward_block)(J, batch + 1, tile, first, count);
+        ptrdiff_t done = 0;
+        if (fused) {
+            const REAL *next = AT(batches) + ((batch + 1) % 3) * J->batch_size * J->ldx + first;
+            NAME(update_and_forward)(rule, count, AT(w1) + at, AT(m1) + at, AT(v1) + at, gradient, next, J->ldx, h);
+            done = PRODUCT_ROWS;
+        } else {
+            NAME(update)(rule, rule->decay, count * TILE, AT(w1) + at, AT(m1) + at, AT(v1) + at, gradient);
+        }
+        if (more) NAME(forward_block)(J, batch + 1, tile, first, count, done);
     }
     if (more) NAME(share_logits)(J, batch + 1, tile, turned);
 }
@@ -188,7 +171,7 @@ static void NAME(train_thread)(training_job *J, spin_barrier *barrier, int threa
     spin_wait(barrier);
     for (ptrdiff_t tile = first_tile; tile < last_tile; tile++) {
         NAME(start_hidden)(J, 0, tile);
-        NAME(forward_block)(J, 0, tile, 0, J->data.n_features);
+        NAME(forward_block)(J, 0, tile, 0, J->data.n_features, 0);
         NAME(share_logits)(J, 0, tile, turned);
     }
     if (n_batches > 1) NAME(gather)(J, 1, thread, n_threads);

@@ -30,11 +30,9 @@ def estimators():
 
 def save(estimator, path):
     """Write a model file."""
-    from safetensors import SafetensorError
-
     try:
         estimator.save(path)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be written: {error}") from error
 
 
@@ -43,14 +41,8 @@ def load(path):
     module = estimators()
     if not Path(path).is_file():
         raise CommandError(f"{path}: no such model file")
-    from ..estimators import _storage
-
     try:
-        metadata, _ = _storage.read(path)
-        name = metadata.get("class")
-        if name not in CLASSES.values():
-            raise ValueError(f"{path} holds a {name}, expected a {' or '.join(CLASSES.values())}")
-        estimator = getattr(module, name).load(path)
+        estimator = module.load_model(path)
     except (ValueError, OSError) as error:
         raise CommandError(str(error)) from error
     if estimator.multilabel_:

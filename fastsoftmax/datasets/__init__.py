@@ -8,6 +8,10 @@ Both sets come as four IDX files of the same names. They are looked for, in this
 4. the user's cache, into which pooch downloads them, with checksums, when nothing else has them.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import _idx
@@ -21,13 +25,22 @@ from ._sources import (
 )
 from ._sources import download as fetch
 
+if TYPE_CHECKING:
+    import os
+    from typing import TypeAlias
+
+    Pair: TypeAlias = tuple[np.ndarray, np.ndarray]
+    """Images and labels."""
+
 __all__ = ["load_fashion_mnist", "load_mnist"]
 
 IMAGE_SHAPE = (28, 28)
 N_CLASSES = 10
 
 
-def load_fashion_mnist(data_dir=None, *, download=True):
+def load_fashion_mnist(
+    data_dir: str | os.PathLike[str] | None = None, *, download: bool = True
+) -> tuple[Pair, Pair]:
     """
     Load Fashion-MNIST: 70,000 grey images of clothing in 10 classes.
 
@@ -66,7 +79,9 @@ def load_fashion_mnist(data_dir=None, *, download=True):
     return _load(FASHION_MNIST, data_dir, download)
 
 
-def load_mnist(data_dir=None, *, download=True):
+def load_mnist(
+    data_dir: str | os.PathLike[str] | None = None, *, download: bool = True
+) -> tuple[Pair, Pair]:
     """
     Load MNIST: 70,000 grey images of handwritten digits.
 

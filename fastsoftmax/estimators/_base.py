@@ -1,12 +1,16 @@
 """What both estimators share: the way from the user's data to a fit, and storage."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _storage
-from ._data import Rows
+from ._data import Rows, computing_dtype
 from ._from_sklearn import from_sklearn
 from ._inputs import (
     check_family,
@@ -27,6 +31,11 @@ from ._state import FitState, Problem, Split
 from ._targets import Labels, find_labels, read_targets
 from .callbacks import CallbackList, training
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._types import NDArray, Path
+
 
 def _has_batches(estimator):
     """Tell scikit-learn's `available_if` whether partial_fit exists."""
@@ -42,6 +51,12 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     `_rule(n_rows_weight, batch_size)`, `_penalties(weight)` for lbfgs as (l2, l1), `_network` (the
     fitted Network) and `_store(network)`.
     """
+
+    classes_: NDArray
+    history_: dict[str, list[float]]
+    n_iter_: int
+    input_scale_: float
+    temperature_: float
 
     _accepts_sparse = False
     _fit_intercept = True
@@ -117,9 +132,15 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             return _storage.load_training_state(self, resume_from)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
-        network = previous
-        if network is None:
-            network = self._initial(sizes, Rows(X, 1.0).dtype, np.random.default_rng((seed, 0)))
+        dtype = computing_dtype(X.dtype)
+        if previous is None:
+            network = self._initial(sizes, dtype, np.random.default_rng((seed, 0)))
+        elif previous.sizes == sizes:
+            network = previous.astype(dtype)
+        else:
+            raise ValueError(
+                f"warm_start needs the layers of the last fit, {previous.sizes}, got {sizes}"
+            )
         return FitState(network, OptimizerState.zeros(network), seed)
 
     def _batch_size(self, n_rows):
@@ -167,18 +188,26 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
                 f"classes must be those of the first call, {self.classes_}, got {classes}"
             )
         check_family(self, X)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight must be a dict or None for partial_fit, which does not know how often "
+                f"each class will occur, got {self.class_weight!r}"
+            )
         labels = self._labels
         targets = labels.encode(y)
         weights = row_weights(self, X, y, labels, sample_weight)
-        problem = Problem(Split(Rows(X, self.input_scale_), targets, weights), None, self._loss)
-        self._state.network = self._network if not first else self._state.network
+        if not first:
+            self._state.network = self._network
+        rows = Rows(X, self.input_scale_, self._state.network.dtype)
+        problem = Problem(Split(rows, targets, weights), None, self._loss)
         with training(self):
             self._train_once(problem)
         return self
 
     def _train_once(self, problem):
         """Run one epoch over what partial_fit was given; early stopping takes no part."""
-        state, self._state.stale = self._state, 0
+        state = self._state
+        state.forget_best()
         quiet = Reporter(0, state.epoch + 1)
         batch_size = self._batch_size(problem.train.n_rows)
         rule = self._rule(problem.train.total_weight, batch_size)
@@ -191,22 +220,30 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
 
     # Storage
 
-    def save(self, path, *, training_state=False):
+    def save(self, path: Path, *, training_state: bool = False) -> None:
         """Save the fitted estimator as safetensors with JSON metadata; nothing is pickled.
 
         Parameters
         ----------
         path : path
-            The file, by custom with the ending ".safetensors". It appears whole or not at all.
+            The file, by custom with the ending ".safetensors". It appears whole or not at all, with
+            the permissions that every new file gets.
         training_state : bool, default False
             Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best
             weights.
+
+        Raises
+        ------
+        ValueError
+            If `path` leads to a device, a pipe or a folder, or the classes cannot be written.
+        OSError
+            If the file cannot be written.
         """
         check_is_fitted(self, "classes_")
         _storage.save(self, path, training_state)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Path) -> Self:
         """Return the estimator that `save` has written.
 
         Parameters
@@ -223,11 +260,15 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             If the file is not a whole model of this class.
         OSError
             If it cannot be read.
+
+        See Also
+        --------
+        fastsoftmax.load_model : Read a model of either class.
         """
         return _storage.load(path, cls)
 
     @classmethod
-    def from_sklearn(cls, fitted):
+    def from_sklearn(cls, fitted: BaseEstimator) -> Self:
         """Return an estimator with the weights of a fitted one from scikit-learn.
 
         Parameters

@@ -12,13 +12,16 @@ def computing_dtype(dtype):
 
 
 class Rows:
-    """Rows of X (n_rows, n_features), dense or CSR, and the factor that they are read with."""
+    """Rows of X (n_rows, n_features), dense or CSR, and the factor that they are read with.
 
-    def __init__(self, X, scale):
+    `dtype` is what they become when they are read, and the dtype of the parameters.
+    """
+
+    def __init__(self, X, scale, dtype=None):
         if not sparse.issparse(X) and not is_readable(X):
             X = np.require(X, requirements=["C", "A"])
         self.X, self.scale = X, scale
-        self.dtype = computing_dtype(X.dtype)
+        self.dtype = np.dtype(dtype or computing_dtype(X.dtype))
         self.n_rows, self.n_features = X.shape
 
     @property

@@ -40,7 +40,7 @@ def _common_params(estimator, fitted):
     params = {name: theirs[name] for name in names if name in theirs and name in mine}
     if theirs.get("solver") in ("lbfgs", "adam", "sgd"):
         params["solver"] = theirs["solver"]
-    if isinstance(theirs.get("C"), float) and theirs["C"] < np.inf:
+    if isinstance(theirs.get("C"), float):
         params["C"] = theirs["C"]
     return params
 

@@ -1,14 +1,18 @@
 """What an estimator does to X, y and weights before anything is computed."""
 
+import math
+
 import numpy as np
 from scipy import sparse
 from sklearn.model_selection import train_test_split
-from sklearn.utils import compute_class_weight
+from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._data import READABLE, Rows, is_readable
 from ._state import Split
 from ._targets import read_targets
+
+_CHECKED_BYTES = 64 << 20
 
 
 def flatten_images(X):
@@ -27,8 +31,22 @@ def check_fit_X(estimator, X, *, reset=True):
         reset=reset,
         dtype=list(READABLE),
         accept_sparse="csr" if estimator._accepts_sparse else False,
+        ensure_all_finite=sparse.issparse(X),
     )
+    if not sparse.issparse(X):
+        _require_finite(estimator, X)
     return X.astype(np.float64) if sparse.issparse(X) and X.dtype == np.uint8 else X
+
+
+def _require_finite(estimator, X):
+    """Raise about NaN and infinity, part by part: Ctrl-C is honoured between parts."""
+    rows = max(1, _CHECKED_BYTES // max(1, X.shape[1] * X.itemsize))
+    for start in range(0, 0 if X.dtype == np.uint8 else len(X), rows):
+        assert_all_finite(
+            X[start : start + rows],
+            estimator_name=type(estimator).__name__,
+            input_name="X",
+        )
 
 
 def fit_input_scale(input_scale, X):
@@ -77,15 +95,19 @@ def predict_rows(estimator, X):
     return Rows(X, estimator.input_scale_), plain
 
 
+def read_sample_weight(sample_weight, X):
+    """Return the weight of each row of X in double."""
+    weights = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+    )
+    if not weights.any():
+        raise ValueError("sample_weight must not be 0 for all rows")
+    return weights
+
+
 def row_weights(estimator, X, y, labels, sample_weight):
     """Return the product of sample and class weights in double; None where all are 1."""
-    weights = None
-    if sample_weight is not None:
-        weights = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
-        )
-        if not weights.any():
-            raise ValueError("sample_weight must not be 0 for all rows")
+    weights = None if sample_weight is None else read_sample_weight(sample_weight, X)
     if estimator.class_weight is None:
         return weights
     if labels.is_multilabel:
@@ -93,18 +115,30 @@ def row_weights(estimator, X, y, labels, sample_weight):
     by_class = compute_class_weight(
         estimator.class_weight, classes=labels.classes, y=y, sample_weight=sample_weight
     )
+    if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
+        raise ValueError(f"class_weight must be finite and >= 0, got {estimator.class_weight}")
     by_row = by_class[np.searchsorted(labels.classes, y)]
-    return by_row if weights is None else weights * by_row
+    weights = by_row if weights is None else weights * by_row
+    if not weights.any():
+        raise ValueError("class_weight and sample_weight must not be 0 for all rows")
+    return weights
 
 
 def hold_out(estimator, train, labels, y, seed):
     """Return the rows to train on and, under early stopping, a stratified share to validate on."""
     if not estimator.early_stopping:
         return train, None
-    index = np.arange(train.n_rows)
-    stratify = None if labels.is_multilabel else y
+    n_rows, stratify = train.n_rows, None if labels.is_multilabel else y
+    least = 1 if labels.is_multilabel else len(labels.classes)
+    n_held = max(math.ceil(estimator.validation_fraction * n_rows), least)
+    if n_rows - n_held < least:
+        raise ValueError(
+            f"early_stopping needs more rows: of {n_rows}, "
+            f"validation_fraction={estimator.validation_fraction:g} would hold out {n_held} and "
+            f"leave {n_rows - n_held}, fewer than {least}; or pass X_val and y_val"
+        )
     kept, held = train_test_split(
-        index, test_size=estimator.validation_fraction, random_state=seed, stratify=stratify
+        np.arange(n_rows), test_size=n_held, random_state=seed, stratify=stratify
     )
     parts = (np.sort(kept), np.sort(held))
     return [Split(train.rows, train.targets, train.weights, part) for part in parts]

@@ -14,6 +14,7 @@ from ._state import evaluate_split
 _GROUPS = 64
 _GROUP_BYTES = 16 << 20
 _ROWS_AT_A_TIME = 4096
+_BYTES_A_CALL = 256 << 20
 
 
 def flatten(network):
@@ -24,9 +25,11 @@ def flatten(network):
 def unflatten(vector, like):
     """Return the parameters of a flat vector as a Network shaped and typed `like` another."""
     arrays, start = [], 0
-    for array in like.arrays:
-        arrays.append(vector[start : start + array.size].reshape(array.shape).astype(array.dtype))
-        start += array.size
+    with np.errstate(over="ignore"):  # a line search may try what float32 cannot hold
+        for array in like.arrays:
+            part = vector[start : start + array.size].reshape(array.shape)
+            arrays.append(part.astype(array.dtype))
+            start += array.size
     n = len(like.coefs)
     return Network(arrays[:n], arrays[n:])
 
@@ -46,6 +49,15 @@ class CompiledLinear:
         n_groups = int(np.clip(_GROUP_BYTES // bytes_a_group, 1, _GROUPS))
         self._gradients = np.empty((n_groups, n_features + 1, width), self._dtype)
         self._weights = np.zeros((n_features + 1, width), self._dtype)
+        self._tallies, self._total = np.empty((n_groups, 3)), np.empty((n_features + 1, width))
+        self._rows_a_group = -(-split.rows.n_rows // n_groups)
+        self._rows_a_call = self._rows_between_looks(n_groups)
+
+    def _rows_between_looks(self, n_groups):
+        """Return how many rows of each group one call takes: Ctrl-C is honoured between calls."""
+        X, block = self._split.rows.X, self._kernels.ROWS_A_BLOCK
+        blocks = _BYTES_A_CALL // (n_groups * block * max(1, X.shape[1] * X.itemsize))
+        return max(1, blocks) * block
 
     @staticmethod
     def fits(network, split):
@@ -56,7 +68,16 @@ class CompiledLinear:
         """Return (Tally, [gradient of coef, of intercept] in double)."""
         self._weights[:-1, : self._n_outputs] = network.coefs[0]
         self._weights[-1, : self._n_outputs] = network.intercepts[0]
-        sums, total = self._kernels.linear_loss_gradient(
+        self._tallies[:] = 0
+        for first in range(0, self._rows_a_group, self._rows_a_call):
+            self._add(first)
+        total = self._total[:, : self._n_outputs]
+        return Tally(*self._tallies.sum(axis=0)), [total[:-1], total[-1]]
+
+    def _add(self, first):
+        """Add the losses and gradients of some rows of each group, from its row `first` on."""
+        is_last = first + self._rows_a_call >= self._rows_a_group
+        self._kernels.linear_loss_gradient(
             self._split.rows.X,
             self._split.rows.scale,
             self._split.targets,
@@ -64,12 +85,14 @@ class CompiledLinear:
             self._loss.label_smoothing,
             self._weights,
             self._gradients,
+            self._tallies,
+            self._total if is_last else None,
             self._loss.logistic,
             self._n_outputs,
+            first,
+            self._rows_a_call,
             self._n_threads,
         )
-        total = total[:, : self._n_outputs]
-        return Tally(*sums), [total[:-1], total[-1]]
 
 
 class NumpySum:

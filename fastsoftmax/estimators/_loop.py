@@ -88,7 +88,8 @@ class Epochs:
             logs |= {f"val_{name}": value for name, value in means.items()}
         state.record(logs)
         self._keep()
-        state.watch(logs, self.host.tol, self.host.early_stopping)
+        by_accuracy = self.host.early_stopping and problem.validation is not None
+        state.watch(logs, self.host.tol, by_accuracy)
         self.reporter.epoch_ends(state.epoch - 1, logs)
         self.callbacks.epoch_ends(state.epoch - 1, logs)
 

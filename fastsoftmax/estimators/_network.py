@@ -24,6 +24,15 @@ class Network(NamedTuple):
         """Return the dtype of the parameters, in which everything is computed."""
         return self.coefs[0].dtype
 
+    @property
+    def sizes(self):
+        """Numbers of features, of the units of each hidden layer, and of outputs."""
+        return (self.coefs[0].shape[0], *(coef.shape[1] for coef in self.coefs))
+
+    def astype(self, dtype):
+        """Return the network in a dtype."""
+        return Network(*([array.astype(dtype) for array in arrays] for arrays in self))
+
     def copy(self):
         """Return a network with copies of the parameters."""
         return Network([c.copy() for c in self.coefs], [b.copy() for b in self.intercepts])

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._validate import number
+
 
 class Rule(NamedTuple):
     """How parameters follow their gradients.
@@ -64,12 +66,7 @@ def learning_rate_at(schedule, learning_rate_init, epoch, n_epochs):
     initial rate towards 0; or what a function of the epoch returns.
     """
     if callable(schedule):
-        rate = float(schedule(epoch))
-        if not (math.isfinite(rate) and rate >= 0):
-            raise ValueError(
-                f"learning_rate(epoch) must be finite and >= 0, got {rate} at epoch {epoch}"
-            )
-        return rate
+        return number(schedule(epoch), f"learning_rate({epoch})", 0)
     if schedule == "invscaling":
         return learning_rate_init / math.sqrt(epoch + 1)
     if schedule == "cosine":

@@ -43,6 +43,8 @@ def check_options(params):
         _one_of(params["learning_rate"], "learning_rate", _SCHEDULES)
     for name, bounds in _NUMBERS.items():
         if name in params:
+            if name == "C" and params[name] == np.inf:
+                continue  # no penalty, as scikit-learn writes it
             value = number(params[name], name, **bounds)
             if name in _BELOW_ONE and value >= 1:
                 raise ValueError(f"{name} must be less than 1, got {value}")
@@ -52,6 +54,8 @@ def check_options(params):
         integer(params["batch_size"], "batch_size", low=1)
     if not isinstance(params["input_scale"], str) or params["input_scale"] != "auto":
         number(params["input_scale"], "input_scale", 0, open_low=True)
+    if not isinstance(params["verbose"], (bool, np.bool_)):
+        integer(params["verbose"], "verbose", low=0)
     for name in ("fit_intercept", "early_stopping", "warm_start"):
         if name in params:
             _boolean(params[name], name)

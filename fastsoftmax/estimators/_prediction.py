@@ -1,14 +1,23 @@
 """What a fitted estimator says about rows, and how good that is."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import optimize
 from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
 from ._inference import logits_of
-from ._inputs import predict_rows
+from ._inputs import predict_rows, read_sample_weight
 from ._losses import tally_of
 from ._targets import read_targets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._types import Array, ArrayLike, NDArray, Rows
 
 
 class Prediction:
@@ -22,7 +31,7 @@ class Prediction:
             check_array(rows.X, dtype=None, input_name="X", estimator=self)
         return logits
 
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Return the logits.
 
         Parameters
@@ -40,7 +49,7 @@ class Prediction:
     def _is_binary(self):
         return not self.multilabel_ and len(self.classes_) == 2
 
-    def predict(self, X):
+    def predict(self, X: Rows) -> NDArray:
         """Return the most probable class of each row, or the labels of each row as 0 and 1.
 
         Parameters
@@ -54,7 +63,7 @@ class Prediction:
         logits = self._logits(X)
         return self._labels.decode(logits)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Return the probability of each class, or of each label.
 
         Parameters
@@ -68,7 +77,7 @@ class Prediction:
         logits = self._logits(X)
         return self._loss.probabilities(self._tempered(logits))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
 
         Parameters
@@ -92,7 +101,14 @@ class Prediction:
         check_consistent_length(logits, y)
         return logits, self._labels.encode(y)
 
-    def evaluate(self, X, y, sample_weight=None, *, top_k=None):
+    def evaluate(
+        self,
+        X: Rows,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        top_k: int | None = None,
+    ) -> dict[str, float]:
         """Return mean loss and accuracy on other data, as Keras names them.
 
         Parameters
@@ -111,20 +127,20 @@ class Prediction:
         Raises
         ------
         ValueError
-            If `y` has a class that the estimator was not fitted on.
+            If `y` has a class that the estimator was not fitted on, or a weight is negative or NaN,
+            or all weights are 0.
         """
         logits, targets = self._logits_and_targets(X, y)
         weights = np.ones(len(logits))
         if sample_weight is not None:
-            weights = np.asarray(sample_weight, dtype=np.float64)
-            check_consistent_length(logits, weights)
+            weights = read_sample_weight(sample_weight, logits)
         figures = tally_of(self._loss, self._tempered(logits), targets, weights).means
         if top_k is not None:
             among = _ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
 
-    def calibrate(self, X, y):
+    def calibrate(self, X: Rows, y: ArrayLike) -> Self:
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 
         It minimises the loss on data that was not used for training, so that among rows predicted

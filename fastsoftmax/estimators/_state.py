@@ -42,14 +42,18 @@ class Split:
             part = slice(start, start + _ROWS_AT_A_TIME)
             part = part if self.index is None else self.index[part]
             weights = None if self.weights is None else self.weights[part]
-            yield Rows(self.rows.X[part], self.rows.scale), self.targets[part], weights
+            yield (
+                Rows(self.rows.X[part], self.rows.scale, self.rows.dtype),
+                self.targets[part],
+                weights,
+            )
 
     def whole(self):
         """Return a split of the same rows whose index is None."""
         if self.index is None:
             return self
         weights = None if self.weights is None else self.weights[self.index]
-        rows = Rows(self.rows.X[self.index], self.rows.scale)
+        rows = Rows(self.rows.X[self.index], self.rows.scale, self.rows.dtype)
         return Split(rows, self.targets[self.index], weights)
 
 
@@ -101,6 +105,10 @@ class FitState:
         if score > self.best_score:
             self.best_score = score
             self.best_network = self.network.copy() if early_stopping else None
+
+    def forget_best(self):
+        """Judge the coming epochs by themselves: what was best before does not bind them."""
+        self.best_score, self.best_network, self.stale = -np.inf, None, 0
 
     def restore_best(self):
         """Go back to the best weights of early stopping, if there are any."""

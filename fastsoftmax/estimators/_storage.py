@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import warnings
 
 import numpy as np
@@ -31,7 +32,7 @@ def _json_params(estimator):
     kept, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
-            kept[name] = json.loads(json.dumps(value, default=_plain_number))
+            kept[name] = json.loads(json.dumps(value, default=_plain))
         except (TypeError, ValueError):
             lost.append(name)
     if lost:
@@ -43,10 +44,10 @@ def _json_params(estimator):
     return kept
 
 
-def _plain_number(value):
-    """Return a NumPy scalar as JSON writes it."""
-    if isinstance(value, np.generic):
-        return value.item()
+def _plain(value):
+    """Return NumPy's numbers and arrays as JSON writes them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
     raise TypeError(f"{value!r} is not JSON")
 
 
@@ -114,7 +115,7 @@ def _state_tensors(state):
 
 
 def save(estimator, path, training_state):
-    """Write the estimator to a file beside `path`, then rename it."""
+    """Write the estimator; the file appears whole or not at all."""
     libraries = _libraries()
     metadata = _metadata(estimator)
     tensors = _network_tensors("", estimator._network)
@@ -128,11 +129,24 @@ def save(estimator, path, training_state):
             "best_score": state.best_score if np.isfinite(state.best_score) else None,
             "stale": state.stale,
         }
-    path = os.fspath(path)
-    temporary = f"{path}.{os.getpid()}.part"
     header = {"format": FORMAT, "fastsoftmax": json.dumps(metadata)}
+    _replace(_regular_file(path), libraries.numpy.save(tensors, metadata=header))
+
+
+def _regular_file(path):
+    """Return the file that a path leads to; devices, pipes and folders are none."""
+    path = os.path.realpath(os.fsdecode(path))
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"path must lead to a regular file, got {path}")
+    return path
+
+
+def _replace(path, content):
+    """Put `content` where `path` is, whole or not at all."""
+    temporary = f"{path}.{os.getpid()}.part"
     try:
-        libraries.numpy.save_file(tensors, temporary, metadata=header)
+        with open(temporary, "wb") as file:
+            file.write(content)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
@@ -142,14 +156,14 @@ def save(estimator, path, training_state):
 def read(path):
     """Return (metadata, tensors) of a file, or say in what way it is no model."""
     safetensors = _libraries()
-    path = os.fspath(path)
-    with open(path, "rb"):  # OSError in Python's own words
+    file_path, path = _regular_file(path), os.fsdecode(path)
+    with open(file_path, "rb"):  # OSError in Python's own words
         pass
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with safetensors.safe_open(file_path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
     if header.get("format") != FORMAT:
         raise ValueError(
@@ -157,9 +171,12 @@ def read(path):
             f"expected {FORMAT!r}"
         )
     try:
-        return json.loads(header["fastsoftmax"]), tensors
+        metadata = json.loads(header["fastsoftmax"])
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are no JSON object")
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is a damaged fastsoftmax model: {error}") from None
+    return metadata, tensors
 
 
 def _network_from(tensors, prefix, n_layers):
@@ -217,17 +234,20 @@ def _read_state(metadata, tensors, network):
     )
 
 
-def load(path, expected):
-    """Return the estimator in a file, which must be of class `expected`."""
+def load(path, *expected):
+    """Return the estimator in a file, whose class must be one of `expected`."""
     metadata, tensors = read(path)
-    if metadata.get("class") != expected.__name__:
-        raise ValueError(
-            f"{os.fspath(path)} holds a {metadata.get('class')}, expected a {expected.__name__}"
-        )
+    name, path = metadata.get("class"), os.fsdecode(path)
+    for cls in expected:
+        if cls.__name__ == name:
+            break
+    else:
+        names = " or ".join(cls.__name__ for cls in expected)
+        raise ValueError(f"{path} holds a {name}, expected a {names}")
     try:
-        return _restore(expected(), metadata, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)} is a damaged fastsoftmax model: {error}") from None
+        return _restore(cls(), metadata, tensors)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is a damaged fastsoftmax model: {error}") from None
 
 
 def load_training_state(estimator, path):
@@ -236,7 +256,7 @@ def load_training_state(estimator, path):
     metadata, _ = read(path)
     if "training" not in metadata:
         raise ValueError(
-            f"{os.fspath(path)} holds no training state: save it with training_state=True"
+            f"{os.fsdecode(path)} holds no training state: save it with training_state=True"
         )
     mine, theirs = _json_params(estimator), metadata["params"]
     for name in sorted(set(mine) | set(theirs)):

@@ -1,8 +1,14 @@
 """Callbacks with the hook names of Keras: pass a list of them as `fit(..., callbacks=[...])`."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._types import Logs, Path
 
 
 class Callback:
@@ -27,33 +33,33 @@ class Callback:
     True
     """
 
-    model = None
-    params = None
+    model: Any = None
+    params: dict[str, Any] | None = None
 
-    def set_model(self, model):
+    def set_model(self, model: Any) -> None:
         """Receive the estimator before training."""
         self.model = model
 
-    def set_params(self, params):
+    def set_params(self, params: dict[str, Any]) -> None:
         """Receive {"epochs", "samples", "batch_size", "verbose"} before training."""
         self.params = params
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Run before the first epoch."""
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Run after the last epoch, with the best weights restored."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Run before an epoch."""
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Run after an epoch; the estimator predicts with the weights of its end."""
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Run before a batch."""
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Run after a batch; `logs` are the epoch's figures so far."""
 
 
@@ -70,32 +76,22 @@ class CSVLogger(Callback):
         Go on at the end of an existing file, without a second header.
     """
 
-    def __init__(self, filename, separator=",", append=False):
+    def __init__(self, filename: Path, separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = filename, separator, append
-        self._file = None
 
-    def on_train_begin(self, logs=None):
-        """Open the file."""
-        self._goes_on = self.append and os.path.exists(self.filename)
-        self._goes_on = self._goes_on and os.path.getsize(self.filename) > 0
-        self._file = open(self.filename, "a" if self._goes_on else "w", newline="")  # noqa: SIM115
-        self._writer = None
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Empty the file, or find out whether it has a header."""
+        with open(self.filename, "a" if self.append else "w") as file:
+            self._has_header = file.tell() > 0
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Write the line."""
-        if self._writer is None:
-            names = ["epoch", *logs]
-            self._writer = csv.DictWriter(self._file, names, delimiter=self.separator)
-            if not self._goes_on:
-                self._writer.writeheader()
-        self._writer.writerow({"epoch": epoch, **logs})
-        self._file.flush()
-
-    def on_train_end(self, logs=None):
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write the line; the file is closed between epochs, so that nothing is lost."""
+        with open(self.filename, "a", newline="") as file:
+            writer = csv.writer(file, delimiter=self.separator)
+            if not self._has_header:
+                writer.writerow(["epoch", *logs])
+                self._has_header = True
+            writer.writerow([epoch, *logs.values()])
 
 
 class ModelCheckpoint(Callback):
@@ -118,11 +114,13 @@ class ModelCheckpoint(Callback):
         While fitting, if `save_best_only` watches a figure that this fit does not have.
     """
 
-    def __init__(self, filepath, monitor="val_loss", save_best_only=False):
+    def __init__(
+        self, filepath: Path, monitor: str = "val_loss", save_best_only: bool = False
+    ) -> None:
         self.filepath, self.monitor, self.save_best_only = filepath, monitor, save_best_only
         self.best = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save, if there is reason to."""
         if self.save_best_only:
             if self.monitor not in logs:
@@ -136,6 +134,7 @@ class ModelCheckpoint(Callback):
 
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
+_HOOKS = (*_BATCH_HOOKS, "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end")
 
 
 class CallbackList:
@@ -145,6 +144,8 @@ class CallbackList:
         if callbacks is not None and not isinstance(callbacks, (list, tuple)):
             callbacks = [callbacks]
         self._callbacks = list(callbacks or ())
+        for callback in self._callbacks:
+            _require_hooks(callback)
         self._model, self._params = model, params
         self.want_batches = any(
             _overrides(c, hook) for c in self._callbacks for hook in _BATCH_HOOKS
@@ -186,6 +187,14 @@ class CallbackList:
         """End a batch, if somebody listens."""
         if self.want_batches:
             self._call("on_train_batch_end", batch, tally.means)
+
+
+def _require_hooks(callback):
+    """Raise about what would never be called."""
+    if isinstance(callback, type):
+        raise TypeError(f"callbacks must be objects, got the class {callback.__name__}: call it")
+    if not any(hasattr(callback, hook) for hook in _HOOKS):
+        raise TypeError(f"callbacks must have a hook such as on_epoch_end, got {callback!r}")
 
 
 def _overrides(callback, hook):

@@ -200,3 +200,25 @@ def test_a_pipe_gets_plain_lines(tmp_path):
     )
     assert done.stderr == ""
     assert [line[:9] for line in done.stdout.splitlines()] == ["Epoch 1/2", "Epoch 2/2"]
+
+
+def test_callbacks_that_nobody_would_call_are_errors(images):
+    X, y = images()
+    for wrong, words in ((CSVLogger, "got the class CSVLogger"), ("log", "must have a hook")):
+        with pytest.raises(TypeError, match=words):
+            fs.MLPClassifier((4,), max_iter=1).fit(X, y, callbacks=[wrong])
+
+
+def test_csv_logger_keeps_what_a_broken_fit_has_logged(images, tmp_path):
+    X, y = images()
+
+    class Broken(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("broken")
+
+    path = tmp_path / "log.csv"
+    with pytest.raises(RuntimeError, match="broken"):
+        fs.MLPClassifier((4,), max_iter=5).fit(X, y, callbacks=[CSVLogger(path), Broken()])
+    with open(path, newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]

@@ -1,4 +1,7 @@
 import json
+import os
+import stat
+import sys
 
 import numpy as np
 import pytest
@@ -132,3 +135,58 @@ def test_a_schedule_is_not_saved_silently(fitted, tmp_path):
     with pytest.warns(UserWarning, match="learning_rate cannot be written as JSON"):
         fitted.save(tmp_path / "model")
     assert fs.MLPClassifier.load(tmp_path / "model").learning_rate == "constant"
+
+
+@pytest.mark.parametrize("estimator", [fs.MLPClassifier((4,), max_iter=1), fs.SoftmaxRegression()])
+def test_load_model_finds_the_class(estimator, images, tmp_path):
+    X, y = images()
+    path = tmp_path / "model"
+    estimator.fit(X, y).save(path)
+    other = fs.load_model(path)
+    assert type(other) is type(estimator)
+    np.testing.assert_array_equal(other.predict_proba(X), estimator.predict_proba(X))
+    _rewrite(path, lambda metadata, tensors: metadata.update({"class": "Forest"}))
+    with pytest.raises(
+        ValueError, match="holds a Forest, expected a SoftmaxRegression or MLPClassifier"
+    ):
+        fs.load_model(path)
+
+
+def test_paths_may_be_bytes_or_links(fitted, tmp_path):
+    fitted.save(os.fsencode(tmp_path / "model"))
+    assert fs.load_model(os.fsencode(tmp_path / "model")).n_iter_ == 3
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    fitted.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pipes with names, and modes")
+def test_devices_pipes_and_folders_are_refused(fitted, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", tmp_path / "pipe", tmp_path):
+        for use in (fitted.save, fs.load_model, fs.MLPClassifier.load):
+            with pytest.raises(ValueError, match="path must lead to a regular file, got"):
+                use(path)
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs modes")
+def test_a_file_gets_the_permissions_of_a_new_file(fitted, tmp_path):
+    before = os.umask(0o027)
+    try:
+        fitted.save(tmp_path / "model")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(tmp_path / "model").st_mode) == 0o640
+
+
+def test_a_folder_that_is_absent_is_an_os_error(fitted, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fitted.save(tmp_path / "absent" / "model")
+
+
+def test_sizes_may_be_an_array(images, tmp_path):
+    X, y = images()
+    fs.MLPClassifier(np.array([7, 3]), max_iter=1).fit(X, y).save(tmp_path / "model")
+    assert fs.load_model(tmp_path / "model").hidden_layer_sizes == [7, 3]
