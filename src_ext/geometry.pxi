@@ -7,7 +7,7 @@ cdef enum:
     ROW_GROUP = 4               # likewise rows that are computed in step,
     GROUP_CLASSES = 4096        # as many as stay in the nearest cache
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
-    TILE_BYTES = 1 << 17
+    TILE_BYTES = 1 << 18
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
     LANE_ARRAYS = 16
 

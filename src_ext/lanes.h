@@ -4,18 +4,6 @@
  * classes are turned into tiles so that the vectors are full; other axes than the last lie like this already
  * and are copied in short runs. All passes work within the tile, which stays in the cache. */
 
-/* Transpose LANES x LANES values held in r: log2(LANES) rounds of interleaving the halves. */
-INLINE void FN(transpose)(VEC r[LANES]) {
-    VEC next[LANES];
-    for (int round = 1; round < LANES; round *= 2) {
-        for (int i = 0; i < LANES / 2; i++) {
-            next[2 * i] = FN(interleave_low)(r[i], r[i + LANES / 2]);
-            next[2 * i + 1] = FN(interleave_high)(r[i], r[i + LANES / 2]);
-        }
-        for (int i = 0; i < LANES; i++) r[i] = next[i];
-    }
-}
-
 /* The largest value of each lane; NaNs are passed over. */
 static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {

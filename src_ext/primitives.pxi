@@ -26,6 +26,10 @@ cdef extern from "tile_kinds.h":
     void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
     void run_store_f32(Kind kind, const float *values, void *out, Py_ssize_t first, Py_ssize_t n) noexcept nogil
     float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
+    void row_log_shift_f32(Kind kind, const float *x, void *out, Py_ssize_t first, Py_ssize_t n, float m, double L,
+                           double temperature) noexcept nogil
+    void row_log_shift_f64(Kind kind, const double *x, void *out, Py_ssize_t first, Py_ssize_t n, double m, double L,
+                           double temperature) noexcept nogil
     void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n,
                        double factor, double error) noexcept nogil
     void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n,
@@ -46,10 +50,6 @@ cdef extern from "primitives.h":
                          int splits, const Upcoming *next, exp_sum *result) noexcept nogil
     void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
                          int splits, const Upcoming *next, exp_sum *result) noexcept nogil
-    void row_log_shift_f32(const float *x, float *out, Py_ssize_t n, float m, double L,
-                           double temperature) noexcept nogil
-    void row_log_shift_f64(const double *x, double *out, Py_ssize_t n, double m, double L,
-                           double temperature) noexcept nogil
     double row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept nogil
     double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept nogil
     void row_softmax_backward_f32(const float *g, const float *p, float *out, Py_ssize_t n,
@@ -132,12 +132,12 @@ cdef inline void row_scale(Kind kind, real *stage, void *out, Py_ssize_t first, 
         row_scale_f64(kind, stage, out, first, n, factor, error)
 
 
-cdef inline void row_log_shift(const real *x, real *out, Py_ssize_t n, real m, double L,
+cdef inline void row_log_shift(Kind kind, const real *x, void *out, Py_ssize_t first, Py_ssize_t n, real m, double L,
                                double temperature) noexcept nogil:
     if real is float:
-        row_log_shift_f32(x, out, n, m, L, temperature)
+        row_log_shift_f32(kind, x, out, first, n, m, L, temperature)
     else:
-        row_log_shift_f64(x, out, n, m, L, temperature)
+        row_log_shift_f64(kind, x, out, first, n, m, L, temperature)
 
 
 cdef inline double row_dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:

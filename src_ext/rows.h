@@ -99,19 +99,6 @@ INLINE REAL FN(lowest_factor)(double factor) {
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
 
-/* out = (x - m) * slope - L. Both terms are <= 0: nothing cancels. out may be x. */
-static void FN(row_log_shift)(const REAL *x, REAL *out, Py_ssize_t n, REAL m, double L, double temperature) {
-    const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), divisor = FN(all)((REAL)temperature);
-    const int divides = temperature != 1.0;
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        VEC d = (k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max)) - max;
-        if (divides) d = d / divisor;
-        if (k == LANES) FN(store)(out + i, d - log_sum);
-        else FN(store_part)(out + i, k, d - log_sum);
-    }
-}
-
 /* The sum of a * b, exact products summed in double; of a alone where b is NULL. */
 static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
     FN(sums) sums = FN(sums_start)();

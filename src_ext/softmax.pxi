@@ -23,10 +23,12 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_
         factor = chunk_factor(out, part, stat, plan.temperature, &error)
         scale_chunk(out, at, n, factor, error, plan)
         return
-    row_log_shift(x, out, n, <real>stat.max, log1p(stat.others), plan.temperature)
-    if real is float:
-        if plan.narrow != NULL:
-            run_store_f32(plan.kind, out, plan.narrow_out, plan.first + at, n)
+    if plan.narrow != NULL:
+        row_log_shift(plan.kind, x, plan.narrow_out, plan.first + at, n, <real>stat.max, log1p(stat.others),
+                      plan.temperature)
+    else:
+        row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.others),
+                      plan.temperature)
 
 
 cdef inline void finish_row(const real *x, real *out, Py_ssize_t n_classes, bint log, const RowPlan *plan,

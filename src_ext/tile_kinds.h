@@ -4,7 +4,10 @@
 
 #include "geometry.h"
 #include "primitives.h"
+#include "transpose.h"
 #include "vec_narrow.h"
+
+#define CLASSES_AHEAD 16 /* how far ahead the columns of a tile are fetched: the hardware stays within a page */
 
 #define REAL float
 #define FN(name) name##_f32
@@ -113,6 +116,17 @@ static void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first,
                           double error) {
     (void)kind;
     row_scale_f64_f64(stage, (double *)out + first, n, factor, error);
+}
+static void row_log_shift_f32(Kind kind, const float *x, void *out, Py_ssize_t first, Py_ssize_t n, float m, double L,
+                              double temperature) {
+    if (kind == KIND_F16) row_log_shift_f16_f32(x, (float16 *)out + first, n, m, L, temperature);
+    else if (kind == KIND_BF16) row_log_shift_bf16_f32(x, (bfloat16 *)out + first, n, m, L, temperature);
+    else row_log_shift_f32_f32(x, (float *)out + first, n, m, L, temperature);
+}
+static void row_log_shift_f64(Kind kind, const double *x, void *out, Py_ssize_t first, Py_ssize_t n, double m, double L,
+                              double temperature) {
+    (void)kind;
+    row_log_shift_f64_f64(x, (double *)out + first, n, m, L, temperature);
 }
 
 #endif

@@ -82,7 +82,11 @@ static void MOVE(copy_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner,
                           Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
         const DATA *from = MOVE(run_of)(x, n_classes, inner, first + lane, n_lanes - lane, &run);
-        for (Py_ssize_t c = 0; c < n_classes; c++) MOVE(read_run)(from + c * inner, tile + c * stride + lane, run);
+        for (Py_ssize_t c = 0; c < n_classes; c++) {
+            for (Py_ssize_t i = 0; i < run; i += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(DATA))
+                PREFETCH(from + (c + CLASSES_AHEAD) * inner + i);
+            MOVE(read_run)(from + c * inner, tile + c * stride + lane, run);
+        }
     }
     for (Py_ssize_t lane = n_lanes; lane < stride; lane++)
         for (Py_ssize_t c = 0; c < n_classes; c++) tile[c * stride + lane] = 0;
@@ -125,6 +129,18 @@ INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, Py_ssize_t n, REAL fa
     for (; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
         STORE_PART(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, e, lowest));
+    }
+}
+
+/* out = (x - m) / temperature - L. Both terms are <= 0: nothing cancels. out may be x. */
+static void MOVE(row_log_shift)(const REAL *x, DATA *out, Py_ssize_t n, REAL m, double L, double temperature) {
+    const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), divisor = FN(all)((REAL)temperature);
+    const int divides = temperature != 1.0;
+    for (Py_ssize_t i = 0; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC d = (k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max)) - max;
+        if (divides) d = d / divisor;
+        STORE_PART(out + i, k, d - log_sum);
     }
 }
 
@@ -183,7 +199,11 @@ static void MOVE(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_cla
                            Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
         DATA *to = (DATA *)MOVE(run_of)(out, n_classes, inner, first + lane, n_lanes - lane, &run);
-        for (Py_ssize_t c = 0; c < n_classes; c++) MOVE(write_run)(tile + c * stride + lane, to + c * inner, run);
+        for (Py_ssize_t c = 0; c < n_classes; c++) {
+            for (Py_ssize_t i = 0; i < run; i += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(DATA))
+                PREFETCH_TO_WRITE(to + (c + CLASSES_AHEAD) * inner + i);
+            MOVE(write_run)(tile + c * stride + lane, to + c * inner, run);
+        }
     }
 }
 

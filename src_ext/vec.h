@@ -261,40 +261,4 @@ INLINE ivec_f64 lane_numbers_f64(void) { return (ivec_f64){0, 1, 2, 3, 4, 5, 6, 
 #define HAS_PERMUTATIONS 0
 #endif
 
-/* ---- interleaving, for transposing ---- */
-
-#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
-#define SHUFFLE(ivec, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(ivec, a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
-#endif
-#define LOW_2 0, 2
-#define HIGH_2 1, 3
-#define LOW_4 0, 4, 1, 5
-#define HIGH_4 2, 6, 3, 7
-#define LOW_8 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH_8 4, 12, 5, 13, 6, 14, 7, 15
-#define LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#if VECTOR_BYTES == 64
-#define LOW_F32 LOW_16
-#define HIGH_F32 HIGH_16
-#define LOW_F64 LOW_8
-#define HIGH_F64 HIGH_8
-#elif VECTOR_BYTES == 32
-#define LOW_F32 LOW_8
-#define HIGH_F32 HIGH_8
-#define LOW_F64 LOW_4
-#define HIGH_F64 HIGH_4
-#else
-#define LOW_F32 LOW_4
-#define HIGH_F32 HIGH_4
-#define LOW_F64 LOW_2
-#define HIGH_F64 HIGH_2
-#endif
-INLINE vec_f32 interleave_low_f32(vec_f32 a, vec_f32 b) { return SHUFFLE(ivec_f32, a, b, LOW_F32); }
-INLINE vec_f32 interleave_high_f32(vec_f32 a, vec_f32 b) { return SHUFFLE(ivec_f32, a, b, HIGH_F32); }
-INLINE vec_f64 interleave_low_f64(vec_f64 a, vec_f64 b) { return SHUFFLE(ivec_f64, a, b, LOW_F64); }
-INLINE vec_f64 interleave_high_f64(vec_f64 a, vec_f64 b) { return SHUFFLE(ivec_f64, a, b, HIGH_F64); }
-
 #endif

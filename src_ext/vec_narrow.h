@@ -58,9 +58,15 @@ INLINE vec_f32 load_part_bf16(const bfloat16 *p, size_t k, vec_f32 fill) {
     return fill_rest_f32((vec_f32)(widen_u16(load_part_u16(p, k)) << 16), k, fill);
 }
 INLINE void store_part_bf16(bfloat16 *p, size_t k, vec_f32 v) {
-    uvec_f32 bits = (uvec_f32)v, high = bits >> 16;
-    uvec_f32 rounded = (bits + 0x7fff + (high & 1)) >> 16;
-    store_part_u16(p, k, narrow_u16(choose(v == v, (ivec_f32)rounded, (ivec_f32)(high | 0x40))));
+    uvec_f32 bits = (uvec_f32)v;
+    ivec_f32 rounded = (ivec_f32)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#if VECTOR_BYTES == 64
+    rounded = (ivec_f32)_mm512_mask_mov_epi32((__m512i)rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                                              _mm512_set1_epi32(0x7fc0));
+#else
+    rounded = choose(v == v, rounded, 0x7fc0 - (ivec_f32){0});
+#endif
+    store_part_u16(p, k, narrow_u16(rounded));
 }
 
 /* ---- float16 ---- */
