@@ -219,12 +219,12 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
                          cnp.ndarray total, bint multi, int n_outputs, ptrdiff_t first, ptrdiff_t count, int n_threads):
     """Add the losses of a linear model over rows of X to `tallies`, and their gradient to `gradients`.
 
-    The rows form n_groups groups; this call takes `count` of each (whole blocks of ROWS_A_BLOCK), from its row `first` on.
-    The call with first = 0 starts anew; the last one gets `total`, where the groups' gradients are summed.
+    The rows form n_groups groups; this call takes `count` of each (whole blocks of ROWS_A_BLOCK), from its row
+    `first` on. The call with first = 0 starts anew; the last one gets `total`, where the groups' gradients are summed.
 
     `weights` is (n_features + 1, width), the bias last and the width whole vectors; `gradients` is scratch of shape
-    (n_groups, n_features + 1, width), `tallies` (n_groups, 3) of loss, weight, correct weight; `total` is (n_features + 1,
-    width) of double, or None.
+    (n_groups, n_features + 1, width), `tallies` (n_groups, 3) of loss, weight, correct weight; `total` is
+    (n_features + 1, width) of double, or None.
     """
     cdef linear_job job
     cdef bint is_double = weights.dtype.itemsize == 8
