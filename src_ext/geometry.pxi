@@ -65,7 +65,7 @@ cdef inline Upcoming next_piece(const Geometry *g, const void *x, void *out, Py_
     cdef Upcoming ahead
     cdef Py_ssize_t at = (first + g.stride) * g.n_classes * g.data_bytes
     ahead.item_bytes = g.data_bytes
-    ahead.read = ahead.write = NULL
+    ahead.read = ahead.also = ahead.write = NULL
     if g.inner == 1:
         ahead.read = <const char *>x + at
         if out != NULL:

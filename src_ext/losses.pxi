@@ -177,6 +177,14 @@ cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
         row_target(t, task.weight, task.smoothing, t, task.g.n_classes)
 
 
+cdef inline const char *targets_after(const LossTask *task, Py_ssize_t lane) noexcept nogil:
+    """Return the dense targets of the piece after the one at `lane`, to be fetched with its logits; NULL for none."""
+    cdef const Geometry *g = &task.g
+    if task.kind != PROBABILITIES or task.target_kind != g.kind or g.inner != 1:
+        return NULL
+    return <const char *>task.targets + (lane + g.stride) * g.n_classes * g.data_bytes
+
+
 cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, real *scratch) noexcept nogil:
     """Return the dense targets of a contiguous row, in place or in scratch; or what all rows have in common."""
     cdef const Geometry *g = &task.g
@@ -199,6 +207,7 @@ cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     for i in range(n_rows):
         place_row(g, task.logits, task.grad, first + i, scratch + i * n_bytes, task.grad != NULL, task.temperature,
                   True, rows + i)
+        rows[i].plan.ahead.also = targets_after(task, first + i)
         dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
         rows[i].t = targets_of_row(task, first + i, dense)
     loss_rows(task, first, rows, n_rows, <Part *>(scratch + 2 * tile_bytes(g)), dtype)
@@ -238,6 +247,7 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
         if is_probabilities and changes_targets(task):
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
         ahead = next_piece(g, logits, grad, first)
+        ahead.also = targets_after(task, first)
         loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
     else:
         loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))

@@ -38,6 +38,7 @@ cdef extern from "tile_kinds.h":
 cdef extern from "primitives.h":
     ctypedef struct Upcoming:
         const char *read
+        const char *also
         char *write
         Py_ssize_t item_bytes
     ctypedef struct exp_sum:

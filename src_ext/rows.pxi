@@ -143,6 +143,8 @@ cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil
     cdef Upcoming result = ahead[0]
     if result.read != NULL:
         result.read += n * result.item_bytes
+    if result.also != NULL:
+        result.also += n * result.item_bytes
     if result.write != NULL:
         result.write += n * result.item_bytes
     return result

@@ -38,6 +38,9 @@
 /* Rows that the inference and L-BFGS kernels take at a time. */
 #define ROW_BLOCK 32
 
+/* The next ROW_BLOCK rows are fetched from memory in so many parts beside the products of these. */
+#define FETCH_PARTS 12
+
 enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
 enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
 enum { SOLVER_ADAM, SOLVER_SGD };

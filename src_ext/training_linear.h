@@ -94,6 +94,15 @@ static int NAME(forward)(const network_job *J, int n_threads) {
     return finite;
 }
 
+/* Fetch a part of the rows first .. first + n while others are computed; past the end nothing happens. */
+static void NAME(fetch_rows)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, int part, int n_parts) {
+    const ptrdiff_t bytes = n * data->stride;
+    if (bytes < 0) return;
+    const char *rows = data->x + first * data->stride;
+    for (ptrdiff_t at = bytes * part / n_parts; at < bytes * (part + 1) / n_parts; at += 64)
+        __builtin_prefetch(rows + at, 0, 2);
+}
+
 /* Loss and gradient of some rows of one group, added to what earlier calls have summed. The group's gradient: (n_features + 1, width), bias last. */
 static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
     const ptrdiff_t F = J->data.n_features, C = J->n_outputs, width = J->width, lanes = ROW_BLOCK;
@@ -110,7 +119,13 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
         const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
         ptrdiff_t ldx;
         const REAL *x = NAME(rows_as_real)(&J->data, first, n, buffer, &ldx);
-        NAME(layer)(n, F, width, x, ldx, weights, width, weights + F * width, 0, logits);
+        const ptrdiff_t next = first + ROW_BLOCK, n_next = end - next < ROW_BLOCK ? end - next : ROW_BLOCK;
+        int part = 0;
+        for (ptrdiff_t b = 0; b < n; b += PRODUCT_ROWS) {
+            const ptrdiff_t few = n - b < PRODUCT_ROWS ? n - b : PRODUCT_ROWS;
+            NAME(fetch_rows)(&J->data, next, n_next, part++, FETCH_PARTS);
+            NAME(layer)(few, F, width, x + b * ldx, ldx, weights, width, weights + F * width, 0, logits + b * width);
+        }
         for (ptrdiff_t c = 0; c < C; c++)
             for (ptrdiff_t b = 0; b < lanes; b++) z[c * lanes + b] = b < n ? logits[b * width + c] : 0;
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
@@ -124,7 +139,12 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
                 logits[b * width + c] = z[c * lanes + b];
                 gradient[F * width + c] += z[c * lanes + b];
             }
-        NAME(product_columns)(1, F, width, n, x, ldx, logits, width, gradient, width);
+        const ptrdiff_t step = (F / (FETCH_PARTS - part) / PRODUCT_ROWS + 1) * PRODUCT_ROWS;
+        for (ptrdiff_t f = 0; f < F; f += step) {
+            const ptrdiff_t some = F - f < step ? F - f : step;
+            NAME(fetch_rows)(&J->data, next, n_next, part++, FETCH_PARTS);
+            NAME(product_columns)(1, some, width, n, x + f, ldx, logits, width, gradient + f * width, width);
+        }
     }
     J->tallies[group] = tally;
 }
