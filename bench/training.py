@@ -121,7 +121,7 @@ def pytorch(case, X, y, threads=None):
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
     images, classes = torch.from_numpy(X), torch.from_numpy(y)
     if "float64" in case:
-        model, images = model.double(), images / 255.0
+        model, images = model.double(), images.double() / 255.0
 
     def rows_of(rows):
         return images[rows] if "float64" in case else images[rows].float() / 255
