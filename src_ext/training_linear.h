@@ -46,6 +46,29 @@ static void NAME(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REA
         for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
 }
 
+/* Fetch a part of the rows first .. first + n while others are computed; past the end nothing happens. */
+static void NAME(fetch_rows)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, int part, int n_parts) {
+    const ptrdiff_t bytes = n * data->stride;
+    if (bytes < 0) return;
+    const char *rows = data->x + first * data->stride;
+    for (ptrdiff_t at = bytes * part / n_parts; at < bytes * (part + 1) / n_parts; at += 64)
+        __builtin_prefetch(rows + at, 0, 2);
+}
+
+/* The layer over rows of the data, PRODUCT_ROWS at a time; beside them the `n_next` rows behind these n are fetched, in
+   parts from 0 on. Returns the number of parts. */
+static int NAME(first_layer)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, ptrdiff_t n_next, int n_parts, ptrdiff_t width,
+                             const REAL *x, ptrdiff_t ldx, const REAL *weights, ptrdiff_t ldw, const REAL *bias, int relu,
+                             REAL *restrict to /* OUT */) {
+    int part = 0;
+    for (ptrdiff_t b = 0; b < n; b += PRODUCT_ROWS) {
+        const ptrdiff_t few = n - b < PRODUCT_ROWS ? n - b : PRODUCT_ROWS;
+        NAME(fetch_rows)(data, first + n, n_next, part++, n_parts);
+        NAME(layer)(few, data->n_features, width, x + b * ldx, ldx, weights, ldw, bias, relu, to + b * width);
+    }
+    return part;
+}
+
 /* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. */
 static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
                        REAL *restrict to /* OUT */, ptrdiff_t width) {
@@ -67,7 +90,11 @@ static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *sc
     const REAL *x = NAME(rows_as_real)(&J->data, first, n, scratch, &ldx);
     for (ptrdiff_t i = 0; i < J->n_layers; i++) {
         const ptrdiff_t width = J->widths[i];
-        NAME(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], i + 1 < J->n_layers, to);
+        const int relu = i + 1 < J->n_layers;
+        if (i > 0) NAME(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], relu, to);
+        else
+            NAME(first_layer)(&J->data, first, n, left - n < ROW_BLOCK ? left - n : ROW_BLOCK, ROW_BLOCK / PRODUCT_ROWS + 1,
+                              width, x, ldx, J->weights[i], J->lds[i], J->biases[i], relu, to);
         x = to, ldx = width, depth = J->sizes[i];
         REAL *swap = to;
         to = other, other = swap;
@@ -94,15 +121,6 @@ static int NAME(forward)(const network_job *J, int n_threads) {
     return finite;
 }
 
-/* Fetch a part of the rows first .. first + n while others are computed; past the end nothing happens. */
-static void NAME(fetch_rows)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, int part, int n_parts) {
-    const ptrdiff_t bytes = n * data->stride;
-    if (bytes < 0) return;
-    const char *rows = data->x + first * data->stride;
-    for (ptrdiff_t at = bytes * part / n_parts; at < bytes * (part + 1) / n_parts; at += 64)
-        __builtin_prefetch(rows + at, 0, 2);
-}
-
 /* Loss and gradient of some rows of one group, added to what earlier calls have summed. The group's gradient: (n_features + 1, width), bias last. */
 static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
     const ptrdiff_t F = J->data.n_features, C = J->n_outputs, width = J->width, lanes = ROW_BLOCK;
@@ -119,13 +137,9 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
         const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
         ptrdiff_t ldx;
         const REAL *x = NAME(rows_as_real)(&J->data, first, n, buffer, &ldx);
-        const ptrdiff_t next = first + ROW_BLOCK, n_next = end - next < ROW_BLOCK ? end - next : ROW_BLOCK;
-        int part = 0;
-        for (ptrdiff_t b = 0; b < n; b += PRODUCT_ROWS) {
-            const ptrdiff_t few = n - b < PRODUCT_ROWS ? n - b : PRODUCT_ROWS;
-            NAME(fetch_rows)(&J->data, next, n_next, part++, FETCH_PARTS);
-            NAME(layer)(few, F, width, x + b * ldx, ldx, weights, width, weights + F * width, 0, logits + b * width);
-        }
+        const ptrdiff_t next = first + n, n_next = end - next < ROW_BLOCK ? end - next : ROW_BLOCK;
+        int part = NAME(first_layer)(&J->data, first, n, n_next, FETCH_PARTS, width, x, ldx, weights, width,
+                                     weights + F * width, 0, logits);
         for (ptrdiff_t c = 0; c < C; c++)
             for (ptrdiff_t b = 0; b < lanes; b++) z[c * lanes + b] = b < n ? logits[b * width + c] : 0;
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;

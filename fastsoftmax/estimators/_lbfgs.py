@@ -1,10 +1,12 @@
 """Full-batch training: SciPy's L-BFGS-B on a flat vector of parameters in double."""
 
+import contextlib
 import warnings
 
 import numpy as np
 from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import ThreadpoolController
 
 from . import _fused
 from ._losses import Tally
@@ -74,6 +76,11 @@ class CompiledLinear:
         total = self._total[:, : self._n_outputs]
         return Tally(*self._tallies.sum(axis=0)), [total[:-1], total[-1]]
 
+    @staticmethod
+    def blas():
+        """Hold BLAS to one thread: its idle ones would spin on the core that the kernel's team needs."""
+        return ThreadpoolController().limit(limits=1, user_api="blas")
+
     def _add(self, first):
         """Add the losses and gradients of some rows of each group, from its row `first` on."""
         is_last = first + self._rows_a_call >= self._rows_a_group
@@ -100,6 +107,11 @@ class NumpySum:
 
     def __init__(self, network, loss, split):
         self._loss, self._split = loss, split
+
+    @staticmethod
+    def blas():
+        """Leave BLAS all its threads: the products are its work."""
+        return contextlib.nullcontext()
 
     def __call__(self, network):
         """Return (Tally, gradients in double in the order of `network.arrays`)."""
@@ -201,15 +213,16 @@ class Iterations:
             "gtol": self.host.tol,
             "ftol": 64 * np.finfo(float).eps,
         }
-        return optimize.minimize(
-            self.objective,
-            vector,
-            method="L-BFGS-B",
-            jac=True,
-            bounds=bounds,
-            callback=self._after_iteration,
-            options=options,
-        )
+        with self.objective.sums.blas():
+            return optimize.minimize(
+                self.objective,
+                vector,
+                method="L-BFGS-B",
+                jac=True,
+                bounds=bounds,
+                callback=self._after_iteration,
+                options=options,
+            )
 
     def _after_iteration(self, vector):
         """Take over an iterate; its figures are those of the line search's last evaluation."""
