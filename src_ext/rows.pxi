@@ -1,9 +1,9 @@
 # A row with its classes side by side: its maximum, its sums, and the factor of its terms.
 #
-# Rows of more than CHUNK classes are taken in chunks, each with a maximum of its own, merged in long double: the
-# same chunks whether one thread takes a whole row or several share it. What is computed once a row or a chunk is
-# long double, so that it adds one rounding in double. A row of 16 bits passes through scratch chunk by chunk: read
-# and widened while its maximum is sought, rounded while its terms are scaled.
+# Rows of more than CHUNK classes are taken in chunks, each with a maximum of its own: the same chunks whether one
+# thread takes a whole row or several share it. Chunks, and rows of doubles, are merged in long double, so that this
+# adds one rounding in double; a row of floats in one chunk does without. A row of 16 bits passes through scratch
+# chunk by chunk: read and widened while its maximum is sought, rounded while its terms are scaled.
 
 from libc.math cimport INFINITY, NAN, fma, isfinite, log1p
 from libc.stdint cimport uint8_t
