@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 cdef enum:
     DOOR_ELEMENTS = 32000       # beyond, threads pay, and the long way costs nothing beside the work
-    STACK_BYTES = 1 << 14       # scratch of a small call, without an allocation
+    STACK_BYTES = 48 << 10      # scratch of a small call, two tiles or two groups of rows, without an allocation
     STACK_ROWS = 256
 
 

@@ -1,8 +1,5 @@
-/* Template for one REAL: softmax down the columns of a tile, lanes side by side. Included by primitives.h.
- *
- * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
- * classes are turned into tiles so that the vectors are full; other axes than the last lie like this already
- * and are copied in short runs. All passes work within the tile, which stays in the cache. */
+/* Template for one REAL: softmax down the columns of a tile (see tiles.h), lanes side by side. Included by
+ * primitives.h. All passes work within the tile, which stays in the cache. */
 
 /* The largest value of each lane; NaNs are passed over. */
 static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */) {
