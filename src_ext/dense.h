@@ -94,8 +94,8 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
             FN(sums_add)(&sums, FN(distance)(last, m, FN(load)(tile + c * stride + lane)));
             FN(sums_add)(&totals, last);
         }
-        FN(sums_lanes)(&sums, distance + lane, lost);
-        FN(sums_lanes)(&totals, total + lane, lost);
+        FN(sums_lanes)(&sums, (VEC){0}, distance + lane, lost);
+        FN(sums_lanes)(&totals, (VEC){0}, total + lane, lost);
     }
     for (Py_ssize_t lane = 0; lane < stride; lane++)
         if (isinf(distance[lane]))

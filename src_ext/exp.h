@@ -1,7 +1,7 @@
 /* Template for one REAL: the exponential that all kernels share. Included by primitives.h.
  *
  * exp(x - m) without the rounding error of x - m. For abs(m) <= SHIFT_ABOVE nothing is subtracted: x and m are
- * each reduced to n * ln2 + r, and the difference of the two integers n is exact, so that
+ * each reduced to n * ln2 + r, and the difference of the two numbers n is exact, so that
  *
  *     exp(x - m) = 2**(n_x - n_m) * exp(r_x) / exp(r_m)
  *
@@ -13,16 +13,18 @@
  * What is returned carries a factor of 2**UNIT_EXPONENT, also a part of the unit: terms down to 2**-UNIT_EXPONENT of
  * the smallest normal number are normal here, so that results at that edge, and sums of such terms, keep their digits.
  *
- * Reduction: n = round(x / ln2) by adding a large constant, r = x - n * ln2 in two parts, exact in the first
- * (Cody and Waite 1980). Polynomial of degree EXP_DEGREE on [-ln2/2, ln2/2], minimax for the relative error
- * (float 2**-28.3, double 2**-57.9). Total error: about 1 ULP, in both dtypes. */
+ * Reduction: n is x / ln2 rounded to a multiple of 2**-POWER_BITS by adding a large constant; r = x - n * ln2 in two
+ * parts, exact in the first (Cody and Waite 1980). 2**n comes from a table of 2**POWER_BITS entries in a register
+ * and the bits of n; exp(r) - 1 from a polynomial, minimax for the relative error (Tang 1989 reduces likewise):
+ * float 2**-28.0 (no table), 2**-32.3 (8 entries), 2**-29.2 (16); double 2**-57.9 (none), 2**-58.2 (8).
+ * Total error: about 1 ULP, in both dtypes. */
 
 /* What exp needs of a row (or of each lane): see exp_setup. */
 typedef struct {
-    VEC shift;     /* subtracted from x: 0 or the maximum */
-    VEC top;       /* n of the maximum less UNIT_EXPONENT, plus the rounding constant: its bits end in n */
-    VEC lowest;    /* where the same of x falls below this, the term counts as 0 */
-    VEC unit;      /* what exp_scaled returns for the maximum */
+    VEC shift;      /* subtracted from x: 0 or the maximum */
+    VEC rounder;    /* ROUNDER + UNIT_EXPONENT - n of the maximum: a sum with it ends in the bits of n_x - n_m */
+    VEC unit;       /* what exp_each returns for the maximum */
+    VEC unit_error; /* what rounding has taken from it */
     VEC slope, slope_error; /* 1 / temperature in two parts */
 } FN(exp_frame);
 
@@ -35,26 +37,47 @@ INLINE VEC FN(load)(const REAL *p) {
 INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 INLINE VEC FN(abs)(VEC v) { return (VEC)((IVEC)v & INT_MAX_REAL); }
 
-/* exp(r) by its polynomial, for abs(r) <= ln2 / 2. */
-INLINE VEC FN(exp_reduced)(VEC r) {
-    VEC q = EXP_POLYNOMIAL(r);
-    return (REAL)1 + (r + r * r * q);
+#define EACH for (int k = 0; k < count; k++)
+
+/* Reduce `count` vectors x, at most EXP_GROUP: exp((x - shift) / temperature) is 2**(t - rounder) * (1 + p), with p in
+ * the place of x. They go in step: what one waits for, the others compute. */
+INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_frame) *f, int has_slope) {
+    VEC error[EXP_GROUP], n[EXP_GROUP], r[EXP_GROUP], q[EXP_GROUP];
+    EACH r[k] = x[k] - f->shift;
+    if (has_slope) {
+        EACH {
+            VEC scaled = r[k] * f->slope;
+            error[k] = FN(product_error)(r[k], f->slope, scaled) + r[k] * f->slope_error;
+            r[k] = scaled;
+        }
+    }
+    EACH t[k] = r[k] * LOG2_E + f->rounder;
+    EACH n[k] = t[k] - f->rounder;
+    EACH r[k] = r[k] - n[k] * LN2_HIGH;
+    EACH r[k] = r[k] - n[k] * LN2_LOW;
+    if (has_slope) EACH r[k] = r[k] + error[k];
+    EACH q[k] = EXP_POLYNOMIAL(r[k]);
+    EACH x[k] = r[k] + r[k] * r[k] * q[k];
 }
 
-/* exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or 0 where that is too small. */
+/* Replace `count` vectors x, at most EXP_GROUP, by exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or
+ * by 0 where that is too small. */
+INLINE void FN(exp_group)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+    VEC t[EXP_GROUP];
+    FN(exp_reduce)(x, t, count, f, has_slope);
+    EACH x[k] = FN(times_power)(x[k], t[k], FN(all)(LOWEST_POWER));
+}
+#undef EACH
+
+/* The same for any constant count. */
+INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+    for (int k = 0; k < count; k += EXP_GROUP)
+        FN(exp_group)(x + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, has_slope);
+}
+
 INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int has_slope) {
-    VEC y = x - f->shift, error = {0};
-    if (has_slope) {
-        VEC scaled = y * f->slope;
-        error = FN(product_error)(y, f->slope, scaled) + y * f->slope_error;
-        y = scaled;
-    }
-    VEC t = y * LOG2_E + ROUNDER;
-    VEC n = t - ROUNDER;
-    VEC r = y - n * LN2_HIGH;
-    r = r - n * LN2_LOW;
-    if (has_slope) r = r + error;
-    return FN(times_power)(FN(exp_reduced)(r), t, f->top, f->lowest);
+    FN(exp_group)(&x, 1, f, has_slope);
+    return x;
 }
 
 /* Prepare for exp(x - m): m is the maximum of the row in every lane, or of each lane. */
@@ -64,8 +87,10 @@ INLINE FN(exp_frame) FN(exp_setup)(VEC m, REAL slope, REAL slope_error) {
     f.shift = m - FN(zero_less)(m, bound, FN(abs)(m)); /* m where abs(m) > bound, else 0 */
     f.slope = FN(all)(slope);
     f.slope_error = FN(all)(slope_error);
-    f.top = (m - f.shift) * slope * LOG2_E + ROUNDER - UNIT_EXPONENT;
-    f.lowest = f.top + (REAL)(MIN_EXPONENT + 2); /* UNIT_EXPONENT - 2 under the smallest normal number */
-    f.unit = FN(exp_scaled)(m, &f, 1);
+    f.rounder = (REAL)(ROUNDER + UNIT_EXPONENT) - (((m - f.shift) * slope * LOG2_E + ROUNDER) - ROUNDER);
+    VEC p = m, t;
+    FN(exp_reduce)(&p, &t, 1, &f, 1);
+    f.unit = FN(times_power)(p, t, FN(all)(LOWEST_POWER));
+    f.unit_error = p * UNIT_POWER - (f.unit - UNIT_POWER);
     return f;
 }

@@ -9,7 +9,7 @@ cdef enum:
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 18
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 16
+    LANE_ARRAYS = 17
 
 
 cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
@@ -85,3 +85,12 @@ cdef inline Py_ssize_t tile_bytes(const Geometry *g) noexcept nogil:
 cdef inline void *lane_array(const Geometry *g, char *scratch, int index) noexcept nogil:
     """Return the array number `index` of the lanes of a tile: `stride` values of up to 8 bytes."""
     return scratch + scratch_bytes(g) + index * round_up(g.stride * sizeof(double), CACHE_LINE)
+
+
+cdef inline LaneSums lane_sums(const Geometry *g, char *scratch, int index) noexcept nogil:
+    """Return five arrays of lanes, from `index` on."""
+    cdef LaneSums a
+    a.sum, a.sum_error = <double *>lane_array(g, scratch, index), <double *>lane_array(g, scratch, index + 1)
+    a.n_max, a.unit = <double *>lane_array(g, scratch, index + 2), <double *>lane_array(g, scratch, index + 3)
+    a.unit_error = <double *>lane_array(g, scratch, index + 4)
+    return a

@@ -8,7 +8,7 @@
 
 /* One value a lane. */
 typedef struct {
-    double *sum, *sum_error, *n_max, *unit; /* from lanes_exp_sum, the maxima left out of the sum */
+    LaneSums terms;                         /* from lanes_exp_sum, the maxima left out of the sum */
     double *max, *z;                        /* the maximum, and the logit of an index target */
     double *t, *s;                          /* weights of the target and of the row; read where `weighted` */
     double *distance, *dense;               /* sums of t * (m - z) and of t over dense targets; read where `dense` */
@@ -27,9 +27,10 @@ INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
 
 /* scale * (share - t - t * S') / (1 + S') with the rounding errors of S' and of the quotient put back: one rounding
  * each would take doubles over their bound. */
-INLINE vec_f64 own_of_doubles(vec_f64 sum, vec_f64 sum_error, vec_f64 unit, vec_f64 n_max, vec_f64 t, vec_f64 share,
-                              vec_f64 scale) {
+INLINE vec_f64 own_of_doubles(const LaneSums *a, Py_ssize_t i, vec_f64 t, vec_f64 share, vec_f64 scale) {
+    const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i), n_max = load_doubles(a->n_max + i);
     const vec_f64 quotient = sum / unit;
+    const vec_f64 sum_error = load_doubles(a->sum_error + i) - quotient * load_doubles(a->unit_error + i);
     const vec_f64 others = quotient + (n_max - 1.0), part = others - quotient;
     const vec_f64 lost = ((quotient - (others - part)) + ((n_max - 1.0) - part)) +
                          (sum_error - product_error_f64(quotient, unit, sum)) / unit;
@@ -43,10 +44,8 @@ INLINE vec_f64 own_of_doubles(vec_f64 sum, vec_f64 sum_error, vec_f64 unit, vec_
 INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
     const vec_f64 one = 1.0 - (vec_f64){0};
     for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
-        const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i);
-        const vec_f64 n_max = load_doubles(a->n_max + i), max = load_doubles(a->max + i);
-        const vec_f64 by_unit = one / unit;
-        const vec_f64 others = (k.is_double ? (vec_f64)(sum / unit) : (vec_f64)(sum * by_unit)) + (n_max - 1.0);
+        const vec_f64 unit = load_doubles(a->terms.unit + i), by_unit = one / unit;
+        const vec_f64 others = others_of_lanes(&a->terms, i, by_unit, k.is_double), max = load_doubles(a->max + i);
         const vec_f64 share_of_max = one / (one + others);
         const vec_f64 log_sum = log1p_vector(others, share_of_max);
         vec_f64 t = one, s = one, distance = max - load_doubles(a->z + i);
@@ -72,8 +71,10 @@ INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
         const vec_f64 numerator = share * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {
+            const vec_f64 sum = load_doubles(a->terms.sum + i), n_max = load_doubles(a->terms.n_max + i);
             const vec_f64 maxima = n_max * unit, terms = sum + maxima, part = terms - sum;
-            const vec_f64 lost = load_doubles(a->sum_error + i) + ((sum - (terms - part)) + (maxima - part));
+            const vec_f64 lost = (load_doubles(a->terms.sum_error + i) + n_max * load_doubles(a->terms.unit_error + i)) +
+                                 ((sum - (terms - part)) + (maxima - part));
             factor = numerator / terms;
             error = (product_error_f64(factor, terms, numerator) + factor * lost) * (-one / terms);
         } else {
@@ -83,7 +84,7 @@ INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
         store_doubles(a->factor_error + i, error);
         store_doubles(a->scale + i, scale);
         if (k.is_double) {
-            store_doubles(a->own + i, own_of_doubles(sum, load_doubles(a->sum_error + i), unit, n_max, t, share, scale));
+            store_doubles(a->own + i, own_of_doubles(&a->terms, i, t, share, scale));
         } else {
             vec_f64 rest = -(t * others);
             if (k.dense) rest += share - t;

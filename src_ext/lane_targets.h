@@ -19,7 +19,7 @@ static int FN(lanes_locate)(const REAL *tile, Py_ssize_t width, Py_ssize_t n_lan
  * most a half. Lanes with at < 0 are cleared later: what is written there does not matter. */
 static void FN(lanes_mend)(REAL *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *a, int weighted,
                            const REAL *base, const int64_t *at) {
-    double *entry = a->unit;
+    double *entry = a->terms.unit;
     if (base)
         for (Py_ssize_t i = 0; i < n_lanes; i++) a->own[i] -= a->scale[i] * base[(at[i] < 0 ? i : at[i]) / width];
     for (Py_ssize_t i = 0; i < n_lanes; i++) entry[i] = tile[at[i] < 0 ? i : at[i]];

@@ -16,8 +16,8 @@ static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_clas
 }
 
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
-                                   REAL slope, REAL slope_error, double *sum, double *error, double *n_max,
-                                   double *unit, const Upcoming *next, int stores, int splits, int has_slope) {
+                                   REAL slope, REAL slope_error, const Upcoming *next, const LaneSums *result,
+                                   int stores, int splits, int has_slope) {
     const Upcoming ahead = *next;
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -26,40 +26,36 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
         IVEC count = {0};
         REAL *column = tile + lane;
         Py_ssize_t c = 0;
-#define STEP(k) \
-    FN(exp_step)(FN(load)(column + (c + k) * stride), column + (c + k) * stride, m, &f, &count, stores, splits, has_slope)
         for (; c + 4 <= n_classes; c += 4) {
+            REAL *at = column + c * stride;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
-            VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
-            FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
+            FN(sums_add)(&sums, FN(exp_four)(at, at, stride, m, &f, &count, stores, splits, has_slope));
         }
-        for (; c < n_classes; c++) FN(sums_add)(&sums, STEP(0));
-#undef STEP
-        FN(sums_lanes)(&sums, sum + lane, error + lane);
-        FN(to_doubles)(f.unit, unit + lane);
-        FN(to_doubles)(__builtin_convertvector(count, VEC), n_max + lane);
+        for (; c < n_classes; c++) {
+            REAL *at = column + c * stride;
+            FN(sums_add)(&sums, FN(exp_one)(at, at, LANES, m, &f, &count, stores, splits, has_slope));
+        }
+        /* without a split: the error of the maximum, which may be nearly all of the sum */
+        FN(sums_lanes)(&sums, splits ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
+        FN(to_doubles)(__builtin_convertvector(count, VEC), result->n_max + lane);
+        FN(pair_to_doubles)(f.unit, f.unit_error, result->unit + lane, result->unit_error + lane);
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. A sum comes in two parts.
- * What is `next`, the rows that the next tile is turned from and to, is fetched meanwhile. */
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. What is `next`, the rows that the
+ * next tile is turned from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
-                              int stores, int splits, const Upcoming *next, double *sum, double *error, double *n_max,
-                              double *unit /* OUT */) {
+                              int stores, int splits, const Upcoming *next, const LaneSums *result /* OUT */) {
     if (temperature != 1.0) {
-        REAL slope, slope_error;
-        FN(slope_parts)(temperature, &slope, &slope_error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, slope_error, sum, error, n_max, unit, next,
-                               stores, splits, 1);
+        REAL slope, error;
+        FN(slope_parts)(temperature, &slope, &error);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, next, result, stores, splits, 1);
     } else if (stores && splits) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
-                               1, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 1, 1, 0);
     } else if (stores) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
-                               1, 0, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, sum, error, n_max, unit, next,
-                               0, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 0, 1, 0);
     }
 }
 

@@ -36,15 +36,13 @@ cdef inline void logsumexp_group(const SoftmaxTask *task, Py_ssize_t first, Py_s
 cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lanes, real *out, char *scratch,
                                 const Upcoming *ahead) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef double *total = <double *>lane_array(g, scratch, 1)
-    cdef double *n_max = <double *>lane_array(g, scratch, 2)
-    cdef double *unit = <double *>lane_array(g, scratch, 3)
-    cdef double *error = <double *>lane_array(g, scratch, 4)
+    cdef LaneSums terms = lane_sums(g, scratch, 1)
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     lanes_max(tile, width, g.n_classes, m)
-    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, False, True, ahead, total, error, n_max, unit)
+    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, False, True, ahead, &terms)
+    lanes_others(&terms, width, real is double, terms.sum)
     for lane in range(n_lanes):
-        out[lane] = <real>lse_of(m[lane], total[lane] / unit[lane] + (n_max[lane] - 1),
+        out[lane] = <real>lse_of(m[lane], terms.sum[lane],
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, width, g.n_classes))
 
 

@@ -2,10 +2,7 @@
 
 cdef extern from "lane_losses.h":
     ctypedef struct LossLanes:
-        double *sum
-        double *sum_error
-        double *n_max
-        double *unit
+        LaneSums terms
         double *max
         double *z
         double *t
@@ -51,14 +48,13 @@ cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
 
 cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
     """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
-    a.sum, a.sum_error = <double *>lane_array(g, scratch, 1), <double *>lane_array(g, scratch, 2)
-    a.n_max, a.unit = <double *>lane_array(g, scratch, 3), <double *>lane_array(g, scratch, 4)
-    a.max, a.z = <double *>lane_array(g, scratch, 5), <double *>lane_array(g, scratch, 6)
-    a.t, a.s = <double *>lane_array(g, scratch, 7), <double *>lane_array(g, scratch, 8)
-    a.distance, a.dense = <double *>lane_array(g, scratch, 9), <double *>lane_array(g, scratch, 10)
-    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 11)
-    a.factor, a.factor_error = <double *>lane_array(g, scratch, 12), <double *>lane_array(g, scratch, 13)
-    a.own = <double *>lane_array(g, scratch, 14)
+    a.terms = lane_sums(g, scratch, 1)
+    a.max, a.z = <double *>lane_array(g, scratch, 6), <double *>lane_array(g, scratch, 7)
+    a.t, a.s = <double *>lane_array(g, scratch, 8), <double *>lane_array(g, scratch, 9)
+    a.distance, a.dense = <double *>lane_array(g, scratch, 10), <double *>lane_array(g, scratch, 11)
+    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 12)
+    a.factor, a.factor_error = <double *>lane_array(g, scratch, 13), <double *>lane_array(g, scratch, 14)
+    a.own = <double *>lane_array(g, scratch, 15)
 
 
 cdef inline bint locate_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -111,7 +107,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     cdef LossLanes a
     cdef LossKind kind = kind_of(task)
     cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 15)
+    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 16)
     cdef const real *base = <const real *>task.base
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
     cdef bint special
@@ -123,8 +119,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     elif kind.dense:
         memset(a.distance, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
-    lanes_exp_sum(tile, width, n, m, task.temperature, kind.with_grad, True, ahead, a.sum, a.sum_error, a.n_max,
-                  a.unit)
+    lanes_exp_sum(tile, width, n, m, task.temperature, kind.with_grad, True, ahead, &a.terms)
     widen_lanes(m, width, a.max)
     lanes_finish(&a, width, &kind)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))

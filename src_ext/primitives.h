@@ -14,7 +14,7 @@
 typedef struct {
     double sum, sum_error; /* over all x, or over all but the maxima where these are left out; its rounding error */
     double n_max;          /* how many x attain the maximum; 0 unless they are left out of the sum */
-    double unit;           /* what was stored for the maximum */
+    double unit, unit_error; /* what was stored for the maximum, and the rounding error of that */
 } exp_sum;
 
 /* 1 / temperature as two numbers whose sum is nearer to it than either dtype can be. */
@@ -29,6 +29,11 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 }
 
 #define UNIT_EXPONENT 32
+#define UNIT_POWER 0x1p32f
+/* Where a sum with the rounder of exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
+#define LOWEST_POWER (ROUNDER + (MIN_EXPONENT + 2))
+/* So many vectors go in step: as many as the registers hold. */
+#define EXP_GROUP (VECTOR_BYTES == 64 ? 4 : 2)
 
 #define REAL float
 #define FN(name) name##_f32
@@ -37,15 +42,21 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define LANES LANES_F32
 #define INT_MAX_REAL INT32_MAX
 #define SHIFT_ABOVE 256.0f
-#define ROUNDER 0x1.8p23f
+#define ROUNDER (0x1.8p23f / (1 << POWER_BITS_F32))
 #define LOG2_E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f /* 15 bits: n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
 #define MIN_EXPONENT -126
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
 #define REAL_MAX FLT_MAX
+#if POWER_BITS_F32 == 4
+#define EXP_POLYNOMIAL(r) (0x1.55559ap-3f * r + 0x1.00021ep-1f)
+#elif POWER_BITS_F32 == 3
+#define EXP_POLYNOMIAL(r) ((0x1.55483ep-5f * r + 0x1.555c78p-3f) * r + 0x1p-1f)
+#else
 #define EXP_POLYNOMIAL(r) \
     ((((0x1.6a23ffp-10f * r + 0x1.123a02p-7f) * r + 0x1.5558f2p-5f) * r + 0x1.555492p-3f) * r + 0x1.fffffcp-2f)
+#endif
 #include "exp.h"
 #include "rows.h"
 #include "lanes.h"
@@ -61,17 +72,23 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define LANES LANES_F64
 #define INT_MAX_REAL INT64_MAX
 #define SHIFT_ABOVE 2048.0
-#define ROUNDER 0x1.8p52
+#define ROUNDER (0x1.8p52 / (1 << POWER_BITS_F64))
 #define LOG2_E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42feep-1 /* 32 bits: n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define MIN_EXPONENT -1022
 #define REAL_MIN_NORMAL DBL_MIN
 #define REAL_MAX DBL_MAX
+#if POWER_BITS_F64 == 3
+#define EXP_POLYNOMIAL(r)                                                                                        \
+    ((((((0x1.9c590cd351fc5p-16 * r + 0x1.a018dd4cbffbcp-13) * r + 0x1.6c16c4d9fe659p-10) * r +                  \
+        0x1.1111111328efcp-7) * r + 0x1.555555555465dp-5) * r + 0x1.5555555555540p-3) * r + 0x1p-1)
+#else
 #define EXP_POLYNOMIAL(r)                                                                                        \
     (((((((((0x1.ad7f5623f5103p-26 * r + 0x1.28ad87e001450p-22) * r + 0x1.71df25844f977p-19) * r +               \
           0x1.a01999f6a93d1p-16) * r + 0x1.a01a012a32359p-13) * r + 0x1.6c16c18431a25p-10) * r +                 \
        0x1.1111111127c7fp-7) * r + 0x1.555555555085cp-5) * r + 0x1.55555555554fap-3) * r + 0x1.000000000000ap-1)
+#endif
 #include "exp.h"
 #include "rows.h"
 #include "lanes.h"

@@ -42,7 +42,14 @@ cdef extern from "primitives.h":
         char *write
         Py_ssize_t item_bytes
     ctypedef struct exp_sum:
-        double sum, sum_error, n_max, unit
+        double sum, sum_error, n_max, unit, unit_error
+    ctypedef struct LaneSums:
+        double *sum
+        double *sum_error
+        double *n_max
+        double *unit
+        double *unit_error
+    void lanes_others(const LaneSums *sums, Py_ssize_t n, bint is_double, double *others) noexcept nogil
     int LANES_F32, LANES_F64
     void log1p_lanes(const double *s, double *L, Py_ssize_t n) noexcept nogil
     float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
@@ -77,11 +84,11 @@ cdef extern from "primitives.h":
     void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                        double *m) noexcept nogil
     void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                           double temperature, int stores, int splits, const Upcoming *next, double *total,
-                           double *error, double *n_max, double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const Upcoming *next,
+                           const LaneSums *result) noexcept nogil
     void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
-                           double temperature, int stores, int splits, const Upcoming *next, double *total,
-                           double *error, double *n_max, double *unit) noexcept nogil
+                           double temperature, int stores, int splits, const Upcoming *next,
+                           const LaneSums *result) noexcept nogil
     void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
                          const double *factor, const double *error) noexcept nogil
     void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
@@ -197,14 +204,12 @@ cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, int stores, int splits, const Upcoming *next, double *total,
-                               double *error, double *n_max, double *unit) noexcept nogil:
+                               double temperature, int stores, int splits, const Upcoming *next,
+                               const LaneSums *result) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, total,
-                          error, n_max, unit)
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, result)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, total,
-                          error, n_max, unit)
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, result)
 
 
 cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes,

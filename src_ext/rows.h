@@ -21,16 +21,37 @@ static REAL FN(row_max)(const REAL *x, Py_ssize_t n) {
     return FN(max_of_lanes)(FN(max)(FN(max)(m0, m1), FN(max)(m2, m3)));
 }
 
-/* One step of row_exp_sum over four vectors or one. */
-INLINE VEC FN(exp_step)(VEC x, REAL *stage, VEC m, const FN(exp_frame) *f, IVEC *n_max, int stores, int splits,
-                        int has_slope) {
-    VEC e = FN(exp_scaled)(x, f, has_slope);
-    if (stores) FN(store)(stage, e);
-    if (splits) {
-        *n_max = FN(count_equal)(*n_max, x, m);
-        e = FN(zero_equal)(e, x, m);
-    }
-    return e;
+/* Leave out of e the terms of the x that attain the maximum, and count them. */
+INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
+    *n_max = FN(count_equal)(*n_max, x, m);
+    return FN(zero_equal)(e, x, m);
+}
+
+/* One vector of terms, of which the first k lanes are there. */
+INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+                       int stores, int splits, int has_slope) {
+    const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
+    const VEC e = FN(exp_scaled)(v, f, has_slope);
+    if (stores && k == LANES) FN(store)(stage, e);
+    else if (stores) FN(store_part)(stage, k, e);
+    return splits ? FN(leave_out)(e, v, m, n_max) : e;
+}
+
+/* The sum of four vectors of terms, `step` values apart. */
+INLINE VEC FN(exp_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+                        int stores, int splits, int has_slope) {
+    VEC v[4], e[4];
+    for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
+    FN(exp_each)(e, 4, f, has_slope);
+    for (int k = 0; k < 4 && stores; k++) FN(store)(stage + k * step, e[k]);
+    for (int k = 0; k < 4 && splits; k++) e[k] = FN(leave_out)(e[k], v[k], m, n_max);
+    return (e[0] + e[1]) + (e[2] + e[3]);
+}
+
+/* Whether any of four vectors side by side has a value that equals m. */
+INLINE int FN(has_max)(const REAL *x, VEC m) {
+    const VEC left = FN(max)(FN(load)(x), FN(load)(x + LANES));
+    return FN(any_equal)(FN(max)(left, FN(max)(FN(load)(x + 2 * LANES), FN(load)(x + 3 * LANES))), m);
 }
 
 INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, REAL slope,
@@ -42,27 +63,20 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
     FN(sums) sums = FN(sums_start)();
     IVEC n_max = {0};
     Py_ssize_t i = 0;
-#define STEP(k) \
-    FN(exp_step)(FN(load)(x + i + k * LANES), stage + i + k * LANES, m, &f, &n_max, stores, splits, has_slope)
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
-        VEC e0 = STEP(0), e1 = STEP(1), e2 = STEP(2), e3 = STEP(3);
-        FN(sums_add)(&sums, (e0 + e1) + (e2 + e3));
+        if (splits && __builtin_expect(FN(has_max)(x + i, m), 0))
+            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, stores, 1, has_slope));
+        else
+            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, stores, 0, has_slope));
     }
-    for (; i + LANES <= n; i += LANES) FN(sums_add)(&sums, STEP(0));
-#undef STEP
-    if (i < n) {
-        VEC rest = FN(load_part)(x + i, n - i, FN(all)(-INFINITY));
-        VEC e = FN(exp_scaled)(rest, &f, has_slope);
-        if (stores) FN(store_part)(stage + i, n - i, e);
-        if (splits) {
-            n_max = FN(count_equal)(n_max, rest, m);
-            e = FN(zero_equal)(e, rest, m);
-        }
-        FN(sums_add)(&sums, e);
-    }
-    exp_sum result = {.unit = f.unit[0], .n_max = splits ? FN(count_of_lanes)(n_max) : 0};
+    for (; i + LANES <= n; i += LANES)
+        FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, LANES, m, &f, &n_max, stores, splits, has_slope));
+    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, n - i, m, &f, &n_max, stores, splits, has_slope));
+    exp_sum result = {.unit = f.unit[0], .unit_error = f.unit_error[0]};
     result.sum = FN(sums_total)(&sums, &result.sum_error);
+    if (splits) result.n_max = FN(count_of_lanes)(n_max);
+    else result.sum_error += f.unit_error[0]; /* of the maximum, which may be nearly all of the sum */
     return result;
 }
 

@@ -87,7 +87,7 @@ cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
     part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
-    part.terms.sum_error, part.terms.n_max, part.terms.unit = 0, 0, 1
+    part.terms.sum_error, part.terms.n_max, part.terms.unit, part.terms.unit_error = 0, 0, 1, 0
     if stage != NULL:
         fill(stage, n, 0)
 
@@ -95,6 +95,10 @@ cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t
 cdef inline long double outweighed(double max, double row_max, double temperature) noexcept nogil:
     """Return exp((max - row_max) / temperature): the weight of a chunk in its row."""
     return 1 if max == row_max else expl((<long double>max - row_max) / temperature)
+
+
+cdef inline long double unit_of(const Part *part) noexcept nogil:
+    return <long double>part.terms.unit + part.terms.unit_error
 
 
 cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint splits, Stat *stat) noexcept nogil:
@@ -106,7 +110,7 @@ cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint 
         stat.max = max(stat.max, parts[k].max)
     for k in range(n_parts):
         weight = outweighed(parts[k].max, stat.max, temperature)
-        small += (<long double>parts[k].terms.sum + parts[k].terms.sum_error) / parts[k].terms.unit * weight
+        small += (<long double>parts[k].terms.sum + parts[k].terms.sum_error) / unit_of(parts + k) * weight
         if parts[k].max == stat.max:
             n_max += parts[k].terms.n_max
         else:
@@ -121,7 +125,8 @@ cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint 
 
 cdef inline void merge_single(const Part *part, bint splits, Stat *stat) noexcept nogil:
     """The statistics of a float row of one chunk: double is wide enough, and long double takes its time."""
-    cdef double sum = part.terms.sum / part.terms.unit if isfinite(part.max) else NAN
+    cdef double unit = part.terms.unit + part.terms.unit_error
+    cdef double sum = (part.terms.sum + part.terms.sum_error) / unit if isfinite(part.max) else NAN
     stat.max = part.max
     stat.others = sum + (part.terms.n_max - 1) if splits else sum - 1
     stat.total, stat.total_error = 1 + stat.others, 0
@@ -198,9 +203,9 @@ cdef inline double chunk_factor(const real *dtype, const Part *part, const Stat 
     cdef long double exact
     error[0] = 0
     if real is float and part.max == stat.max:
-        return 1 / (part.terms.unit * stat.total)
+        return 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
     exact = <long double>stat.total + stat.total_error
-    exact = outweighed(part.max, stat.max, temperature) / (part.terms.unit * exact)
+    exact = outweighed(part.max, stat.max, temperature) / (unit_of(part) * exact)
     if isfinite(<double>exact):
         error[0] = <double>(exact - <double>exact)
     return <double>exact

@@ -76,22 +76,19 @@ cdef inline void divide(const real *dtype, double numerator, double total, doubl
 cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, double temperature, bint log,
                               char *scratch, const Upcoming *ahead) noexcept nogil:
     cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef double *total = <double *>lane_array(g, scratch, 1)
-    cdef double *n_max = <double *>lane_array(g, scratch, 2)
-    cdef double *unit = <double *>lane_array(g, scratch, 3)
-    cdef double *error = <double *>lane_array(g, scratch, 4)
+    cdef LaneSums terms = lane_sums(g, scratch, 1)
+    cdef double *total = terms.sum
     cdef Py_ssize_t lane
     lanes_max(tile, width, g.n_classes, m)
-    lanes_exp_sum(tile, width, g.n_classes, m, temperature, not log, log, ahead, total, error, n_max, unit)
+    lanes_exp_sum(tile, width, g.n_classes, m, temperature, not log, log, ahead, &terms)
     if log:
-        for lane in range(width):
-            total[lane] = total[lane] / unit[lane] + (n_max[lane] - 1)
+        lanes_others(&terms, width, real is double, total)
         log1p_lanes(total, total, width)
         lanes_log_shift(tile, width, g.n_classes, m, total, temperature)
     else:
         for lane in range(width):
-            divide(tile, 1, total[lane], error[lane], total + lane, error + lane)
-        lanes_scale(tile, width, g.n_classes, total, error)
+            divide(tile, 1, total[lane], terms.sum_error[lane], total + lane, terms.sum_error + lane)
+        lanes_scale(tile, width, g.n_classes, total, terms.sum_error)
 
 
 cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssize_t n, real value) noexcept nogil:

@@ -93,9 +93,7 @@ INLINE double max_of_lanes_f64(vec_f64 v) {
 }
 #endif
 
-/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v.
- * times_power: v * 2**(t - top), t and top being integers plus the same constant whose bits end in them; 0 where
- * t < lowest, and there nothing is multiplied: a result under the smallest normal number costs 150 cycles. */
+/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v. any_equal: whether a == b anywhere. */
 #if VECTOR_BYTES == 64
 INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
@@ -109,12 +107,6 @@ INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
 INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) {
     return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ), v);
 }
-INLINE vec_f32 times_power_f32(vec_f32 v, vec_f32 t, vec_f32 top, vec_f32 lowest) {
-    return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(t, lowest, _CMP_NLT_UQ), v, t - top);
-}
-INLINE vec_f64 times_power_f64(vec_f64 v, vec_f64 t, vec_f64 top, vec_f64 lowest) {
-    return _mm512_maskz_scalef_pd(_mm512_cmp_pd_mask(t, lowest, _CMP_NLT_UQ), v, t - top);
-}
 INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) {
     __mmask16 equal = _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
     return (ivec_f32)_mm512_mask_add_epi32((__m512i)n, equal, (__m512i)n, _mm512_set1_epi32(1));
@@ -123,22 +115,34 @@ INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) {
     __mmask8 equal = _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ);
     return (ivec_f64)_mm512_mask_add_epi64((__m512i)n, equal, (__m512i)n, _mm512_set1_epi64(1));
 }
+INLINE int any_equal_f32(vec_f32 a, vec_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) != 0; }
+INLINE int any_equal_f64(vec_f64 a, vec_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ) != 0; }
 #else
 INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)(~(a < b) & (ivec_f32)v); }
 INLINE vec_f64 zero_less_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a < b) & (ivec_f64)v); }
 INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32)(~(a == b) & (ivec_f32)v); }
 INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a == b) & (ivec_f64)v); }
-INLINE vec_f32 times_power_f32(vec_f32 v, vec_f32 t, vec_f32 top, vec_f32 lowest) {
-    vec_f32 power = (vec_f32)((((ivec_f32)t - (ivec_f32)top) << 23) + 0x3f800000);
-    return zero_less_f32(v, t, lowest) * zero_less_f32(power, t, lowest);
-}
-INLINE vec_f64 times_power_f64(vec_f64 v, vec_f64 t, vec_f64 top, vec_f64 lowest) {
-    vec_f64 power = (vec_f64)((((ivec_f64)t - (ivec_f64)top) << 52) + 0x3ff0000000000000LL);
-    return zero_less_f64(v, t, lowest) * zero_less_f64(power, t, lowest);
-}
 INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) { return n - (a == b); }
 INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) { return n - (a == b); }
+#if VECTOR_BYTES == 32
+INLINE int any_equal_f32(vec_f32 a, vec_f32 b) { return _mm256_movemask_ps((__m256)(a == b)) != 0; }
+INLINE int any_equal_f64(vec_f64 a, vec_f64 b) { return _mm256_movemask_pd((__m256d)(a == b)) != 0; }
+#elif defined(__SSE2__)
+INLINE int any_equal_f32(vec_f32 a, vec_f32 b) { return _mm_movemask_ps((__m128)(a == b)) != 0; }
+INLINE int any_equal_f64(vec_f64 a, vec_f64 b) { return _mm_movemask_pd((__m128d)(a == b)) != 0; }
+#else
+INLINE int any_equal_f32(vec_f32 a, vec_f32 b) {
+    ivec_f32 equal = a == b;
+    return (equal[0] | equal[1] | equal[2] | equal[3]) != 0;
+}
+INLINE int any_equal_f64(vec_f64 a, vec_f64 b) {
+    ivec_f64 equal = a == b;
+    return (equal[0] | equal[1]) != 0;
+}
 #endif
+#endif
+
+#include "vec_power.h"
 
 /* ---- the first k lanes only, 0 <= k <= LANES; the others read as `fill` and are not touched ---- */
 

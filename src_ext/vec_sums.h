@@ -53,7 +53,7 @@ INLINE void sums_add_f64(sums_f64 *s, vec_f64 v) {
     s->error += (s->sum - (sum - part)) + (v - part);
     s->sum = sum;
 }
-/* The total of all lanes; where `error` is wanted, its rounding error. */
+/* The total of all lanes; its rounding error, where that matters. */
 INLINE double sums_total_f32(const sums_f32 *s, double *error /* OUT */) {
     *error = 0;
     return sum_of_lanes(s->low + s->high);
@@ -73,15 +73,16 @@ INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
     s->high += widen_high(a) * widen_high(b);
 }
 INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) { sums_add_f64(s, a * b); }
-/* The sum of each lane, as doubles, and its rounding error. */
-INLINE void sums_lanes_f32(const sums_f32 *s, double *sum, double *error /* OUT */) {
-    memcpy(sum, &s->low, VECTOR_BYTES);
-    memcpy(sum + LANES_F64, &s->high, VECTOR_BYTES);
+/* The sum of each lane and `more`, as doubles, and its rounding error. */
+INLINE void sums_lanes_f32(const sums_f32 *s, vec_f32 more, double *sum, double *error /* OUT */) {
+    vec_f64 low = s->low + widen_low(more), high = s->high + widen_high(more);
+    memcpy(sum, &low, VECTOR_BYTES);
+    memcpy(sum + LANES_F64, &high, VECTOR_BYTES);
     memset(error, 0, 2 * VECTOR_BYTES);
 }
-INLINE void sums_lanes_f64(const sums_f64 *s, double *sum, double *error /* OUT */) {
+INLINE void sums_lanes_f64(const sums_f64 *s, vec_f64 more, double *sum, double *error /* OUT */) {
     ivec_f64 finite = s->sum - s->sum == 0; /* an infinite sum has no error but NaN */
-    vec_f64 e = (vec_f64)(finite & (ivec_f64)s->error);
+    vec_f64 e = (vec_f64)(finite & (ivec_f64)(s->error + more));
     vec_f64 v = s->sum + e, lost = e - (v - s->sum);
     memcpy(sum, &v, sizeof v);
     memcpy(error, &lost, sizeof v);
@@ -102,6 +103,17 @@ INLINE void to_doubles_f32(vec_f32 v, double *out) {
 INLINE void to_doubles_f64(vec_f64 v, double *out) { memcpy(out, &v, sizeof v); }
 INLINE vec_f32 from_doubles_f32(const double *p) { return narrow(load_doubles(p), load_doubles(p + LANES_F64)); }
 INLINE vec_f64 from_doubles_f64(const double *p) { return load_doubles(p); }
+/* A value and its rounding error as two doubles; for float one is enough. */
+INLINE void pair_to_doubles_f32(vec_f32 v, vec_f32 e, double *out, double *error /* OUT */) {
+    vec_f64 low = widen_low(v) + widen_low(e), high = widen_high(v) + widen_high(e);
+    memcpy(out, &low, sizeof low);
+    memcpy(out + LANES_F64, &high, sizeof high);
+    memset(error, 0, 2 * VECTOR_BYTES);
+}
+INLINE void pair_to_doubles_f64(vec_f64 v, vec_f64 e, double *out, double *error /* OUT */) {
+    memcpy(out, &v, sizeof v);
+    memcpy(error, &e, sizeof e);
+}
 /* What the rounding of p to `rounded` has lost, and e. */
 INLINE vec_f32 lost_f32(const double *p, const double *e, vec_f32 rounded) {
     return narrow(load_doubles(p) - widen_low(rounded) + load_doubles(e),
@@ -110,6 +122,28 @@ INLINE vec_f32 lost_f32(const double *p, const double *e, vec_f32 rounded) {
 INLINE vec_f64 lost_f64(const double *p, const double *e, vec_f64 rounded) {
     (void)p, (void)rounded;
     return load_doubles(e);
+}
+
+/* ---- the sums of exp(x - m) over each lane of a tile: arrays of doubles, as exp_sum of primitives.h ---- */
+
+typedef struct {
+    double *sum, *sum_error, *n_max, *unit, *unit_error;
+} LaneSums;
+
+/* S', the sum over all but one maximum in units of the maximum's term; `inverse` is 1 / unit. */
+INLINE vec_f64 others_of_lanes(const LaneSums *a, Py_ssize_t i, vec_f64 inverse, int is_double) {
+    const vec_f64 sum = load_doubles(a->sum + i), more = load_doubles(a->n_max + i) - 1.0;
+    if (!is_double) return sum * inverse + more;
+    const vec_f64 quotient = sum / load_doubles(a->unit + i);
+    return (quotient - quotient * (load_doubles(a->unit_error + i) * inverse)) + more;
+}
+
+/* The same of n lanes, into an array. */
+static void lanes_others(const LaneSums *a, Py_ssize_t n, int is_double, double *others /* OUT */) {
+    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+        const vec_f64 v = others_of_lanes(a, i, 1.0 / load_doubles(a->unit + i), is_double);
+        memcpy(others + i, &v, sizeof v);
+    }
 }
 
 #endif
