@@ -139,16 +139,16 @@ def get_num_threads() -> int:
     >>> fs.get_num_threads() >= 1
     True
     """
-    return _threads.default()[0]
+    return _threads.default_count()
 
 
 def threads_for(n_elements, n_threads):
     """Return how many threads an operation over `n_elements` may use."""
     if n_threads is not None:
         n_threads = integer(n_threads, "n_threads", low=1)
-    if n_elements < _threads.SERIAL_BELOW:
+    if n_elements < _threads.runtime.SERIAL_BELOW:
         return 1
-    return _threads.default()[0] if n_threads is None else min(n_threads, _threads.MOST)
+    return _threads.default_count() if n_threads is None else min(n_threads, _threads.MOST)
 
 
 def backend_info() -> dict[str, Any]:

@@ -10,9 +10,6 @@ SPIN_COUNT = "10000"
 Its default keeps them on the cores that NumPy's BLAS needs next; 0 makes every call pay for a wake-up.
 """
 
-SERIAL_BELOW = 32_000
-"""Fewer elements than this run in the calling thread: a wake-up costs more than it saves."""
-
 MOST = max(256, os.cpu_count() or 1)
 """No call starts more threads than this: where the system refuses one, libgomp ends the process."""
 
@@ -117,6 +114,11 @@ def default():
     if runtime.max_threads() < n:
         n, reason = runtime.max_threads(), "OMP_NUM_THREADS or threadpoolctl"
     return n, reason
+
+
+def default_count():
+    """Return the number of threads of a large call."""
+    return default()[0]
 
 
 def openmp_runtimes():

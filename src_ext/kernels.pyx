@@ -23,9 +23,10 @@ cdef extern from "numpy/arrayobject.h":
     int NPY_HALF
 
 
-def _share_state(capsule):
-    """Take the state that all compiled modules of the process share."""
-    global process_state
+def _share_state(capsule, threads):
+    """Take the state that all compiled modules of the process share, and what tells the default number of threads."""
+    global process_state, default_threads
+    default_threads = threads
     process_state = <runtime_state *>PyCapsule_GetPointer(capsule, "fastsoftmax.runtime_state")
 
 

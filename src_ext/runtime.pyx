@@ -7,6 +7,7 @@ cdef extern from "runtime_native.h":
         pass
     runtime_state process_state
     int HAS_OPENMP_ "HAS_OPENMP"
+    int SERIAL_BELOW_ "SERIAL_BELOW"
     int watch_forks() nogil
     void mark_forked_child() nogil
     int affinity_cpu_count() nogil
@@ -16,6 +17,7 @@ cdef extern from "runtime_native.h":
     int is_forked "atomic_load(&process_state.forked)"
 
 HAS_OPENMP = bool(HAS_OPENMP_)
+SERIAL_BELOW = SERIAL_BELOW_
 
 
 def state_capsule():

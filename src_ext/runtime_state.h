@@ -5,6 +5,9 @@
 
 #include <stdatomic.h>
 
+/* Fewer elements than this run in the calling thread: a wake-up costs more than it saves. */
+#define SERIAL_BELOW 32000
+
 typedef struct {
     atomic_int forked;    /* libgomp's threads do not survive fork(): a child stays serial */
     atomic_int team_busy; /* a second Python thread computes serially rather than on a second team */

@@ -10,6 +10,7 @@ cdef extern from "runtime_state.h":
         pass
     int team_acquire(runtime_state *state) noexcept nogil
     void team_release(runtime_state *state) noexcept nogil
+    int SERIAL_BELOW
 
 cdef extern from "<stdlib.h>":
     void *aligned_alloc(size_t alignment, size_t size) noexcept nogil
@@ -21,6 +22,7 @@ cdef enum:
     TURN_ELEMENTS = 1 << 25     # between two looks for Ctrl-C: a few tens of milliseconds
 
 cdef runtime_state *process_state = NULL
+cdef object default_threads = None      # a function that returns the number of threads of a large call
 
 
 cdef Py_ssize_t round_up(Py_ssize_t value, Py_ssize_t unit) noexcept nogil:

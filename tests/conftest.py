@@ -9,7 +9,7 @@ import pytest
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
 from fastsoftmax._backends import cython_impl
-from fastsoftmax._threads import runtime
+from fastsoftmax._threads import default_count, runtime
 
 
 class CythonIsa:
@@ -17,7 +17,7 @@ class CythonIsa:
 
     def __init__(self, isa):
         self.kernels = cython_impl.load_isa(isa)
-        self.kernels._share_state(runtime.state_capsule())
+        self.kernels._share_state(runtime.state_capsule(), default_count)
         self.door = self.kernels.door
 
     def __getattr__(self, name):

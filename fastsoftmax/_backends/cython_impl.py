@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from .. import _ext
-from .._threads import runtime
+from .._threads import default_count, runtime
 
 _BEST_FIRST = ("v4", "v3", "v2", "neon", "plain")
 HAS_OPENMP = runtime.HAS_OPENMP
@@ -60,7 +60,7 @@ def _choose():
 ISA, ISA_REASON = _choose()
 kernels = load_isa(ISA)
 
-kernels._share_state(runtime.state_capsule())
+kernels._share_state(runtime.state_capsule(), default_count)
 
 door = kernels.door
 softmax = kernels.softmax
