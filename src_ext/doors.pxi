@@ -64,14 +64,28 @@ cdef inline void cut_rows(Geometry *g, cnp.ndarray x):
     cut(g, cnp.PyArray_SIZE(x) // n_classes, n_classes, 1, kind_of_data(x), True)
 
 
-cdef inline softmax_through_door(x, bint log):
+cdef inline bint is_plain_result(out, cnp.ndarray x):
+    """Whether out is an array like a plain x, writable, which is x itself or lies apart from it."""
+    cdef const char *first = <const char *>cnp.PyArray_DATA(x)
+    cdef const char *other
+    if type(out) is not cnp.ndarray:
+        return False
+    other = <const char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    return (cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(x) and cnp.PyArray_ISCARRAY(<cnp.ndarray>out)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, x)
+            and (other == first or other + cnp.PyArray_NBYTES(x) <= first or first + cnp.PyArray_NBYTES(x) <= other))
+
+
+cdef inline softmax_through_door(x, out, bint log):
     cdef SoftmaxTask task
-    cdef cnp.ndarray out
     if not is_plain(x):
         return None
+    if out is None:
+        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    elif not is_plain_result(out, x):
+        return None
     cut_rows(&task.g, x)
-    out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-    task.x, task.out, task.where = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), NULL
+    task.x, task.out, task.where = cnp.PyArray_DATA(x), cnp.PyArray_DATA(<cnp.ndarray>out), NULL
     task.temperature, task.log = 1.0, log
     if is_small(&task.g):
         run_here(softmax_block_f64 if task.g.kind == KIND_F64 else softmax_block_f32, &task, &task.g,
@@ -81,12 +95,12 @@ cdef inline softmax_through_door(x, bint log):
     return out
 
 
-def _softmax_door(x):
-    return softmax_through_door(x, False)
+def _softmax_door(x, out):
+    return softmax_through_door(x, out, False)
 
 
-def _log_softmax_door(x):
-    return softmax_through_door(x, True)
+def _log_softmax_door(x, out):
+    return softmax_through_door(x, out, True)
 
 
 cdef inline bint are_plain_targets(targets, Py_ssize_t n_rows):

@@ -71,10 +71,10 @@ cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r
         r.t = (1 - task.smoothing) * (1 if task.weight == NULL else task.weight[y])
 
 
-cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double others, double total,
+cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
                           double distance, RowLoss *result) noexcept nogil:
     """Loss and factors of one row; `distance` is the sum of t * (m - z) / temperature over dense targets."""
-    cdef double log_sum = log1p(others), lse = max / task.temperature + log_sum
+    cdef double lse = max / task.temperature + log_sum
     if r.t != 0:
         distance += r.t * ((max - r.z) / task.temperature)
     result.loss = r.s * (total * log_sum + distance)
@@ -105,13 +105,12 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
                                  const RowPlan *plan, const Part *parts, const real *t, real *grad) noexcept nogil:
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
-    cdef double factor, error, share, product, probability = 0
-    if task.kind != PROBABILITIES:
-        probability = grad[r.y] * chunk_factor(grad, parts + r.y // CHUNK, stat, task.temperature, &error)
-    share = loss.share * loss.scale
+    cdef double factor, error, share = loss.share * loss.scale, product, probability = 0
     for k in range(n_chunks(n)):
         at = k * CHUNK
         factor = chunk_factor(grad, parts + k, stat, task.temperature, &error)
+        if at <= r.y < at + CHUNK:
+            probability = grad[r.y] * factor
         product = share * factor
         if t == NULL:
             scale_chunk(grad + at, at, chunk_size(n, k), product, fma(share, factor, -product) + share * error, plan)
@@ -155,7 +154,7 @@ cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py
         return
     reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
     for i in range(used):
-        row_loss(task, r + i, stats[i].max, stats[i].others, stats[i].target + r[i].t,
+        row_loss(task, r + i, stats[i].max, log1p(stats[i].others), stats[i].target + r[i].t,
                  stats[i].distance / task.temperature, &loss)
         task.losses[lanes[i]] = loss.loss
         if rows[i].stage != NULL:

@@ -60,7 +60,7 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     if r.t != 0:
         distance += r.t * (max - z[r.y])
     r.z = <double>max
-    row_loss(&capped, &r, r.z, <double>others, total + r.t, <double>distance, &loss)
+    row_loss(&capped, &r, r.z, log1p(<double>others), total + r.t, <double>distance, &loss)
     task.losses[lane] = loss.loss
     if grad == NULL:
         return

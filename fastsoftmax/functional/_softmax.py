@@ -80,8 +80,8 @@ def softmax(
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    if axis == -1 and out is None and where is None and temperature == 1.0 and n_threads is None:
-        result = chosen.door.softmax(x)
+    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
+        result = chosen.door.softmax(x, out)
         if result is not None:
             return result
     return _normalise("softmax", x, axis, out, where, temperature, n_threads)
@@ -138,8 +138,8 @@ def log_softmax(
     array([[-6.93147181e-01, -6.93147181e-01],
            [ 0.00000000e+00, -1.00000000e+03]])
     """
-    if axis == -1 and out is None and where is None and temperature == 1.0 and n_threads is None:
-        result = chosen.door.log_softmax(x)
+    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
+        result = chosen.door.log_softmax(x, out)
         if result is not None:
             return result
     return _normalise("log_softmax", x, axis, out, where, temperature, n_threads)
