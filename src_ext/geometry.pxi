@@ -9,7 +9,7 @@ cdef enum:
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
     TILE_BYTES = 1 << 18
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 17
+    LANE_ARRAYS = 19
 
 
 cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,

@@ -1,36 +1,35 @@
-/* Template for one REAL: index targets of the lanes of a tile. Included by primitives.h. Without a branch a lane: which
- * targets are the largest is as good as random. */
+/* Template for one REAL: index targets of the lanes of a tile, y: class indices, or less than 0 where a lane does not
+ * count; it is cleared later, and what is written there does not matter. Included by primitives.h. Without a branch a
+ * lane: which targets are the largest is as good as random. */
 
-/* Turn class indices into places in the tile, -bad where out of range, and fetch their logits as doubles. Returns
- * whether any is out of range. */
-static int FN(lanes_locate)(const REAL *tile, Py_ssize_t width, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
-                            int64_t *at /* IN: indices, OUT: places */, double *z /* OUT */) {
-    int any = 0;
-    for (Py_ssize_t i = 0; i < n_lanes; i++) {
-        const int outside = (uint64_t)at[i] >= (uint64_t)n_classes;
-        at[i] = outside ? -(int64_t)bad : at[i] * (int64_t)width + (int64_t)i;
-        any |= outside;
-    }
-    for (Py_ssize_t i = 0; i < n_lanes; i++) z[i] = tile[at[i] < 0 ? i : at[i]];
-    return any;
+/* The values at the targets, and new ones: for many classes, where asking each class of the tile costs more. */
+static void FN(lanes_pick)(const REAL *tile, Py_ssize_t width, const int32_t *y, REAL *z /* OUT */) {
+    for (Py_ssize_t i = 0; i < width; i++) z[i] = tile[(y[i] < 0 ? 0 : y[i]) * width + i];
+}
+static void FN(lanes_place)(REAL *tile, Py_ssize_t width, const int32_t *y, const REAL *entry) {
+    for (Py_ssize_t i = 0; i < width; i++) tile[(y[i] < 0 ? 0 : y[i]) * width + i] = entry[i];
 }
 
-/* Give index targets their entries: `own` where the target is the largest, where p - 1 would cancel; elsewhere p is at
- * most a half. Lanes with at < 0 are cleared later: what is written there does not matter. */
-static void FN(lanes_mend)(REAL *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *a, int weighted,
-                           const REAL *base, const int64_t *at) {
-    double *entry = a->terms.unit;
-    if (base)
-        for (Py_ssize_t i = 0; i < n_lanes; i++) a->own[i] -= a->scale[i] * base[(at[i] < 0 ? i : at[i]) / width];
-    for (Py_ssize_t i = 0; i < n_lanes; i++) entry[i] = tile[at[i] < 0 ? i : at[i]];
-    for (Py_ssize_t i = 0; i < n_lanes; i += LANES_F64) {
-        vec_f64 scale = load_doubles(a->scale + i);
-        if (weighted) scale *= load_doubles(a->t + i);
-        const ivec_f64 largest = load_doubles(a->z + i) == load_doubles(a->max + i);
-        const ivec_f64 own = (ivec_f64)load_doubles(a->own + i), other = (ivec_f64)(load_doubles(entry + i) - scale);
-        store_doubles(entry + i, (vec_f64)((largest & own) | (~largest & other)));
+/* The gradients at index targets: `own` where the target is the largest, where p - 1 would cancel; elsewhere p is at
+ * most a half. */
+static void FN(lanes_entries)(const LossLanes *a, Py_ssize_t width, int weighted, const REAL *base, const int32_t *y,
+                              REAL *term /* IN: what was stored for the target, OUT: its gradient */) {
+    double value[LANES];
+    for (Py_ssize_t lane = 0; lane < width; lane += LANES) {
+        FN(to_doubles)(FN(load)(term + lane), value);
+        for (int i = 0; i < LANES; i += LANES_F64) {
+            const vec_f64 p = load_doubles(value + i);
+            vec_f64 scale = load_doubles(a->scale + lane + i);
+            if (weighted) scale *= load_doubles(a->t + lane + i);
+            const vec_f64 rest = p * load_doubles(a->factor_error + lane + i) - scale;
+            const vec_f64 other = p * load_doubles(a->factor + lane + i) + rest;
+            const ivec_f64 largest = load_doubles(a->z + lane + i) == load_doubles(a->max + lane + i);
+            const ivec_f64 own = (ivec_f64)load_doubles(a->own + lane + i);
+            store_doubles(value + i, (vec_f64)((largest & own) | (~largest & (ivec_f64)other)));
+        }
+        for (int i = 0; i < LANES && base; i++) value[i] -= a->scale[lane + i] * base[y[lane + i] < 0 ? 0 : y[lane + i]];
+        FN(store)(term + lane, FN(from_doubles)(value));
     }
-    for (Py_ssize_t i = 0; i < n_lanes; i++) tile[at[i] < 0 ? i : at[i]] = (REAL)entry[i];
 }
 
 /* The lanes of m as doubles. */

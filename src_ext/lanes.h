@@ -1,23 +1,43 @@
 /* Template for one REAL: softmax down the columns of a tile (see tiles.h), lanes side by side. Included by
  * primitives.h. All passes work within the tile, which stays in the cache. */
 
-/* The largest value of each lane; NaNs are passed over. */
-static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */) {
+INLINE void FN(lanes_max_body)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m, const int32_t *y,
+                               REAL *z, int picks) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        VEC m0 = FN(all)(-INFINITY), m1 = m0;
+        VEC m0 = FN(all)(-INFINITY), m1 = m0, picked = {0};
+        const IVEC target = picks ? FN(load_ints)(y + lane) : (IVEC){0};
+        IVEC class = {0};
         Py_ssize_t c = 0;
         for (; c + 2 <= n_classes; c += 2) {
-            m0 = FN(max)(FN(load)(tile + c * stride + lane), m0);
-            m1 = FN(max)(FN(load)(tile + (c + 1) * stride + lane), m1);
+            const VEC x0 = FN(load)(tile + c * stride + lane), x1 = FN(load)(tile + (c + 1) * stride + lane);
+            m0 = FN(max)(x0, m0);
+            m1 = FN(max)(x1, m1);
+            if (picks) {
+                picked = FN(where_equal)(picked, target, class, x0);
+                picked = FN(where_equal)(picked, target, class + 1, x1);
+                class += 2;
+            }
         }
-        if (c < n_classes) m0 = FN(max)(FN(load)(tile + c * stride + lane), m0);
+        if (c < n_classes) {
+            const VEC x0 = FN(load)(tile + c * stride + lane);
+            m0 = FN(max)(x0, m0);
+            if (picks) picked = FN(where_equal)(picked, target, class, x0);
+        }
         FN(store)(m + lane, FN(max)(m0, m1));
+        if (picks) FN(store)(z + lane, picked);
     }
 }
 
+/* The largest value of each lane; NaNs are passed over. With y, class indices, also the value of that class. */
+static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */,
+                          const int32_t *y, REAL *z /* OUT */) {
+    if (y) FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 1);
+    else FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 0);
+}
+
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
-                                   REAL slope, REAL slope_error, const Upcoming *next, const LaneSums *result,
-                                   int stores, int splits, int has_slope) {
+                                   REAL slope, REAL slope_error, const REAL *z, REAL *term, const Upcoming *next,
+                                   const LaneSums *result, int stores, int splits, int has_slope) {
     const Upcoming ahead = *next;
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -38,38 +58,52 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
         /* without a split: the error of the maximum, which may be nearly all of the sum */
         FN(sums_lanes)(&sums, splits ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
         FN(to_doubles)(__builtin_convertvector(count, VEC), result->n_max + lane);
+        if (z) FN(store)(term + lane, FN(exp_scaled)(FN(load)(z + lane), &f, has_slope));
         FN(pair_to_doubles)(f.unit, f.unit_error, result->unit + lane, result->unit_error + lane);
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. What is `next`, the rows that the
- * next tile is turned from and to, is fetched meanwhile. */
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. With z, a value a lane, also its
+ * term. What is `next`, the rows that the next tile is turned from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
-                              int stores, int splits, const Upcoming *next, const LaneSums *result /* OUT */) {
+                              const REAL *z, REAL *term /* OUT */, int stores, int splits, const Upcoming *next,
+                              const LaneSums *result /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, next, result, stores, splits, 1);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, z, term, next, result, stores, splits, 1);
     } else if (stores && splits) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 1, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 1, 0);
     } else if (stores) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 1, 0, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, next, result, 0, 1, 0);
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 0, 1, 0);
     }
 }
 
-/* tile *= factor + error of the lane, and 0 where that is under the smallest normal number. */
-static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
-                            const double *error) {
+INLINE void FN(lanes_scale_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                                 const double *error, const int32_t *y, const REAL *entry, int places) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC f = FN(from_doubles)(factor + lane), e = FN(lost)(factor + lane, error + lane, f);
-        const VEC lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f);
+        const VEC lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f), placed = places ? FN(load)(entry + lane) : f;
+        const IVEC target = places ? FN(load_ints)(y + lane) : (IVEC){0};
+        IVEC class = {0};
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
-            FN(store)(at, FN(scaled)(FN(load)(at), f, e, lowest));
+            VEC v = FN(scaled)(FN(load)(at), f, e, lowest);
+            if (places) v = FN(where_equal)(v, target, class, placed);
+            class += 1;
+            FN(store)(at, v);
         }
     }
+}
+
+/* tile *= factor + error of the lane, and 0 where that is under the smallest normal number. With y, class indices, that
+ * class gets the entry of the lane instead. */
+static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                            const double *error, const int32_t *y, const REAL *entry) {
+    if (y) FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 1);
+    else FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 0);
 }
 
 /* tile = (tile - m) / temperature - L. */

@@ -38,8 +38,8 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef LaneSums terms = lane_sums(g, scratch, 1)
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
-    lanes_max(tile, width, g.n_classes, m)
-    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, False, True, ahead, &terms)
+    lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
+    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, <const real *>NULL, <real *>NULL, False, True, ahead, &terms)
     lanes_others(&terms, width, real is double, terms.sum)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], terms.sum[lane],

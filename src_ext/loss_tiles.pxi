@@ -1,5 +1,8 @@
 # The loss and gradient of a tile of lanes: all options but softcap.
 
+cdef enum:
+    ASKED_CLASSES = 64          # up to here each class of a tile is asked for the targets; beyond, one by one
+
 cdef extern from "lane_losses.h":
     ctypedef struct LossLanes:
         LaneSums terms
@@ -20,14 +23,16 @@ cdef extern from "lane_losses.h":
     void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
 
 cdef extern from "primitives.h":
-    bint lanes_locate_f32(const float *tile, Py_ssize_t width, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
-                          int64_t *at, double *z) noexcept nogil
-    bint lanes_locate_f64(const double *tile, Py_ssize_t width, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
-                          int64_t *at, double *z) noexcept nogil
-    void lanes_mend_f32(float *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *lanes, int weighted,
-                        const float *base, const int64_t *at) noexcept nogil
-    void lanes_mend_f64(double *tile, Py_ssize_t width, Py_ssize_t n_lanes, const LossLanes *lanes, int weighted,
-                        const double *base, const int64_t *at) noexcept nogil
+    bint lanes_read(const void *targets, int kind, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
+                    int32_t *y) noexcept nogil
+    void lanes_pick_f32(const float *tile, Py_ssize_t width, const int32_t *y, float *z) noexcept nogil
+    void lanes_pick_f64(const double *tile, Py_ssize_t width, const int32_t *y, double *z) noexcept nogil
+    void lanes_place_f32(float *tile, Py_ssize_t width, const int32_t *y, const float *entry) noexcept nogil
+    void lanes_place_f64(double *tile, Py_ssize_t width, const int32_t *y, const double *entry) noexcept nogil
+    void lanes_entries_f32(const LossLanes *lanes, Py_ssize_t width, int weighted, const float *base, const int32_t *y,
+                           float *term) noexcept nogil
+    void lanes_entries_f64(const LossLanes *lanes, Py_ssize_t width, int weighted, const double *base,
+                           const int32_t *y, double *term) noexcept nogil
     void lanes_widen_f32(const float *m, Py_ssize_t width, double *out) noexcept nogil
     void lanes_widen_f64(const double *m, Py_ssize_t width, double *out) noexcept nogil
 
@@ -57,40 +62,44 @@ cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept no
     a.own = <double *>lane_array(g, scratch, 15)
 
 
-cdef inline bint locate_targets(const LossTask *task, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                                bint weighted, LossLanes *a, int64_t *at) noexcept nogil:
-    """Where in the tile each lane's target lies (or minus its state), its logit and its weights.
-
-    Returns whether a lane is ignored or bad.
-    """
-    cdef Py_ssize_t lane, width = width_of(&task.g, n_lanes)
+cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, bint weighted,
+                              LossLanes *a, int32_t *y) noexcept nogil:
+    """Each lane's target, or minus its state, and its weights. Returns whether a lane is ignored or bad."""
+    cdef Py_ssize_t lane
     cdef bint special = False
     cdef RowTarget r
-    for lane in range(n_lanes, width):
-        a.z[lane], a.t[lane], a.s[lane] = 0, 1, 1
-    if weighted:
-        for lane in range(n_lanes):
-            read_target(task, first + lane, &r)
-            a.t[lane], a.s[lane] = r.t, r.s
-            at[lane] = r.y * width + lane if r.state == USED else -<int64_t>r.state
-            special |= at[lane] < 0
-            a.z[lane] = tile[lane if at[lane] < 0 else at[lane]]
-        return special
+    for lane in range(n_lanes, width_of(&task.g, n_lanes)):
+        y[lane], a.t[lane], a.s[lane] = 0, 1, 1
+    if not weighted:
+        return lanes_read(task.targets, task.kind, first, n_lanes, task.g.n_classes, BAD, y)
     for lane in range(n_lanes):
-        at[lane] = read_index(task.targets, task.kind, first + lane)
-    if real is float:
-        return lanes_locate_f32(tile, width, n_lanes, task.g.n_classes, BAD, at, a.z)
-    else:
-        return lanes_locate_f64(tile, width, n_lanes, task.g.n_classes, BAD, at, a.z)
+        read_target(task, first + lane, &r)
+        a.t[lane], a.s[lane] = r.t, r.s
+        y[lane] = <int32_t>(r.y if r.state == USED else -<int64_t>r.state)
+        special |= r.state != USED
+    return special
 
 
-cdef inline void mend_targets(const LossTask *task, real *tile, Py_ssize_t n_lanes, bint weighted,
-                              const LossLanes *a, const int64_t *at) noexcept nogil:
-    cdef Py_ssize_t width = width_of(&task.g, n_lanes)
+cdef inline void pick_targets(const real *tile, Py_ssize_t width, const int32_t *y, real *z) noexcept nogil:
     if real is float:
-        lanes_mend_f32(tile, width, n_lanes, a, weighted, <const float *>task.base, at)
+        lanes_pick_f32(tile, width, y, z)
     else:
-        lanes_mend_f64(tile, width, n_lanes, a, weighted, <const double *>task.base, at)
+        lanes_pick_f64(tile, width, y, z)
+
+
+cdef inline void place_targets(real *tile, Py_ssize_t width, const int32_t *y, const real *entry) noexcept nogil:
+    if real is float:
+        lanes_place_f32(tile, width, y, entry)
+    else:
+        lanes_place_f64(tile, width, y, entry)
+
+
+cdef inline void target_entries(const LossTask *task, Py_ssize_t width, bint weighted, const LossLanes *a,
+                                const int32_t *y, real *term) noexcept nogil:
+    if real is float:
+        lanes_entries_f32(a, width, weighted, <const float *>task.base, y, term)
+    else:
+        lanes_entries_f64(a, width, weighted, <const double *>task.base, y, term)
 
 
 cdef inline void widen_lanes(const real *m, Py_ssize_t width, double *out) noexcept nogil:
@@ -107,38 +116,47 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     cdef LossLanes a
     cdef LossKind kind = kind_of(task)
     cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef int64_t *at = <int64_t *>lane_array(g, scratch, 16)
+    cdef int32_t *y = <int32_t *>lane_array(g, scratch, 16)
+    cdef real *z = <real *>lane_array(g, scratch, 17)
+    cdef real *term = <real *>lane_array(g, scratch, 18)
     cdef const real *base = <const real *>task.base
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
-    cdef bint special
+    cdef bint has_index = task.kind != PROBABILITIES, combines = t != NULL or base != NULL
+    cdef bint asks = has_index and n <= ASKED_CLASSES and not combines
     take_lanes(g, scratch, &a)
-    special = locate_targets(task, tile, first, n_lanes, kind.weighted, &a, at)
-    lanes_max(tile, width, n, m)
-    if t != NULL or base != NULL:
+    cdef bint special = read_targets(task, first, n_lanes, kind.weighted, &a, y)
+    lanes_max(tile, width, n, m, y if asks else NULL, z)
+    if not asks:
+        pick_targets(tile, width, y, z)
+    if combines:
         lanes_distance(tile, t, base, width, n, m, a.distance, a.dense)
     elif kind.dense:
         memset(a.distance, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
-    lanes_exp_sum(tile, width, n, m, task.temperature, kind.with_grad, True, ahead, &a.terms)
+    lanes_exp_sum(tile, width, n, m, task.temperature, z if kind.with_grad and has_index else <real *>NULL, term,
+                  kind.with_grad, True, ahead, &a.terms)
     widen_lanes(m, width, a.max)
+    widen_lanes(z, width, a.z)
     lanes_finish(&a, width, &kind)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if kind.with_grad:
-        if t != NULL or base != NULL:
+        if has_index:
+            target_entries(task, width, kind.weighted, &a, y, term)
+        if combines:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
         else:
-            lanes_scale(tile, width, n, a.factor, a.factor_error)
-        if task.kind != PROBABILITIES:
-            mend_targets(task, tile, n_lanes, kind.weighted, &a, at)
+            lanes_scale(tile, width, n, a.factor, a.factor_error, y if asks else NULL, term)
+        if has_index and not asks:
+            place_targets(tile, width, y, term)
     if special:
-        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, at)
+        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, y)
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                             const int64_t *at) noexcept nogil:
+                             const int32_t *y) noexcept nogil:
     """Set the lanes that are ignored or bad."""
     cdef Py_ssize_t lane
     for lane in range(n_lanes):
-        if at[lane] < 0:
+        if y[lane] < 0:
             set_row(task.losses + first + lane, tile if tile == NULL else tile + lane, width_of(&task.g, n_lanes),
-                    task.g.n_classes, 0 if -at[lane] == IGNORED else NAN)
+                    task.g.n_classes, 0 if -y[lane] == IGNORED else NAN)

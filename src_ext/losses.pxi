@@ -5,20 +5,9 @@
 # entry mended after it from S', never as p - 1. Probabilities as targets and label smoothing add one pass for
 # sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-cdef extern from *:
-    """
-    enum { INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES };
-
-    /* Read once: another thread may change it meanwhile. */
-    static inline int64_t read_index(const void *targets, int kind, Py_ssize_t row) {
-        if (kind == INDEX_INT64) return ((const volatile int64_t *)targets)[row];
-        if (kind == INDEX_INT32) return ((const volatile int32_t *)targets)[row];
-        return ((const volatile uint8_t *)targets)[row];
-    }
-    """
+cdef extern from "targets.h":
     int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
     int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
 

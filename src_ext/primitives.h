@@ -9,6 +9,7 @@
 #include "vec_sums.h"
 #include "log1p.h"
 #include "lane_losses.h"
+#include "targets.h"
 
 /* The sum of exp(x - m) over a row, times `unit`. */
 typedef struct {

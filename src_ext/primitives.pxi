@@ -1,5 +1,7 @@
 # The primitives of primitives.h: each has a float and a double instance there, and one fused name here.
 
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
 ctypedef fused real:
     float
     double
@@ -80,19 +82,20 @@ cdef extern from "primitives.h":
                          double scale) noexcept nogil
     void row_combine_f64(const double *stage, const double *t, double *out, Py_ssize_t n, double share,
                          double scale) noexcept nogil
-    void lanes_max_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, float *m) noexcept nogil
-    void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                       double *m) noexcept nogil
-    void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                           double temperature, int stores, int splits, const Upcoming *next,
+    void lanes_max_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, float *m, const int32_t *y,
+                       float *z) noexcept nogil
+    void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes, double *m, const int32_t *y,
+                       double *z) noexcept nogil
+    void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m, double temperature,
+                           const float *z, float *term, int stores, int splits, const Upcoming *next,
                            const LaneSums *result) noexcept nogil
-    void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m,
-                           double temperature, int stores, int splits, const Upcoming *next,
+    void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m, double temperature,
+                           const double *z, double *term, int stores, int splits, const Upcoming *next,
                            const LaneSums *result) noexcept nogil
-    void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                         const double *factor, const double *error) noexcept nogil
-    void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                         const double *factor, const double *error) noexcept nogil
+    void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                         const double *error, const int32_t *y, const float *entry) noexcept nogil
+    void lanes_scale_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                         const double *error, const int32_t *y, const double *entry) noexcept nogil
     void lanes_mask_f32(float *tile, const float *mask, Py_ssize_t n, float value) noexcept nogil
     void lanes_mask_f64(double *tile, const double *mask, Py_ssize_t n, double value) noexcept nogil
     void lanes_target_f32(float *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
@@ -195,29 +198,29 @@ cdef inline void row_combine(const real *stage, const real *t, real *out, Py_ssi
         row_combine_f64(stage, t, out, n, share, scale)
 
 
-cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                           real *m) noexcept nogil:
+cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes, real *m, const int32_t *y,
+                           real *z) noexcept nogil:
     if real is float:
-        lanes_max_f32(tile, stride, n_classes, m)
+        lanes_max_f32(tile, stride, n_classes, m, y, z)
     else:
-        lanes_max_f64(tile, stride, n_classes, m)
+        lanes_max_f64(tile, stride, n_classes, m, y, z)
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, int stores, int splits, const Upcoming *next,
-                               const LaneSums *result) noexcept nogil:
+                               double temperature, const real *z, real *term, int stores, int splits,
+                               const Upcoming *next, const LaneSums *result) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, stores, splits, next, result)
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, z, term, stores, splits, next, result)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, stores, splits, next, result)
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, z, term, stores, splits, next, result)
 
 
-cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes,
-                             const double *factor, const double *error) noexcept nogil:
+cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+                             const double *error, const int32_t *y, const real *entry) noexcept nogil:
     if real is float:
-        lanes_scale_f32(tile, stride, n_classes, factor, error)
+        lanes_scale_f32(tile, stride, n_classes, factor, error, y, entry)
     else:
-        lanes_scale_f64(tile, stride, n_classes, factor, error)
+        lanes_scale_f64(tile, stride, n_classes, factor, error, y, entry)
 
 
 cdef inline void lanes_log_shift(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,

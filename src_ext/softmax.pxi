@@ -79,8 +79,8 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     cdef LaneSums terms = lane_sums(g, scratch, 1)
     cdef double *total = terms.sum
     cdef Py_ssize_t lane
-    lanes_max(tile, width, g.n_classes, m)
-    lanes_exp_sum(tile, width, g.n_classes, m, temperature, not log, log, ahead, &terms)
+    lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
+    lanes_exp_sum(tile, width, g.n_classes, m, temperature, <const real *>NULL, <real *>NULL, not log, log, ahead, &terms)
     if log:
         lanes_others(&terms, width, real is double, total)
         log1p_lanes(total, total, width)
@@ -88,7 +88,7 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     else:
         for lane in range(width):
             divide(tile, 1, total[lane], terms.sum_error[lane], total + lane, terms.sum_error + lane)
-        lanes_scale(tile, width, g.n_classes, total, terms.sum_error)
+        lanes_scale(tile, width, g.n_classes, total, terms.sum_error, NULL, <const real *>NULL)
 
 
 cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssize_t n, real value) noexcept nogil:
