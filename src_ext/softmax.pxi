@@ -80,7 +80,8 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     cdef double *total = terms.sum
     cdef Py_ssize_t lane
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    lanes_exp_sum(tile, width, g.n_classes, m, temperature, <const real *>NULL, <real *>NULL, not log, log, ahead, &terms)
+    lanes_exp_sum(tile, width, g.n_classes, m, temperature, <const real *>NULL, <real *>NULL, not log, log, ahead,
+                  &terms)
     if log:
         lanes_others(&terms, width, real is double, total)
         log1p_lanes(total, total, width)

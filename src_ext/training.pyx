@@ -216,28 +216,29 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
 
 def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray sample_weights,
                          double smoothing, cnp.ndarray weights, cnp.ndarray gradients, cnp.ndarray tallies,
-                         cnp.ndarray total, bint multi, int n_outputs, ptrdiff_t first, ptrdiff_t count, int n_threads):
+                         cnp.ndarray total, bint multi, ptrdiff_t first, ptrdiff_t count, int n_threads):
     """Add the losses of a linear model over rows of X to `tallies`, and their gradient to `gradients`.
 
     The rows form n_groups groups; this call takes `count` of each (whole blocks of ROWS_A_BLOCK), from its row
     `first` on. The call with first = 0 starts anew; the last one gets `total`, where the groups' gradients are summed.
 
-    `weights` is (n_features + 1, width), the bias last and the width whole vectors; `gradients` is scratch of shape
-    (n_groups, n_features + 1, width), `tallies` (n_groups, 3) of loss, weight, correct weight; `total` is
-    (n_features + 1, width) of double, or None.
+    `weights` is (n_outputs, width): the features, padded to whole vectors with zeros, then the bias, then anything;
+    `gradients` is scratch of shape (n_groups, n_outputs, width), `tallies` (n_groups, 3) of loss, weight, correct
+    weight; `total` is (n_outputs, width) of double, or None.
     """
     cdef linear_job job
     cdef bint is_double = weights.dtype.itemsize == 8
     cdef cnp.ndarray scratch
     cdef ptrdiff_t size
     describe(&job.data, X, input_scale)
-    job.n_rows, job.n_outputs, job.width, job.n_groups = X.shape[0], n_outputs, weights.shape[1], gradients.shape[0]
+    job.n_rows, job.n_groups = X.shape[0], gradients.shape[0]
+    job.n_outputs, job.width = weights.shape[0], weights.shape[1]
     set_targets(&job.targets, &job.labels, targets, multi)
     job.sample_weights, job.smoothing = <const double *>data_of(sample_weights), smoothing
     job.weights, job.gradients = data_of(weights), data_of(gradients)
     job.first, job.count = first, count
     n_threads = min(n_threads, job.n_groups)
-    size = ROW_BLOCK * (job.data.n_features + job.width + n_outputs + 4)
+    size = ROW_BLOCK * (job.width + job.n_outputs + 4)
     scratch = aligned_empty((n_threads, size), weights.dtype)
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     job.tallies, job.total = <loss_tally *>data_of(tallies), <double *>data_of(total)

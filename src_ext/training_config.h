@@ -32,14 +32,15 @@
 #define PRODUCT_ROWS 6
 #endif
 
+/* Dot products keep a tile of so many outputs by so many rows, or vectors of features, in registers. */
+#define DOT_ROWS 4
+#define DOT_OUTPUTS (PRODUCT_ROWS > 8 ? 5 : 2)
+
 /* Features whose weights are updated and then used at once for the next batch, while they sit in L1. */
 #define FEATURE_BLOCK 96
 
 /* Rows that the inference and L-BFGS kernels take at a time. */
 #define ROW_BLOCK 32
-
-/* The next ROW_BLOCK rows are fetched from memory in so many parts beside the products of these. */
-#define FETCH_PARTS 12
 
 enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
 enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
@@ -52,6 +53,17 @@ static inline ptrdiff_t source_bytes(int source) {
 #define SPINS_TO_STALL 4000
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* What is fetched from memory beside the arithmetic: a cache line a step, up to `end`. */
+typedef struct {
+    const char *at, *end;
+} fetching;
+
+ALWAYS_INLINE void fetch_line(fetching *next) {
+    if (next->at >= next->end) return;
+    __builtin_prefetch(next->at, 0, 2);
+    next->at += 64;
+}
 
 /* A barrier that spins: a step is tens of microseconds, a sleeping thread takes as long to wake.
    After a while it yields, and counts a stall: somebody else wants the core of a thread of ours. */

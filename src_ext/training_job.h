@@ -57,8 +57,8 @@ typedef struct {
     int stalls;       /* OUT: how often a thread waited long for another */
 } training_job;
 
-/* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are whole
-   vectors. out: (n_rows, n_outputs). scratch: min(ROW_BLOCK, n_rows) * (n_features + 2 * widest) numbers a thread. */
+/* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are
+   whole vectors. out: (n_rows, n_outputs). scratch: min(ROW_BLOCK, n_rows) * (n_features + 2 * widest) numbers a thread. */
 typedef struct {
     data_rows data;
     ptrdiff_t n_rows, n_layers, n_outputs, widest, scratch_size;
@@ -69,8 +69,9 @@ typedef struct {
 } network_job;
 
 /* Sum of losses and gradient of a linear model, by calls that each take the rows first..first + count of every group, in
-   order and in whole blocks. weights: (n_features + 1, width), bias last; rows are summed in n_groups
-   groups whose number depends on the shape alone. gradients: (n_groups, n_features + 1, width); total: the same, once. */
+   order and in whole blocks. weights: (n_outputs, width): the features padded to whole
+   vectors with zeros, then the bias, then anything; rows are summed in n_groups
+   groups whose number depends on the shape alone. gradients: (n_groups, n_outputs, width); total: the same, once. */
 typedef struct {
     data_rows data;
     ptrdiff_t n_rows, n_outputs, width, n_groups, first, count, scratch_size;

@@ -11,9 +11,11 @@
 #define VLANES (VBYTES / 4)
 #define SQRT sqrtf
 #include "training_product.h"
+#include "training_dots.h"
 #include "training_loss.h"
 #include "training_update.h"
 #include "training_step.h"
+#include "training_forward.h"
 #include "training_linear.h"
 #undef REAL
 #undef SUFFIX
@@ -27,7 +29,9 @@
 #define VLANES (VBYTES / 8)
 #define SQRT sqrt
 #include "training_product.h"
+#include "training_dots.h"
 #include "training_loss.h"
 #include "training_update.h"
 #include "training_step.h"
+#include "training_forward.h"
 #include "training_linear.h"

@@ -28,7 +28,8 @@ ALWAYS_INLINE NAME(vec) NAME(square_roots)(NAME(vec) v) {
 }
 
 /* One vector of parameters after an Adam step; its moments in place. */
-ALWAYS_INLINE NAME(vec) NAME(adam)(const NAME(update_rule) *rule, REAL decay, NAME(vec) w, REAL *m, REAL *v, const REAL *gradient) {
+ALWAYS_INLINE NAME(vec) NAME(adam)(const NAME(update_rule) *rule, REAL decay, NAME(vec) w, REAL *m, REAL *v,
+                                     const REAL *gradient) {
     const NAME(vec) g = *(const NAME(vec) *)gradient + decay * w;
     NAME(vec) first = *(NAME(vec) *)m, second = *(NAME(vec) *)v;
     first += (1 - rule->beta_1) * (g - first);

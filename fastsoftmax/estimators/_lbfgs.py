@@ -42,16 +42,17 @@ class CompiledLinear:
     def __init__(self, network, loss, split):
         self._kernels, self._n_threads = _fused.kernels(), _fused.n_threads()
         self._loss, self._split = loss, split
-        n_features, self._n_outputs = network.coefs[0].shape
+        n_features, n_outputs = network.coefs[0].shape
         self._dtype = network.dtype
         lane = self._kernels.lane_count(self._dtype.itemsize == 8)
-        width = -(-self._n_outputs // lane) * lane
-        bytes_a_group = (n_features + 1) * width * self._dtype.itemsize
+        self._bias = -(-n_features // lane) * lane  # where it lies: behind the padded features
+        self._weights = self._kernels.aligned_empty((n_outputs, self._bias + 1), self._dtype)
+        self._weights[:] = 0
         # The number of groups is part of the result's bits: it depends on the shape alone.
-        n_groups = int(np.clip(_GROUP_BYTES // bytes_a_group, 1, _GROUPS))
-        self._gradients = np.empty((n_groups, n_features + 1, width), self._dtype)
-        self._weights = np.zeros((n_features + 1, width), self._dtype)
-        self._tallies, self._total = np.empty((n_groups, 3)), np.empty((n_features + 1, width))
+        n_groups = int(np.clip(_GROUP_BYTES // self._weights.nbytes, 1, _GROUPS))
+        shape = self._weights.shape
+        self._gradients = self._kernels.aligned_empty((n_groups, *shape), self._dtype)
+        self._tallies, self._total = np.empty((n_groups, 3)), np.empty(shape)
         self._rows_a_group = -(-split.rows.n_rows // n_groups)
         self._rows_a_call = self._rows_between_looks(n_groups)
 
@@ -68,13 +69,14 @@ class CompiledLinear:
 
     def __call__(self, network):
         """Return (Tally, [gradient of coef, of intercept] in double)."""
-        self._weights[:-1, : self._n_outputs] = network.coefs[0]
-        self._weights[-1, : self._n_outputs] = network.intercepts[0]
+        coef = network.coefs[0]
+        self._weights[:, : len(coef)] = coef.T
+        self._weights[:, self._bias] = network.intercepts[0]
         self._tallies[:] = 0
         for first in range(0, self._rows_a_group, self._rows_a_call):
             self._add(first)
-        total = self._total[:, : self._n_outputs]
-        return Tally(*self._tallies.sum(axis=0)), [total[:-1], total[-1]]
+        gradients = [self._total[:, : len(coef)].T, self._total[:, self._bias]]
+        return Tally(*self._tallies.sum(axis=0)), gradients
 
     @staticmethod
     def blas():
@@ -95,7 +97,6 @@ class CompiledLinear:
             self._tallies,
             self._total if is_last else None,
             self._loss.logistic,
-            self._n_outputs,
             first,
             self._rows_a_call,
             self._n_threads,

@@ -1,0 +1,99 @@
+/* Inference of any network of ReLU layers      (included once per REAL)
+
+   Rows are taken ROW_BLOCK at a time: they stay in L2 through every layer. Rows that need neither scaling nor converting
+   are used where they are. */
+
+/* Whether all values of a row are finite; uint8 always is. */
+static int NAME(row_is_finite)(const char *row, int source, ptrdiff_t n) {
+    if (source == SOURCE_FLOAT32) {
+        const float *x = (const float *)row;
+        float zero = 0;
+#pragma omp simd reduction(+ : zero)
+        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0f;
+        return zero == 0;
+    }
+    if (source == SOURCE_FLOAT64) {
+        const double *x = (const double *)row;
+        double zero = 0;
+#pragma omp simd reduction(+ : zero)
+        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0;
+        return zero == 0;
+    }
+    return 1;
+}
+
+/* Rows first..first + n as a matrix of REAL whose rows are `width` long, padded with zeros: where they are, or gathered into
+   `buffer`. */
+static const REAL *NAME(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, ptrdiff_t width, REAL *buffer,
+                                      ptrdiff_t *ldx /* OUT */) {
+    const char *x = data->x + first * data->stride;
+    const int same = data->source == (REAL_IS_DOUBLE ? SOURCE_FLOAT64 : SOURCE_FLOAT32);
+    if (same && data->scale == 1.0 && data->stride % (ptrdiff_t)sizeof(REAL) == 0 && width == data->n_features) {
+        *ldx = data->stride / (ptrdiff_t)sizeof(REAL);
+        return (const REAL *)x;
+    }
+    *ldx = width;
+    for (ptrdiff_t b = 0; b < n; b++, buffer += width, x += data->stride) {
+        NAME(gather_row)(buffer, x, data->source, data->n_features, (REAL)data->scale);
+        for (ptrdiff_t i = data->n_features; i < width; i++) buffer[i] = 0;
+    }
+    return buffer - n * width;
+}
+
+/* (n, width) = bias + x @ weights, then ReLU. */
+static void NAME(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REAL *x, ptrdiff_t ldx, const REAL *weights,
+                        ptrdiff_t ldw, const REAL *bias, int relu, REAL *restrict to /* OUT */) {
+    for (ptrdiff_t b = 0; b < n; b++) memcpy(to + b * width, bias, width * sizeof(REAL));
+    NAME(product_rows)(1, n, width, depth, x, ldx, weights, ldw, to, width);
+    if (relu)
+        for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
+}
+
+/* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. */
+static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+                       REAL *restrict to /* OUT */, ptrdiff_t width) {
+    for (ptrdiff_t i = 0; i < rows; i++, to += width, from += row_step) {
+        for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * column_step];
+        for (ptrdiff_t j = columns; j < width; j++) to[j] = 0;
+    }
+}
+
+static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *scratch) {
+    const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
+    const ptrdiff_t F = J->data.n_features;
+    int finite = 1;
+    for (ptrdiff_t b = 0; b < n; b++)
+        finite &= NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F);
+    ptrdiff_t depth = F, ldx;
+    const ptrdiff_t most = J->n_rows < ROW_BLOCK ? J->n_rows : ROW_BLOCK;
+    REAL *to = scratch + most * F, *other = to + most * J->widest;
+    const REAL *x = NAME(rows_as_real)(&J->data, first, n, F, scratch, &ldx);
+    for (ptrdiff_t i = 0; i < J->n_layers; i++) {
+        const ptrdiff_t width = J->widths[i];
+        const int relu = i + 1 < J->n_layers;
+        NAME(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], relu, to);
+        x = to, ldx = width, depth = J->sizes[i];
+        REAL *swap = to;
+        to = other, other = swap;
+    }
+    REAL *out = (REAL *)J->out + first * J->n_outputs;
+    for (ptrdiff_t b = 0; b < n; b++) memcpy(out + b * J->n_outputs, x + b * ldx, J->n_outputs * sizeof(REAL));
+    return finite;
+}
+
+/* Logits of all rows. Returns whether X was finite. */
+static int NAME(forward)(const network_job *J, int n_threads) {
+    const ptrdiff_t n_blocks = (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    REAL *scratch = J->scratch;
+    int finite = 1;
+    if (n_threads <= 1) {
+        for (ptrdiff_t block = 0; block < n_blocks; block++) finite &= NAME(logits_of_block)(J, block, scratch);
+        return finite;
+    }
+#if defined(_OPENMP)
+#pragma omp parallel for num_threads(n_threads) schedule(static) reduction(& : finite)
+    for (ptrdiff_t block = 0; block < n_blocks; block++)
+        finite &= NAME(logits_of_block)(J, block, scratch + omp_get_thread_num() * J->scratch_size);
+#endif
+    return finite;
+}
