@@ -111,6 +111,7 @@ def extensions():
     isas = ISAS_BY_MACHINE.get(platform.machine(), PLAIN)
     isas = {isa: march for isa, march in isas.items() if compiles(march)} or PLAIN
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
+    built += extension("fronts", "src_ext/fronts.pyx", flags, link)
     for isa, march in isas.items():
         for module in ("kernels", "training"):
             source = f"src_ext/{module}.pyx"

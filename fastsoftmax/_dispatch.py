@@ -7,26 +7,16 @@ from typing import Any
 
 from . import _threads
 from ._backends import NAMES
+from ._ext import fronts
 from ._validate import integer
 from ._version import __version__
 
 
-class NoDoor:
-    """The fast door of a back end that has none: every call goes the long way."""
-
-    @staticmethod
-    def _closed(*args):
-        return None
-
-    softmax = log_softmax = cross_entropy = cross_entropy_with_grad = _closed
-
-
 class chosen:
-    """The chosen back end. `door` is the one slot that public functions ask first."""
+    """The chosen back end."""
 
     name = None
     implementation = None
-    door = NoDoor
     reason = ""
 
 
@@ -40,7 +30,7 @@ def _load(name):
 def _choose(name, reason):
     implementation = _load(name)
     chosen.implementation = implementation
-    chosen.door = getattr(implementation, "door", NoDoor)
+    fronts.open_doors(getattr(implementation, "door", None))
     chosen.name, chosen.reason = name, reason
 
 

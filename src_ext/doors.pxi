@@ -132,9 +132,8 @@ cdef int run_mean_loss(LossTask *task, double *mean) except -1:
     return 0
 
 
-cdef cross_entropy_through_door(x, targets, bint with_grad):
+cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     cdef LossTask task
-    cdef cnp.ndarray grad
     cdef double mean = 0
     cdef bint good
     if not is_plain(x) or cnp.PyArray_NDIM(<cnp.ndarray>x) != 2:
@@ -151,8 +150,11 @@ cdef cross_entropy_through_door(x, targets, bint with_grad):
     if not good:
         return None
     if with_grad:
-        grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-        task.grad = cnp.PyArray_DATA(grad)
+        if grad is None:
+            grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        elif not is_plain_result(grad, x):
+            return None
+        task.grad = cnp.PyArray_DATA(<cnp.ndarray>grad)
     run_mean_loss(&task, &mean)
     loss = scalar_of(mean, task.g.kind != KIND_F64)
     return (loss, grad) if with_grad else loss
@@ -183,11 +185,11 @@ cdef inline scalar_of(double value, bint is_float):
 
 
 def _cross_entropy_door(x, targets):
-    return cross_entropy_through_door(x, targets, False)
+    return cross_entropy_through_door(x, targets, None, False)
 
 
-def _cross_entropy_with_grad_door(x, targets):
-    return cross_entropy_through_door(x, targets, True)
+def _cross_entropy_with_grad_door(x, targets, out):
+    return cross_entropy_through_door(x, targets, out, True)
 
 
 door = SimpleNamespace(

@@ -9,6 +9,7 @@ import pytest
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
 from fastsoftmax._backends import cython_impl
+from fastsoftmax._ext import fronts
 from fastsoftmax._threads import default_count, runtime
 
 
@@ -42,9 +43,10 @@ def implementation(request, monkeypatch):
     else:
         module = _dispatch._load(name)
     monkeypatch.setattr(_dispatch.chosen, "implementation", module)
-    monkeypatch.setattr(_dispatch.chosen, "door", getattr(module, "door", _dispatch.NoDoor))
     monkeypatch.setattr(_dispatch.chosen, "name", name)
-    return name
+    fronts.open_doors(getattr(module, "door", None))
+    yield name
+    fronts.open_doors(cython_impl.door)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

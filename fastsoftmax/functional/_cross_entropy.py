@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _validate
 from .._backends import LossOptions, computing_dtype
-from .._dispatch import chosen, implementation, threads_for
+from .._dispatch import implementation, threads_for
+from .._ext.fronts import fronted
 from .._layout import Layout
 from ._arrays import Result
 
@@ -107,6 +108,7 @@ def _sum_of_sample_weights(layout, options):
     return float(options.sample_weight.sum())
 
 
+@fronted
 def cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -183,13 +185,6 @@ def cross_entropy(
     >>> float(fs.cross_entropy([[0.0, 0.0], [1000.0, 0.0]], [1, 0]))
     0.34657359027997264
     """
-    if (
-        axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
-        and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None
-    ):  # fmt: skip
-        loss = chosen.door.cross_entropy(logits, targets)
-        if loss is not None:
-            return loss
     options = {
         "weight": weight,
         "sample_weight": sample_weight,
@@ -202,6 +197,7 @@ def cross_entropy(
     return _cross_entropy(logits, targets, axis, reduction, n_threads, None, False, options)[0]
 
 
+@fronted
 def cross_entropy_with_grad(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -253,14 +249,6 @@ reduction, n_threads
     >>> grad
     array([[ 0.5, -0.5]])
     """
-    if (
-        axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
-        and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None
-        and out is None
-    ):  # fmt: skip
-        result = chosen.door.cross_entropy_with_grad(logits, targets)
-        if result is not None:
-            return result
     options = {
         "weight": weight,
         "sample_weight": sample_weight,

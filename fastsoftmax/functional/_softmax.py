@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _validate
 from .._backends import computing_dtype
-from .._dispatch import chosen, implementation, threads_for
+from .._dispatch import implementation, threads_for
+from .._ext.fronts import fronted
 from .._layout import Layout
 from ._arrays import prepare
 
@@ -29,6 +30,7 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     return result.finish()
 
 
+@fronted
 def softmax(
     x: ArrayLike,
     axis: Axis = -1,
@@ -80,13 +82,10 @@ def softmax(
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
-        result = chosen.door.softmax(x, out)
-        if result is not None:
-            return result
     return _normalise("softmax", x, axis, out, where, temperature, n_threads)
 
 
+@fronted
 def log_softmax(
     x: ArrayLike,
     axis: Axis = -1,
@@ -138,10 +137,6 @@ def log_softmax(
     array([[-6.93147181e-01, -6.93147181e-01],
            [ 0.00000000e+00, -1.00000000e+03]])
     """
-    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
-        result = chosen.door.log_softmax(x, out)
-        if result is not None:
-            return result
     return _normalise("log_softmax", x, axis, out, where, temperature, n_threads)
 
 
