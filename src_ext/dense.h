@@ -47,12 +47,12 @@ static void FN(row_target)(const REAL *y, const double *w, double smoothing, REA
 
 /* out = share * stage - scale * t; out may be stage. */
 static void FN(row_combine)(const REAL *stage, const REAL *t, REAL *out, Py_ssize_t n, double share, double scale) {
-    const VEC a = FN(all)((REAL)share), b = FN(all)((REAL)scale), zero = {0};
-    const VEC lowest = FN(all)(FN(lowest_factor)(share));
+    const VEC b = FN(all)((REAL)scale), zero = {0};
+    const FN(factor) a = FN(factor_of)(FN(all)((REAL)share), zero, FN(all)(FN(lowest_factor)(share)));
     for (Py_ssize_t i = 0; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
-        FN(store_part)(out + i, k, FN(scaled)(e, a, zero, lowest) - b * tv);
+        FN(store_part)(out + i, k, FN(scaled)(e, &a) - b * tv);
     }
 }
 
@@ -107,11 +107,11 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
 static void FN(lanes_combine)(REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride, Py_ssize_t n_classes,
                               const double *factor, const double *error, const double *scale) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        const VEC f = FN(from_doubles)(factor + lane), e = FN(lost)(factor + lane, error + lane, f);
-        const VEC s = FN(from_doubles)(scale + lane), lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f);
+        const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
+        const VEC s = FN(from_doubles)(scale + lane);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             const Py_ssize_t at = c * stride + lane;
-            FN(store)(tile + at, FN(scaled)(FN(load)(tile + at), f, e, lowest) - s * FN(targets_of)(t, base, at, c));
+            FN(store)(tile + at, FN(scaled)(FN(load)(tile + at), &f) - s * FN(targets_of)(t, base, at, c));
         }
     }
 }

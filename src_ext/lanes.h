@@ -81,16 +81,21 @@ static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classe
     }
 }
 
+INLINE FN(factor) FN(factor_of_lanes)(const double *factor, const double *error) {
+    const VEC f = FN(from_doubles)(factor);
+    return FN(factor_of)(f, FN(lost)(factor, error, f), (REAL)REAL_MIN_NORMAL / FN(abs)(f));
+}
+
 INLINE void FN(lanes_scale_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
                                  const double *error, const int32_t *y, const REAL *entry, int places) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        const VEC f = FN(from_doubles)(factor + lane), e = FN(lost)(factor + lane, error + lane, f);
-        const VEC lowest = (REAL)REAL_MIN_NORMAL / FN(abs)(f), placed = places ? FN(load)(entry + lane) : f;
+        const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
+        const VEC placed = places ? FN(load)(entry + lane) : (VEC){0};
         const IVEC target = places ? FN(load_ints)(y + lane) : (IVEC){0};
         IVEC class = {0};
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
-            VEC v = FN(scaled)(FN(load)(at), f, e, lowest);
+            VEC v = FN(scaled)(FN(load)(at), &f);
             if (places) v = FN(where_equal)(v, target, class, placed);
             class += 1;
             FN(store)(at, v);

@@ -50,6 +50,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define MIN_EXPONENT -126
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
 #define REAL_MAX FLT_MAX
+#define REAL_EPSILON FLT_EPSILON
 #if POWER_BITS_F32 == 4
 #define EXP_POLYNOMIAL(r) (0x1.55559ap-3f * r + 0x1.00021ep-1f)
 #elif POWER_BITS_F32 == 3
@@ -80,6 +81,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define MIN_EXPONENT -1022
 #define REAL_MIN_NORMAL DBL_MIN
 #define REAL_MAX DBL_MAX
+#define REAL_EPSILON DBL_EPSILON
 #if POWER_BITS_F64 == 3
 #define EXP_POLYNOMIAL(r)                                                                                        \
     ((((((0x1.9c590cd351fc5p-16 * r + 0x1.a018dd4cbffbcp-13) * r + 0x1.6c16c4d9fe659p-10) * r +                  \

@@ -13,4 +13,5 @@
 #undef MIN_EXPONENT
 #undef REAL_MIN_NORMAL
 #undef REAL_MAX
+#undef REAL_EPSILON
 #undef EXP_POLYNOMIAL

@@ -118,17 +118,17 @@ INLINE void MOVE(write_run)(const REAL *from, DATA *out, Py_ssize_t n) {
 }
 
 INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, Py_ssize_t n, REAL factor, REAL error, REAL least) {
-    const VEC f = FN(all)(factor), e = FN(all)(error), lowest = FN(all)(least);
+    const FN(factor) f = FN(factor_of)(FN(all)(factor), FN(all)(error), FN(all)(least));
     Py_ssize_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        VEC v0 = FN(scaled)(FN(load)(stage + i), f, e, lowest);
-        VEC v1 = FN(scaled)(FN(load)(stage + i + LANES), f, e, lowest);
+        VEC v0 = FN(scaled)(FN(load)(stage + i), &f);
+        VEC v1 = FN(scaled)(FN(load)(stage + i + LANES), &f);
         STORE_PART(out + i, LANES, v0);
         STORE_PART(out + i + LANES, LANES, v1);
     }
     for (; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        STORE_PART(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f), f, e, lowest));
+        STORE_PART(out + i, k, FN(scaled)(FN(load_part)(stage + i, k, f.value), &f));
     }
 }
 

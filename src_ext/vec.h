@@ -93,7 +93,8 @@ INLINE double max_of_lanes_f64(vec_f64 v) {
 }
 #endif
 
-/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v. any_equal: whether a == b anywhere. */
+/* v, but 0 where a < b (zero_less) or a == b (zero_equal); a NaN in a keeps v. any_equal: whether a == b anywhere.
+ * product_from: v * e, but 0 where v < least, and there nothing is multiplied. */
 #if VECTOR_BYTES == 64
 INLINE vec_f32 zero_less_f32(vec_f32 v, vec_f32 a, vec_f32 b) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), v);
@@ -115,6 +116,12 @@ INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) {
     __mmask8 equal = _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ);
     return (ivec_f64)_mm512_mask_add_epi64((__m512i)n, equal, (__m512i)n, _mm512_set1_epi64(1));
 }
+INLINE vec_f32 product_from_f32(vec_f32 least, vec_f32 v, vec_f32 e) {
+    return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(v, least, _CMP_NLT_UQ), v, e);
+}
+INLINE vec_f64 product_from_f64(vec_f64 least, vec_f64 v, vec_f64 e) {
+    return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(v, least, _CMP_NLT_UQ), v, e);
+}
 INLINE int any_equal_f32(vec_f32 a, vec_f32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) != 0; }
 INLINE int any_equal_f64(vec_f64 a, vec_f64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ) != 0; }
 #else
@@ -124,6 +131,8 @@ INLINE vec_f32 zero_equal_f32(vec_f32 v, vec_f32 a, vec_f32 b) { return (vec_f32
 INLINE vec_f64 zero_equal_f64(vec_f64 v, vec_f64 a, vec_f64 b) { return (vec_f64)(~(a == b) & (ivec_f64)v); }
 INLINE ivec_f32 count_equal_f32(ivec_f32 n, vec_f32 a, vec_f32 b) { return n - (a == b); }
 INLINE ivec_f64 count_equal_f64(ivec_f64 n, vec_f64 a, vec_f64 b) { return n - (a == b); }
+INLINE vec_f32 product_from_f32(vec_f32 least, vec_f32 v, vec_f32 e) { return zero_less_f32(v, v, least) * e; }
+INLINE vec_f64 product_from_f64(vec_f64 least, vec_f64 v, vec_f64 e) { return zero_less_f64(v, v, least) * e; }
 #if VECTOR_BYTES == 32
 INLINE int any_equal_f32(vec_f32 a, vec_f32 b) { return _mm256_movemask_ps((__m256)(a == b)) != 0; }
 INLINE int any_equal_f64(vec_f64 a, vec_f64 b) { return _mm256_movemask_pd((__m256d)(a == b)) != 0; }
