@@ -134,11 +134,10 @@ def get_num_threads() -> int:
 
 def threads_for(n_elements, n_threads):
     """Return how many threads an operation over `n_elements` may use."""
-    if n_threads is not None:
-        n_threads = integer(n_threads, "n_threads", low=1)
-    if n_elements < _threads.runtime.SERIAL_BELOW:
-        return 1
-    return _threads.default_count() if n_threads is None else min(n_threads, _threads.MOST)
+    if n_threads is None:
+        return _threads.count_for(n_elements)
+    n_threads = min(integer(n_threads, "n_threads", low=1), _threads.MOST)
+    return 1 if n_elements < _threads.runtime.SERIAL_BELOW else n_threads
 
 
 def backend_info() -> dict[str, Any]:

@@ -121,6 +121,11 @@ def default_count():
     return default()[0]
 
 
+def count_for(n_elements):
+    """Return how many threads an operation over so many elements uses unless told otherwise."""
+    return 1 if n_elements < runtime.SERIAL_BELOW else default_count()
+
+
 def openmp_runtimes():
     """Return the files of the OpenMP runtimes that are loaded in this process."""
     if not sys.platform.startswith("linux"):

@@ -149,7 +149,9 @@ def where_mask(where, shape):
 
 def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
     """Return `value` as a finite float in [low, high], or (low, high] where `open_low`."""
-    if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value) != 0:
+    if type(value) not in (float, int) and (
+        isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value) != 0
+    ):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
         result = float(value)

@@ -64,16 +64,18 @@ cdef inline void cut_rows(Geometry *g, cnp.ndarray x):
     cut(g, cnp.PyArray_SIZE(x) // n_classes, n_classes, 1, kind_of_data(x), True)
 
 
+cdef inline bint lie_apart(cnp.ndarray a, cnp.ndarray b):
+    """Whether two contiguous arrays share no memory."""
+    cdef const char *first = <const char *>cnp.PyArray_DATA(a)
+    cdef const char *other = <const char *>cnp.PyArray_DATA(b)
+    return first + cnp.PyArray_NBYTES(a) <= other or other + cnp.PyArray_NBYTES(b) <= first
+
+
 cdef inline bint is_plain_result(out, cnp.ndarray x):
     """Whether out is an array like a plain x, writable, which is x itself or lies apart from it."""
-    cdef const char *first = <const char *>cnp.PyArray_DATA(x)
-    cdef const char *other
-    if type(out) is not cnp.ndarray:
-        return False
-    other = <const char *>cnp.PyArray_DATA(<cnp.ndarray>out)
-    return (cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(x) and cnp.PyArray_ISCARRAY(<cnp.ndarray>out)
-            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, x)
-            and (other == first or other + cnp.PyArray_NBYTES(x) <= first or first + cnp.PyArray_NBYTES(x) <= other))
+    return (type(out) is cnp.ndarray and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(x)
+            and cnp.PyArray_ISCARRAY(<cnp.ndarray>out) and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, x)
+            and (cnp.PyArray_DATA(<cnp.ndarray>out) == cnp.PyArray_DATA(x) or lie_apart(<cnp.ndarray>out, x)))
 
 
 cdef inline softmax_through_door(x, out, bint log):
@@ -152,7 +154,7 @@ cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     if with_grad:
         if grad is None:
             grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-        elif not is_plain_result(grad, x):
+        elif not is_plain_result(grad, x) or not lie_apart(grad, targets):
             return None
         task.grad = cnp.PyArray_DATA(<cnp.ndarray>grad)
     run_mean_loss(&task, &mean)

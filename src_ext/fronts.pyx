@@ -84,7 +84,7 @@ def open_doors(doors):
 
 
 def fronted(function):
-    """Decorate a public function: return its compiled front, which passes for it in name, documentation and signature."""
+    """Decorate a public function: return its compiled front, which passes for it in name, text and signature."""
     cdef Ways ways
     front, ways = _FRONTS[function.__name__]
     ways.long_way = function

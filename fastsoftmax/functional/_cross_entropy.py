@@ -23,9 +23,11 @@ def reduce_losses(losses, reduction, divisor, dtype):
     if reduction == "none":
         return losses.astype(dtype)
     total = losses.sum()
-    if reduction == "mean":
+    if reduction == "mean" and divisor:
+        total /= divisor
+    elif reduction == "mean":
         with np.errstate(invalid="ignore", divide="ignore"):
-            total = total / np.float64(divisor)
+            total = total / np.float64(0)
     return dtype.type(total)
 
 
