@@ -49,12 +49,13 @@ cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint is_plain(x):
-    """Whether x is a non-empty C-contiguous float16, float32 or float64 ndarray, in native order and aligned."""
+    """Whether x is a non-empty C-contiguous ndarray of the dtypes of the library, in native order and aligned."""
     cdef int type_number
     if type(x) is not cnp.ndarray:
         return False
     type_number = cnp.PyArray_TYPE(<cnp.ndarray>x)
-    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or type_number == NPY_HALF)
+    return ((type_number == cnp.NPY_FLOAT or type_number == cnp.NPY_DOUBLE or type_number == NPY_HALF
+             or type_number == bfloat16_number)
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) and cnp.PyArray_NDIM(<cnp.ndarray>x) >= 1
             and cnp.PyArray_SIZE(<cnp.ndarray>x) > 0)
 

@@ -20,7 +20,7 @@ include "binary.pxi"
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
-    int NPY_HALF
+    int NPY_HALF, NPY_USERDEF
 
 
 def _share_state(capsule, threads):
@@ -34,14 +34,22 @@ cdef inline void *data_or_null(array):
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
+cdef int bfloat16_number = -1   # NumPy's type number of bfloat16: one of its own in each process, once it has been seen
+
+
 cdef inline Kind kind_of_data(cnp.ndarray x):
-    """Return the kind of a checked array; bfloat16 has a type number of its own in each process."""
+    """Return the kind of a checked array."""
+    global bfloat16_number
     cdef int number = cnp.PyArray_TYPE(x)
     if number == cnp.NPY_FLOAT:
         return KIND_F32
     if number == cnp.NPY_DOUBLE:
         return KIND_F64
-    return KIND_F16 if number == NPY_HALF else KIND_BF16
+    if number == NPY_HALF:
+        return KIND_F16
+    if number >= NPY_USERDEF:
+        bfloat16_number = number
+    return KIND_BF16
 
 
 cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint has_tiles):
