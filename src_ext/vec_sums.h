@@ -134,8 +134,10 @@ typedef struct {
 INLINE vec_f64 others_of_lanes(const LaneSums *a, Py_ssize_t i, vec_f64 inverse, int is_double) {
     const vec_f64 sum = load_doubles(a->sum + i), more = load_doubles(a->n_max + i) - 1.0;
     if (!is_double) return sum * inverse + more;
-    const vec_f64 quotient = sum / load_doubles(a->unit + i);
-    return (quotient - quotient * (load_doubles(a->unit_error + i) * inverse)) + more;
+    const vec_f64 unit = load_doubles(a->unit + i), quotient = sum / unit;
+    const vec_f64 rest = (load_doubles(a->sum_error + i) - product_error_f64(quotient, unit, sum)) -
+                         quotient * load_doubles(a->unit_error + i);
+    return (quotient + rest * inverse) + more;
 }
 
 /* The same of n lanes, into an array. */
