@@ -99,7 +99,7 @@ def set_row(task, lane, grad, at, step, state):
 @compiled
 def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale):
     """Turn the staged terms of a row into its gradient; `target` is t of the index alone."""
-    n, others = task.n_classes, others_of(*sums)
+    n = task.n_classes
     total, error = total_of(*sums)
     p = np.float64(grad[to + y]) / total
     factor, rest = divide(share * scale, total, error)
@@ -110,7 +110,7 @@ def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share
     else:
         row_scale(grad, to, n, factor, rest)
     if task.index:
-        own = own_slope(z, m, others, p)
+        own = own_slope(z, m, p, *sums)
         grad[to + y] = scale * (target * own + (share - target) * p - base)
 
 
@@ -183,7 +183,8 @@ def loss_tile(task, first, n_lanes, tile, at, wide, after, out_after):
             wide[TERM * lanes + i] = tile[y * stride + at + i]
     if has_grad:
         total, error = total_of(*sums)
-        own = own_slope(z, wide_m, others, quotient(load_doubles(wide, TERM * lanes, m), total))
+        p = quotient(load_doubles(wide, TERM * lanes, m), total)
+        own = own_slope(z, wide_m, p, *sums)
         scale = product(t, s, task.grad_scale / task.temperature)
         factor, rest = divide(scale, total, error)
         lanes_scale(tile, at, stride, n, m, factor, rest)

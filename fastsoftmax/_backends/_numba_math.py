@@ -145,10 +145,18 @@ def sum_of_lanes(total, error):
 # ---- what is computed once a row, in two parts: scalars of a row or lanes of a tile ----
 
 
+def _others(total, error, n_max, unit):
+    quotient = total / unit
+    rest = (-quotient).fused(unit, total) + error
+    others, lost = _two_sum(quotient, n_max - 1)
+    return others, lost + rest / unit
+
+
 @lanewise(lambda total, error, n_max, unit: total)
 def others_of(total, error, n_max, unit):
     """Return S': the sum over all but one maximum, in units of the maximum's term."""
-    return (total + error) / unit + (n_max - 1)
+    others, lost = _others(total, error, n_max, unit)
+    return others + lost
 
 
 @lanewise(lambda total, error, n_max, unit: (total, error))
@@ -210,10 +218,14 @@ def loss_of(t, s, z, m, log_sum, temperature):
     return s * (t.times_plus(log_sum, distance))
 
 
-@lanewise(lambda z, m, others, p: p)
-def own_slope(z, m, others, p):
-    """Return p - 1 of a target with logit z, which would cancel where that is the maximum."""
-    return z.compare("==", m).choose(-others / (others + 1), p - 1)
+@lanewise(lambda z, m, p, total, error, n_max, unit: p)
+def own_slope(z, m, p, total, error, n_max, unit):
+    """Return p - 1 of a target with logit z, which would cancel where that is the maximum: -S' / (1 + S')."""
+    others, lost = _others(total, error, n_max, unit)
+    whole, part = _two_sum(others, total.alike(1.0))
+    slope = -others / whole
+    rest = slope.fused(whole, others) + lost + slope * (part + lost)
+    return z.compare("==", m).choose(slope - rest / whole, p - 1)
 
 
 @lanewise(lambda a, b: a)
