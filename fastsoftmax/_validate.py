@@ -232,14 +232,10 @@ def weights(value, name, shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {array.shape}")
     array = np.ascontiguousarray(array, dtype=np.float64)
     if array.size and not (array.min() >= 0 and array.max() < np.inf):
-        raise ValueError(f"{name} must be finite and not negative, got {_first_bad_weight(array)}")
+        flat = array.ravel()
+        at = int(np.flatnonzero(~((flat >= 0) & np.isfinite(flat)))[0])
+        raise ValueError(f"{name} must be finite and not negative, got {flat[at]} at position {at}")
     return array
-
-
-def _first_bad_weight(array):
-    flat = array.ravel()
-    at = int(np.flatnonzero(~((flat >= 0) & np.isfinite(flat)))[0])
-    return f"{flat[at]} at position {at}"
 
 
 def targets(value, shape, axis, ignore_index):
