@@ -23,6 +23,11 @@ def _is_real(dtype):
     return dtype.char in "efd" or dtype.name == "bfloat16"
 
 
+def is_floating(dtype):
+    """Whether dtype is a float of any width; NumPy does not count bfloat16 among them."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
 def _has_masked(value):
     """Whether `value` is a masked array with a masked entry; np.ma is imported by who has one."""
     ma = sys.modules.get("numpy.ma")
@@ -227,14 +232,10 @@ def weights(value, name, shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {array.shape}")
     array = np.ascontiguousarray(array, dtype=np.float64)
     if array.size and not (array.min() >= 0 and array.max() < np.inf):
-        raise ValueError(f"{name} must be finite and not negative, got {_first_bad_weight(array)}")
+        flat = array.ravel()
+        at = int(np.flatnonzero(~((flat >= 0) & np.isfinite(flat)))[0])
+        raise ValueError(f"{name} must be finite and not negative, got {flat[at]} at position {at}")
     return array
-
-
-def _first_bad_weight(array):
-    flat = array.ravel()
-    at = int(np.flatnonzero(~((flat >= 0) & np.isfinite(flat)))[0])
-    return f"{flat[at]} at position {at}"
 
 
 def targets(value, shape, axis, ignore_index):
@@ -249,7 +250,7 @@ def targets(value, shape, axis, ignore_index):
                 f"targets (class indices) must have shape {index_shape}, got {array.shape}"
             )
         return _index_targets(array, shape[axis], ignore_index), True
-    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+    if is_floating(array.dtype):
         return _probability_targets(array, shape, index_shape, ignore_index), False
     raise TypeError(
         f"targets must be integers (class indices) or floating (probabilities), got {_describe(array.dtype)}"

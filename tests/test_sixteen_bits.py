@@ -98,6 +98,27 @@ def test_backward_and_binary(implementation, narrow, rng):
     assert_within_one_unit(grad, grad32, narrow)
 
 
+@pytest.mark.parametrize("wide", [np.float32, np.float64, *DTYPES])
+def test_probabilities_beside_logits_of_another_dtype(implementation, narrow, rng, wide):
+    x, probs = logits_of((30, 11), wide, rng), rng.random((30, 11)).astype(narrow)
+    as_computed = probs.astype(np.float64 if wide == np.float64 else np.float32)
+    for operation in (fs.cross_entropy_with_grad, fs.binary_cross_entropy_with_logits_with_grad):
+        loss, grad = operation(x, probs)
+        want, want_grad = operation(x, as_computed)
+        assert loss == want
+        assert grad.dtype == wide
+        np.testing.assert_array_equal(grad, want_grad)
+    assert fs.binary_cross_entropy_with_logits(x, probs) == loss
+
+
+def test_labels_out_of_range(narrow):
+    for bad in (-0.5, 1.5, np.nan):
+        with pytest.raises(
+            ValueError, match=rf"targets must be in \[0, 1\], got {bad} at position 1"
+        ):
+            fs.binary_cross_entropy_with_logits(np.zeros(2, np.float32), np.array([0, bad], narrow))
+
+
 def test_every_float16_is_read_and_written(implementation):
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     x = every[every <= 0]

@@ -8,3 +8,6 @@ AUTOGRAD = 1e-9
 
 DIFFERENCES = 1e-6
 """Gradients against central differences in float64, relative to the largest entry."""
+
+DEFINITIONS = 1e-6
+"""Against peers, relative and absolute, where only whether two definitions are the same is asked."""

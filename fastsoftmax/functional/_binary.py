@@ -63,14 +63,15 @@ def sigmoid(
 def _labels(targets, logits):
     """Return targets as kernels read them: numbers in [0, 1], in the logits' dtype or the computing one."""
     array = _validate.as_array(targets, "targets")
-    if array.dtype.kind not in "biuf" and array.dtype != logits.dtype:
+    if array.dtype.kind not in "biu" and not _validate.is_floating(array.dtype):
         raise TypeError(f"targets must be real numbers or booleans, got dtype {array.dtype}")
     if array.shape != logits.shape:
         raise ValueError(f"targets must have shape {logits.shape}, got {array.shape}")
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        flat = array.ravel()
-        at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
-        raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
+    with np.errstate(invalid="ignore"):  # NaN among bfloat16 would warn before it is refused
+        if array.size and not (array.min() >= 0 and array.max() <= 1):
+            flat = array.ravel()
+            at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
+            raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
     if array.dtype == logits.dtype:
         return array
     return array.astype(computing_dtype(logits.dtype), copy=False)
@@ -134,7 +135,7 @@ def binary_cross_entropy_with_logits(
     logits : array_like of float16, bfloat16, float32 or float64
         Any shape; the labels of a row along the last axis.
     targets : array_like
-        Numbers in [0, 1] or booleans, of the shape of `logits`.
+        Booleans, or numbers in [0, 1] of any integer or floating dtype, bfloat16 too; the shape of `logits`.
     weight : array_like, optional
         Broadcast to `logits`; finite and not negative.
     pos_weight : array_like, shape (n_labels,), optional

@@ -102,10 +102,6 @@ class _Problem:
     def loss(self):
         return reduce_losses(self.losses[:, 0], self.reduction, self.divisor, self.dtype)
 
-    def rounded(self, gradient):
-        """Return a gradient in the dtype of the arguments; None stays None."""
-        return None if gradient is None else gradient.astype(self.dtype, copy=False)
-
 
 def matrices(x, linear_weight):
     """Return the input and the weights of a linear layer, in the dtype of their product, and their own dtype.
@@ -135,6 +131,11 @@ def bias_vector(value, n_classes, dtype):
     if array.dtype != dtype:
         raise TypeError(f"linear_bias must have the dtype of x, {dtype}, got {array.dtype}")
     return array.astype(computing_dtype(dtype), copy=False)
+
+
+def rounded(gradient, dtype):
+    """Return a gradient in the dtype of the arguments, which `matrices` widened; None stays None."""
+    return None if gradient is None else gradient.astype(dtype, copy=False)
 
 
 def _add_product(total, grad, x, is_first):
@@ -284,5 +285,5 @@ temperature, reduction, n_threads
         _add_product(grad_weight, grad, problem.x[rows], is_first=rows.start == 0)
         if grad_bias is not None:
             grad_bias += grad.sum(axis=0, dtype=np.float64)
-    gradients = (problem.rounded(one) for one in (grad_x, grad_weight, grad_bias))
+    gradients = (rounded(one, problem.dtype) for one in (grad_x, grad_weight, grad_bias))
     return problem.loss(), *gradients

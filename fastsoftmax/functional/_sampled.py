@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _validate
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
-from ._linear import bias_vector, matrices
+from ._linear import bias_vector, matrices, rounded
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, NDArray, Reduction, Sampler, Seed
@@ -226,11 +226,5 @@ def sampled_softmax_cross_entropy_with_grad(
         grad[:, 1:] @ problem.weight[problem.drawn] + grad[:, :1] * problem.weight[problem.targets]
     )
     class_ids, rows, bias = problem.by_class(grad)
-    bias = None if bias is None else bias.astype(problem.dtype, copy=False)
-    return (
-        loss,
-        grad_x.astype(problem.dtype, copy=False),
-        class_ids,
-        rows.astype(problem.dtype, copy=False),
-        bias,
-    )
+    grad_x, rows, bias = (rounded(one, problem.dtype) for one in (grad_x, rows, bias))
+    return loss, grad_x, class_ids, rows, bias

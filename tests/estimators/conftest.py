@@ -1,3 +1,4 @@
+import functools
 import gzip
 import os
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BACK_ENDS = ("cython", "numpy")
+import fastsoftmax as fs
 
 
 @pytest.fixture(params=["float32", "float64", "uint8"])
@@ -25,6 +26,26 @@ def make_images(n_rows=300, n_features=40, n_classes=5, dtype="float32", seed=0)
 @pytest.fixture
 def images():
     return make_images
+
+
+@pytest.fixture
+def noisy():
+    """Make images of which a share has a class at random."""
+
+    def noisy(n_rows=400, share=0.3, seed=0):
+        X, y = make_images(n_rows, dtype="float64", seed=seed)
+        rng = np.random.default_rng(seed)
+        return X, np.where(rng.uniform(size=n_rows) < share, rng.integers(0, 5, n_rows), y)
+
+    return noisy
+
+
+@pytest.fixture(params=["softmax", "mlp"])
+def make(request):
+    """Make either estimator, trained epoch by epoch."""
+    if request.param == "softmax":
+        return functools.partial(fs.SoftmaxRegression, solver="adam", learning_rate_init=0.05)
+    return functools.partial(fs.MLPClassifier, (24,), learning_rate_init=0.01)
 
 
 def _fashion_folder():

@@ -1,0 +1,89 @@
+"""What X may be: images, sparse rows, any memory layout, files."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import fastsoftmax as fs
+
+
+def test_images_are_flattened(images):
+    X, y = images(n_features=36, dtype="uint8")
+    flat = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(X, y)
+    cube = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(X.reshape(-1, 6, 6), y)
+    assert cube.n_features_in_ == 36
+    np.testing.assert_array_equal(flat.predict_proba(X), cube.predict_proba(X.reshape(-1, 6, 6)))
+
+
+def test_csr_rows_are_the_dense_rows(images):
+    X, y = images(dtype="float64")
+    X[X < 0.4] = 0
+    for solver in ("lbfgs", "adam"):
+        clf = fs.SoftmaxRegression(
+            solver=solver, max_iter=300, n_iter_no_change=300, random_state=0
+        )
+        dense = clf.fit(X, y).predict_proba(X)
+        rows = sparse.csr_array(X)
+        np.testing.assert_allclose(clf.fit(rows, y).predict_proba(rows), dense, atol=1e-3)
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        fs.MLPClassifier().fit(sparse.csr_array(X), y)
+
+
+@pytest.mark.parametrize(
+    "layout", ["F", "strided", "reversed", "misaligned", "readonly", "swapped"]
+)
+def test_every_memory_layout_of_x(make, layout, images):
+    X, y = images(dtype="float64")
+    expected = make(max_iter=3, random_state=0).fit(X, y).predict_proba(X)
+    other = {
+        "F": lambda: np.asfortranarray(X),
+        "strided": lambda: np.repeat(X, 2, axis=1)[:, ::2],
+        "reversed": lambda: X[::-1].copy()[::-1],
+        "misaligned": lambda: (
+            np.frombuffer(b"x" + X.tobytes(), np.uint8)[1:].view("f8").reshape(X.shape)
+        ),
+        "readonly": lambda: np.frombuffer(X.tobytes()).reshape(X.shape),
+        "swapped": lambda: X.astype(X.dtype.newbyteorder()),
+    }[layout]()
+    got = make(max_iter=3, random_state=0).fit(other, y).predict_proba(other)
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_auto_scale_refuses_the_other_family(images):
+    X, y = images(dtype="uint8")
+    clf = fs.MLPClassifier((8,), max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match=r"uint8, read times input_scale_=0\.00392157"):
+        clf.predict(X / 255)
+    clf.fit(X / 255, y)
+    with pytest.raises(ValueError, match=r"fitted on \(floating"):
+        clf.predict(X)
+    clf.set_params(input_scale=1 / 255).fit(X, y)
+    np.testing.assert_allclose(clf.predict_proba(X), clf.predict_proba(X.astype("f4")), rtol=1e-5)
+
+
+def test_memmap_is_read_where_it_is(images, tmp_path):
+    X, y = images(dtype="uint8")
+    X.tofile(tmp_path / "x")
+    mapped = np.memmap(tmp_path / "x", dtype=np.uint8, mode="r", shape=X.shape)
+    got = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(mapped, y).predict_proba(mapped)
+    expected = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("backend", ["cython", "numpy"])
+def test_images_are_never_floats_as_a_whole(backend):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (20_000, 784), dtype=np.uint8)
+    y = rng.integers(0, 10, len(X))
+    with fs.use_backend(backend):
+        for clf in (
+            fs.MLPClassifier((16,), batch_size=512, max_iter=1),
+            fs.SoftmaxRegression(max_iter=1, tol=1.0),
+        ):
+            tracemalloc.start()
+            clf.fit(X, y).predict_proba(X)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 32 << 20 < X.size * 4

@@ -1,0 +1,103 @@
+"""scikit-learn, data frames and ONNX."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastsoftmax as fs
+from fastsoftmax import export
+
+
+def test_pipeline_grid_search_clone_and_pickle(images):
+    X, y = images(dtype="float64")
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), fs.SoftmaxRegression(max_iter=500)),
+        {"softmaxregression__C": [0.01, 1.0]},
+        cv=3,
+    ).fit(X, y)
+    assert search.best_score_ > 0.9
+    clf = fs.MLPClassifier((7,), max_iter=3, random_state=0).fit(X, y)
+    assert clone(clf).get_params() == clf.get_params()
+    other = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(other.predict_proba(X), clf.predict_proba(X))
+    assert other.partial_fit(X, y).n_iter_ == 4
+
+
+@pytest.mark.parametrize("library", ["pandas", pytest.param("polars", marks=pytest.mark.peer)])
+def test_data_frames(library, images):
+    frames = pytest.importorskip(library, reason=f"{library} is absent")
+    X, y = images(n_features=3, dtype="float64")
+    frame = frames.DataFrame({name: X[:, i] for i, name in enumerate("abc")})
+    labels = frames.Series(np.array(list("vwxyz"))[y])
+    clf = fs.SoftmaxRegression().fit(frame, labels)
+    assert clf.feature_names_in_.tolist() == ["a", "b", "c"]
+    expected = fs.SoftmaxRegression().fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(clf.predict_proba(frame), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="feature names"):
+        clf.predict(frame[["b", "a", "c"]])
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_from_sklearn(n_classes, images):
+    X, y = images(n_features=12, n_classes=n_classes, dtype="float64")
+    y = np.array(list("abcd"))[y]
+    for theirs, ours in (
+        (LogisticRegression(C=2.0, max_iter=500), fs.SoftmaxRegression),
+        (MLPClassifier((8, 5), max_iter=40, tol=0, n_iter_no_change=100), fs.MLPClassifier),
+    ):
+        theirs.set_params(
+            max_iter=1000 if theirs.__class__ is MLPClassifier else 500, tol=1e-2
+        ).fit(X, y)
+        clf = ours.from_sklearn(theirs)
+        np.testing.assert_allclose(
+            clf.predict_proba(X), theirs.predict_proba(X), rtol=1e-9, atol=1e-12
+        )
+        np.testing.assert_array_equal(clf.predict(X), theirs.predict(X))
+    assert clf.hidden_layer_sizes == (8, 5)
+    images8 = (X * 255).astype(np.uint8)
+    np.testing.assert_allclose(
+        clf.predict_proba(images8), theirs.predict_proba(images8), atol=1e-12
+    )
+
+
+def test_from_sklearn_refuses_what_it_cannot_express(images):
+    X, y = images()
+    with pytest.raises(TypeError, match="must be a LogisticRegression"):
+        fs.SoftmaxRegression.from_sklearn(fs.MLPClassifier())
+    tanh = MLPClassifier((3,), activation="tanh", tol=1.0, n_iter_no_change=1).fit(X, y)
+    with pytest.raises(ValueError, match="activation='relu', got 'tanh'"):
+        fs.MLPClassifier.from_sklearn(tanh)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("problem", ["classes", "binary", "labels"])
+@pytest.mark.parametrize("hidden", [None, (9,), (9, 4)])
+def test_onnx(problem, hidden, images, dtype, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="onnx is absent")
+    reference = pytest.importorskip("onnx.reference", reason="onnx is absent")
+    X, y = images(dtype=dtype)
+    Y = {"classes": y, "binary": y < 2, "labels": np.column_stack([y < 2, y > 0])}[problem]
+    clf = (
+        fs.SoftmaxRegression(max_iter=2000)
+        if hidden is None
+        else fs.MLPClassifier(hidden, max_iter=3)
+    )
+    clf.fit(X, Y).temperature_ = 1.5
+    model = export.to_onnx(clf, tmp_path / "model.onnx")
+    expected = [clf.decision_function(X).reshape(len(X), -1), clf.predict_proba(X)]
+    got = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx")).run(None, {"X": X})
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent")
+    session = runtime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for mine, theirs in zip(session.run(None, {"X": X}), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
