@@ -110,9 +110,9 @@ def _run_turns(kernel, task, lane_elements, scratch, wide):
     turn = max(len(scratch), _TURN_ELEMENTS // max(1, lane_elements * task.per_block))
     workers = (
         len(scratch),
-        scratch.ctypes.data,
+        runtime.address(scratch),
         scratch.strides[0],
-        wide.ctypes.data,
+        runtime.address(wide),
         wide.strides[0],
     )
     for start in range(0, n_blocks, turn):

@@ -45,6 +45,12 @@ def count_equal(counts, a, b):
     return a.compare("==", b).choose(counts + 1, counts)
 
 
+@lanewise(lambda a, b: types.boolean)
+def any_equal(a, b):
+    """Return whether a == b in any lane."""
+    return a.compare("==", b).any()
+
+
 @lanewise(lambda counts: of_type(counts, types.float64))
 def counts_as_doubles(counts):
     """Return counters as doubles."""

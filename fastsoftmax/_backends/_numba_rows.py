@@ -11,6 +11,7 @@ from numba import njit
 
 from ._numba_exp import exp_frame, exp_plain, exp_sloped
 from ._numba_math import (
+    any_equal,
     count_equal,
     counts_as_doubles,
     distances_add,
@@ -79,12 +80,18 @@ def exp_terms(v, frame, slope, slope_error, is_sloped):
 
 
 @compiled
-def exp_step(x, at, stage, to, m, frame, slope, is_sloped, stores, counts):
-    """Return the terms of a vector without its maxima, and their count; store all if `stores`."""
+def exp_step(x, at, stage, to, frame, slope, is_sloped, stores):
+    """Return a vector and its terms, which are stored if `stores`."""
     v = load(x, at)
     e = exp_terms(v, frame, slope[0], slope[1], is_sloped)
     if stores:
         store(stage, to, e)
+    return v, e
+
+
+@compiled
+def leave_out(e, v, m, counts):
+    """Return terms without those of the maxima, and the counts of these."""
     return zero_equal(e, v, m), count_equal(counts, v, m)
 
 
@@ -113,13 +120,18 @@ def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
     while i + 4 * lanes <= n:
         j, k = at + i, to + i
         fetch_four(x, j + n, stage, k + n, stores)  # what comes next: a row, or a chunk of this one
-        e0, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
+        v0, e0 = exp_step(x, j, stage, k, frame, slopes, is_sloped, stores)
         j, k = j + lanes, k + lanes
-        e1, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
+        v1, e1 = exp_step(x, j, stage, k, frame, slopes, is_sloped, stores)
         j, k = j + lanes, k + lanes
-        e2, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
+        v2, e2 = exp_step(x, j, stage, k, frame, slopes, is_sloped, stores)
         j, k = j + lanes, k + lanes
-        e3, counts = exp_step(x, j, stage, k, m, frame, slopes, is_sloped, stores, counts)
+        v3, e3 = exp_step(x, j, stage, k, frame, slopes, is_sloped, stores)
+        if any_equal(larger(larger(v0, v1), larger(v2, v3)), m):
+            e0, counts = leave_out(e0, v0, m, counts)
+            e1, counts = leave_out(e1, v1, m, counts)
+            e2, counts = leave_out(e2, v2, m, counts)
+            e3, counts = leave_out(e3, v3, m, counts)
         total, error = sums_add_four(total, error, e0, e1, e2, e3)
         i += 4 * lanes
     while i < n:
@@ -128,8 +140,8 @@ def row_exp_sum(x, at, stage, to, n, max_x, slope, slope_error, stores):
         e = exp_terms(v, frame, slopes[0], slopes[1], is_sloped)
         if stores:
             store_part(stage, to + i, k, e)
-        counts = count_equal(counts, v, m)
-        total, error = sums_add(total, error, zero_equal(e, v, m))
+        e, counts = leave_out(e, v, m, counts)
+        total, error = sums_add(total, error, e)
         i += lanes
     n_max, _ = sum_of_lanes(counts_as_doubles(counts), zeros(doubles(m)))
     row_total, row_error = sum_of_lanes(total, error)

@@ -28,7 +28,7 @@ from ._numba_math import (
     zeros,
 )
 from ._numba_memory import advance, lanes_in, load, number, spread, store
-from ._numba_rows import compiled, exp_step, fetch_four
+from ._numba_rows import compiled, exp_step, fetch_four, leave_out
 from ._numba_turns import turn_part, turn_part_back, turn_square
 from ._numba_vectors import REAL_LANES
 
@@ -220,18 +220,23 @@ def lanes_exp_sum(tile, at, stride, n, m, slope, slope_error, stores, after, out
     while c + 4 <= n:
         fetch_four(after, c * lanes, out_after, c * lanes, stores)
         i = at + c * stride
-        e0, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        v, e0 = exp_step(tile, i, tile, i, frame, slopes, is_sloped, stores)
+        e0, counts = leave_out(e0, v, m, counts)
         i += stride
-        e1, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        v, e1 = exp_step(tile, i, tile, i, frame, slopes, is_sloped, stores)
+        e1, counts = leave_out(e1, v, m, counts)
         i += stride
-        e2, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        v, e2 = exp_step(tile, i, tile, i, frame, slopes, is_sloped, stores)
+        e2, counts = leave_out(e2, v, m, counts)
         i += stride
-        e3, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        v, e3 = exp_step(tile, i, tile, i, frame, slopes, is_sloped, stores)
+        e3, counts = leave_out(e3, v, m, counts)
         total, error = sums_add_four(total, error, e0, e1, e2, e3)
         c += 4
     while c < n:
         i = at + c * stride
-        e, counts = exp_step(tile, i, tile, i, m, frame, slopes, is_sloped, stores, counts)
+        v, e = exp_step(tile, i, tile, i, frame, slopes, is_sloped, stores)
+        e, counts = leave_out(e, v, m, counts)
         total, error = sums_add(total, error, e)
         c += 1
     return total, error, counts_as_doubles(counts), doubles(frame[3])

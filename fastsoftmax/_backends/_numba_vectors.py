@@ -125,6 +125,12 @@ class Lanes:
             mask = self.builder.fcmp_ordered(sign, self.value, other.value)
         return self.make(mask, types.boolean)
 
+    def any(self):
+        """Return whether this mask of a vector is true in any lane."""
+        bits = self.builder.bitcast(self.value, ir.IntType(self.type.lanes))
+        found = self.builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+        return Lanes(self.context, self.builder, types.boolean, found)
+
     def choose(self, yes, no):
         """Return `yes` where this mask is true, else `no`; one of them may be a number."""
         some = yes if isinstance(yes, Lanes) else no

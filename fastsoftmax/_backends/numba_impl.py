@@ -20,6 +20,7 @@ if numba.config.DISABLE_JIT:
         'the "numba" backend needs Numba\'s compiler, which NUMBA_DISABLE_JIT turns off'
     )
 
+from .._threads import runtime
 from . import numpy_impl
 from ._numba_binary import BinaryTask, SigmoidTask
 from ._numba_driver import run
@@ -32,7 +33,7 @@ from ._plain_door import plain_door
 
 def _address(array):
     """Return where an array starts, 0 for None; the caller keeps it alive."""
-    return 0 if array is None else array.ctypes.data
+    return 0 if array is None else runtime.address(array)
 
 
 def _through_float32(output=None):
