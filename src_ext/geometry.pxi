@@ -7,7 +7,9 @@ cdef enum:
     ROW_GROUP = 4               # likewise rows that are computed in step,
     GROUP_CLASSES = 4096        # as many as stay in the nearest cache
     TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
-    TILE_BYTES = 1 << 18
+    TILE_BYTES = 1 << 18        # of columns, but
+    NARROWEST = 4               # at least so many vectors wide, and at most
+    WIDEST = 16
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
     LANE_ARRAYS = 19
 
@@ -29,7 +31,7 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
         g.stride = max(1, min(ROW_GROUP, GROUP_CLASSES // n_classes)) if has_tiles else 1
     elif has_tiles and n_classes <= TILE_CLASSES:
         g.form = COLUMNS
-        g.stride = lanes * max(1, min(16, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
+        g.stride = lanes * max(NARROWEST, min(WIDEST, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
     else:
         g.form = GATHERED
     g.per_block = g.stride * max(1, BLOCK_ELEMENTS // (n_classes * g.stride))
