@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from readme_table import measure
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "images" / "throughput.png"
@@ -52,8 +53,6 @@ def draw_operation(axes, rows, peers):
 
 def draw(report):
     """Return the figure of a report of `fastsoftmax bench --json`."""
-    from matplotlib.figure import Figure
-
     operations = list(dict.fromkeys(row["operation"] for row in report["rows"]))
     figure = Figure(figsize=(12, 8), layout="constrained")
     panels = figure.subplots(-(-len(operations) // 2), 2, squeeze=False, sharey=True).ravel()
