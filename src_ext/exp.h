@@ -14,10 +14,10 @@
  * the smallest normal number are normal here, so that results at that edge, and sums of such terms, keep their digits.
  *
  * Reduction: n is x / ln2 rounded to a multiple of 2**-POWER_BITS by adding a large constant; r = x - n * ln2 in two
- * parts, exact in the first (Cody and Waite 1980). 2**n comes from a table of 2**POWER_BITS entries in a register
- * and the bits of n; exp(r) - 1 from a polynomial, minimax for the relative error (Tang 1989 reduces likewise):
- * float 2**-28.0 (no table), 2**-32.3 (8 entries), 2**-29.2 (16); double 2**-57.9 (none), 2**-58.2 (8).
- * Total error: about 1 ULP, in both dtypes. */
+ * parts, exact in the first (Cody and Waite 1980; with a table the product has more digits than a REAL, and is fused).
+ * 2**n comes from a table of 2**POWER_BITS entries in a register and the bits of n; exp(r) - 1 from a polynomial,
+ * minimax for the relative error (Tang 1989 reduces likewise): float 2**-28.0 (no table), 2**-32.3 (8 entries),
+ * 2**-29.2 (16); double 2**-57.9 (none), 2**-58.2 (8). Total error: about 1 ULP, in both dtypes. */
 
 /* What exp needs of a row (or of each lane): see exp_setup. */
 typedef struct {
@@ -53,8 +53,8 @@ INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_fra
     }
     EACH t[k] = r[k] * LOG2_E + f->rounder;
     EACH n[k] = t[k] - f->rounder;
-    EACH r[k] = r[k] - n[k] * LN2_HIGH;
-    EACH r[k] = r[k] - n[k] * LN2_LOW;
+    EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_HIGH));
+    EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_LOW));
     if (has_slope) EACH r[k] = r[k] + error[k];
     EACH q[k] = EXP_POLYNOMIAL(r[k]);
     EACH x[k] = r[k] + r[k] * r[k] * q[k];

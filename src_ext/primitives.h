@@ -45,7 +45,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define SHIFT_ABOVE 256.0f
 #define ROUNDER (0x1.8p23f / (1 << POWER_BITS_F32))
 #define LOG2_E 0x1.715476p+0f
-#define LN2_HIGH 0x1.62e4p-1f /* 15 bits: n * LN2_HIGH is exact */
+#define LN2_HIGH 0x1.62e4p-1f /* 15 bits: with whole n, n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
 #define MIN_EXPONENT -126
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
@@ -76,7 +76,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define SHIFT_ABOVE 2048.0
 #define ROUNDER (0x1.8p52 / (1 << POWER_BITS_F64))
 #define LOG2_E 0x1.71547652b82fep+0
-#define LN2_HIGH 0x1.62e42feep-1 /* 32 bits: n * LN2_HIGH is exact */
+#define LN2_HIGH 0x1.62e42feep-1 /* 32 bits: with whole n, n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define MIN_EXPONENT -1022
 #define REAL_MIN_NORMAL DBL_MIN

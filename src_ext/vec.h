@@ -236,15 +236,22 @@ INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) {
 }
 #endif
 
-/* ---- the rounding error of a * b, given its rounded value ---- */
+/* ---- a - b * c, in one rounding where there is an instruction for it; the rounding error of a * b, given its rounded
+ * value ---- */
 
 #if VECTOR_BYTES == 64
+INLINE vec_f32 less_product_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm512_fnmadd_ps(b, c, a); }
+INLINE vec_f64 less_product_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm512_fnmadd_pd(b, c, a); }
 INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) { return _mm512_fmsub_ps(a, b, ab); }
 INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) { return _mm512_fmsub_pd(a, b, ab); }
 #elif VECTOR_BYTES == 32
+INLINE vec_f32 less_product_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return _mm256_fnmadd_ps(b, c, a); }
+INLINE vec_f64 less_product_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return _mm256_fnmadd_pd(b, c, a); }
 INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) { return _mm256_fmsub_ps(a, b, ab); }
 INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) { return _mm256_fmsub_pd(a, b, ab); }
 #else
+INLINE vec_f32 less_product_f32(vec_f32 a, vec_f32 b, vec_f32 c) { return a - b * c; }
+INLINE vec_f64 less_product_f64(vec_f64 a, vec_f64 b, vec_f64 c) { return a - b * c; }
 /* Dekker's product: each factor in two halves whose products are exact. The halves are cut off by bits, so
  * that no factor overflows. */
 INLINE vec_f32 product_error_f32(vec_f32 a, vec_f32 b, vec_f32 ab) {
