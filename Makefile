@@ -36,8 +36,8 @@ check-all: test
 # Environments of their own under build/, each with another build of the package installed. Tests run in the folder
 # of the environment: in this one the source tree would hide the package from the processes that tests start. Numba's
 # machine code is the same in all of them.
-KERNEL_TESTS = ../../tests --ignore=../../tests/cli --ignore=../../tests/plots --ignore=../../tests/test_examples.py --ignore=../../tests/test_documents.py \
-	-c ../../pyproject.toml --rootdir=../.. -p no:cacheprovider -q --ignore=../../tests/test_numba.py
+KERNEL_TESTS = ../../tests --ignore=../../tests/cli --ignore=../../tests/plots --ignore=../../tests/test_examples.py \
+	--ignore=../../tests/test_documents.py -c ../../pyproject.toml --rootdir=../.. -p no:cacheprovider -q --ignore=../../tests/test_numba.py
 
 serial:
 	$(PYTHON) -m venv build/serial

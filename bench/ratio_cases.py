@@ -7,9 +7,6 @@ import numpy as np
 
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
-from fastsoftmax._backends import cython_impl
-from fastsoftmax._ext import fronts
-from fastsoftmax._threads import default_count, runtime
 from fastsoftmax.cli import _operations, _timing
 from fastsoftmax.cli._printing import duration, three_digits
 
@@ -103,30 +100,12 @@ def columns(logits, targets):
     yield "(N, C, H, W)", np.ascontiguousarray(images), targets.reshape(-1, side, side), 1
 
 
-class Isa:
-    """The kernels of one instruction set, as a back end."""
-
-    def __init__(self, isa):
-        self.kernels = cython_impl.load_isa(isa)
-        self.kernels._share_state(runtime.state_capsule(), default_count)
-        self.door = self.kernels.door
-
-    def __getattr__(self, name):
-        return getattr(self.kernels, name)
-
-
-def choose(implementation):
-    """Let the public functions use a back end."""
-    _dispatch.chosen.implementation = implementation
-    fronts.open_doors(getattr(implementation, "door", None))
-
-
 def under(implementation, call):
     """Return a call that chooses its back end first: only the first of a turn pays for it."""
 
     def chosen_call():
         if _dispatch.chosen.implementation is not implementation:
-            choose(implementation)
+            _dispatch._install(implementation)
         return call()
 
     return chosen_call
@@ -139,4 +118,4 @@ def restored():
     try:
         yield
     finally:
-        choose(before)
+        _dispatch._install(before)

@@ -8,10 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 from ratio_cases import (
-    Isa,
     Row,
     assert_close,
-    choose,
     columns,
     judge,
     prepare,
@@ -44,11 +42,7 @@ def dtypes(scale):
     for shape in (*IN_CACHE, *IN_MEMORY):
         logits, targets = scale.inputs(shape)
         by_dtype = {name: logits.astype(name) for name in names}
-        for operation in OPERATIONS:
-            for one in by_dtype.values():
-                judge(operation, one, targets)
-            calls = {name: prepare(operation, one, targets) for name, one in by_dtype.items()}
-            yield scale.compare(logits, operation, calls)
+        yield from between_inputs(scale, by_dtype, targets, OPERATIONS)
 
 
 def spread(scale):
@@ -56,11 +50,17 @@ def spread(scale):
     for shape in ((65536, 10), (8192, 1000), (512, 32000)):
         logits, targets = scale.inputs(shape)
         by_deviation = {"deviation 3": logits, "deviation 30": logits * 10}
-        for operation in WITH_AND_WITHOUT_GRAD:
-            for one in by_deviation.values():
-                judge(operation, one, targets)
-            calls = {name: prepare(operation, one, targets) for name, one in by_deviation.items()}
-            yield scale.compare(logits, operation, calls)
+        yield from between_inputs(scale, by_deviation, targets, WITH_AND_WITHOUT_GRAD)
+
+
+def between_inputs(scale, inputs, targets, operations):
+    """Yield rows that compare logits of one shape."""
+    first = next(iter(inputs.values()))
+    for operation in operations:
+        for logits in inputs.values():
+            judge(operation, logits, targets)
+        calls = {name: prepare(operation, logits, targets) for name, logits in inputs.items()}
+        yield scale.compare(first, operation, calls)
 
 
 def columns_beside_rows(scale):
@@ -88,7 +88,7 @@ def instruction_sets(scale):
         if states[isa].startswith("refused"):
             yield f"skipped: {isa} {states[isa]}"
             return
-    builds = {isa: Isa(isa) for isa in ("v4", "v3")}
+    builds = {isa: cython_impl.load_isa(isa) for isa in ("v4", "v3")}
     shapes = (*IN_CACHE, (65536, 10), *IN_MEMORY[:4])
     yield from between_implementations(scale, builds, shapes, WITH_AND_WITHOUT_GRAD)
 
@@ -112,7 +112,7 @@ def between_implementations(scale, implementations, shapes, operations):
             for operation in operations:
                 calls = {}
                 for name, implementation in implementations.items():
-                    choose(implementation)
+                    _dispatch._install(implementation)
                     judge(operation, logits, targets)
                     call = prepare(operation, logits, targets)
                     calls[name] = under(implementation, call)

@@ -27,10 +27,14 @@ def _load(name):
     return importlib.import_module(f"{__package__}._backends.{name}_impl")
 
 
-def _choose(name, reason):
-    implementation = _load(name)
+def _install(implementation):
+    """Put an implementation behind the public functions."""
     chosen.implementation = implementation
     fronts.open_doors(getattr(implementation, "door", None))
+
+
+def _choose(name, reason):
+    _install(_load(name))
     chosen.name, chosen.reason = name, reason
 
 

@@ -6,7 +6,7 @@ cdef enum:
     TURNED_CLASSES = 40         # together
     ROW_GROUP = 4               # likewise rows that are computed in step,
     GROUP_CLASSES = 4096        # as many as stay in the nearest cache
-    TILE_CLASSES = 4096         # up to here a tile of columns fits the cache
+    TILE_CLASSES = 4096         # up to here a tile of columns fits the second cache
     TILE_BYTES = 1 << 18        # of columns, but
     NARROWEST = 4               # at least so many vectors wide, and at most
     WIDEST = 16

@@ -38,7 +38,7 @@ cdef int bfloat16_number = -1   # NumPy's type number of bfloat16: one of its ow
 
 
 cdef inline Kind kind_of_data(cnp.ndarray x):
-    """Return the kind of a checked array."""
+    """Return the kind of a checked array; bfloat16's number is kept for the door."""
     global bfloat16_number
     cdef int number = cnp.PyArray_TYPE(x)
     if number == cnp.NPY_FLOAT:

@@ -1,8 +1,8 @@
 # Cross-entropy: the loss of each row, and its gradient.
 #
 # Loss alone: one read of the logits; nothing is stored, no probability materialised. With the gradient: as softmax,
-# the terms staged in the gradient itself, the factor of the row folded into the last pass, and the target's
-# entry mended after it from S', never as p - 1. Probabilities as targets and label smoothing add one pass for
+# the terms staged in the gradient itself, the factor of the row folded into the last pass; where the target is the
+# maximum its entry comes from S', never from p - 1. Probabilities as targets and label smoothing add one pass for
 # sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 
 from libc.string cimport memcpy, memset

@@ -98,16 +98,15 @@ static void FN(row_exp_sum)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, do
     }
 }
 
-/* A factor in two parts, and the smallest v whose product with it, and with its error, is a normal number: a smaller one
- * would cost 150 cycles. */
+/* A factor in two parts, and the smallest v whose product with each is a normal number: another would cost 150 cycles. */
 typedef struct {
     VEC value, error, lowest, lowest_error;
 } FN(factor);
 
 INLINE FN(factor) FN(factor_of)(VEC value, VEC error, VEC lowest) {
-    const REAL range = 4 / REAL_EPSILON; /* an error below this part of the value does not matter */
-    const VEC counts = FN(zero_less)(error, FN(abs)(error), FN(abs)(value) / (64 * range));
-    return (FN(factor)){value, counts, lowest, lowest * (128 * range)};
+    const REAL least = REAL_EPSILON / 256; /* an error that is a smaller part of the value does not matter */
+    const VEC counts = FN(zero_less)(error, FN(abs)(error), FN(abs)(value) * least);
+    return (FN(factor)){value, counts, lowest, lowest * (2 / least)};
 }
 
 /* v * (factor + error) with one rounding, and 0 where that is under the smallest normal number. */

@@ -9,20 +9,6 @@ import pytest
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
 from fastsoftmax._backends import cython_impl
-from fastsoftmax._ext import fronts
-from fastsoftmax._threads import default_count, runtime
-
-
-class CythonIsa:
-    """The contract fulfilled by the kernels of one instruction set."""
-
-    def __init__(self, isa):
-        self.kernels = cython_impl.load_isa(isa)
-        self.kernels._share_state(runtime.state_capsule(), default_count)
-        self.door = self.kernels.door
-
-    def __getattr__(self, name):
-        return getattr(self.kernels, name)
 
 
 def implementation_names():
@@ -39,14 +25,14 @@ def implementation(request, monkeypatch):
     """Run the test with one implementation behind the public functions."""
     name = request.param
     if name.startswith("cython-"):
-        module = CythonIsa(name.removeprefix("cython-"))
+        module = cython_impl.load_isa(name.removeprefix("cython-"))
     else:
         module = _dispatch._load(name)
-    monkeypatch.setattr(_dispatch.chosen, "implementation", module)
+    before = _dispatch.chosen.implementation
     monkeypatch.setattr(_dispatch.chosen, "name", name)
-    fronts.open_doors(getattr(module, "door", None))
+    _dispatch._install(module)
     yield name
-    fronts.open_doors(cython_impl.door)
+    _dispatch._install(before)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

@@ -59,13 +59,9 @@ def test_every_keyword_reaches_the_function_behind(function):
 def test_what_the_door_declines_goes_the_long_way(rng):
     x = rng.standard_normal((6, 4)).astype(np.float32)
     want = fs.softmax(x, n_threads=1)
-    for declined in (
-        x.tolist(),
-        np.asfortranarray(x),
-        x.astype(">f4"),
-        x[:, ::-1][:, ::-1],
-        np.ma.array(x).data[:],
-    ):
+    wide = np.repeat(x, 2, axis=1)
+    for declined in (x.tolist(), np.asfortranarray(x), x.astype(">f4"), wide[:, ::2]):
+        assert cython_impl.door.softmax(declined, None) is None
         np.testing.assert_allclose(fs.softmax(declined), want, rtol=1e-6)
     with pytest.raises(TypeError, match="out must be"):
         fs.softmax(x, out=[0.0])

@@ -32,17 +32,19 @@ def isas():
 
 
 def load_isa(isa):
-    """Import the kernels for one instruction set, or say why that cannot be."""
+    """Return the kernels for one instruction set, ready to serve as a back end, or say why that cannot be."""
     if isa not in _BEST_FIRST:
         raise ValueError(f"FASTSOFTMAX_ISA must be one of {', '.join(_BEST_FIRST)}, got {isa!r}")
     if not runtime.supports(isa):
         raise ImportError(f"FASTSOFTMAX_ISA={isa}: this CPU does not support it")
     try:
-        return importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
+        kernels = importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
     except ModuleNotFoundError:
         raise ImportError(
             f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine"
         ) from None
+    kernels._share_state(runtime.state_capsule(), default_count)
+    return kernels
 
 
 def _choose():
@@ -59,8 +61,6 @@ def _choose():
 
 ISA, ISA_REASON = _choose()
 kernels = load_isa(ISA)
-
-kernels._share_state(runtime.state_capsule(), default_count)
 
 door = kernels.door
 softmax = kernels.softmax

@@ -1,7 +1,7 @@
 """The contract, compiled by Numba at the first use of each operation and dtype.
 
 The functions here make a task of the arguments and run it; the algorithms are those of the compiled
-kernels, except that a row is never shared by threads.
+kernels, except that a row is never shared by threads and that exp does without a table.
 """
 
 import functools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,11 @@ def reduce_losses(losses, reduction, divisor, dtype):
     if reduction == "none":
         return losses.astype(dtype)
     total = losses.sum()
-    if reduction == "mean" and divisor:
+    if reduction == "mean" and 0 < divisor < math.inf:
         total /= divisor
     elif reduction == "mean":
         with np.errstate(invalid="ignore", divide="ignore"):
-            total = total / np.float64(0)
+            total = total / np.float64(divisor)
     return dtype.type(total)
 
 
