@@ -6,6 +6,7 @@
 FASTSOFTMAX_OPENMP=0     build without OpenMP (done by itself where the compiler has none)
 FASTSOFTMAX_DEBUG=1      bounds checks, assertions and no optimisation
 FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers
+FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets that the machine has: a shorter build while one works on it
 """
 
 import os
@@ -110,6 +111,14 @@ def extensions():
     link = openmp + (SANITIZERS if SANITIZE else [])
     isas = ISAS_BY_MACHINE.get(platform.machine(), PLAIN)
     isas = {isa: march for isa, march in isas.items() if compiles(march)} or PLAIN
+    wanted = os.environ.get("FASTSOFTMAX_ISAS")
+    if wanted:
+        unknown = sorted(set(wanted.split(",")) - set(isas))
+        if unknown:
+            raise SystemExit(
+                f"FASTSOFTMAX_ISAS: must be of {', '.join(isas)}, got {', '.join(unknown)}"
+            )
+        isas = {isa: isas[isa] for isa in wanted.split(",")}
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
     built += extension("fronts", "src_ext/fronts.pyx", flags, link)
     for isa, march in isas.items():
