@@ -91,7 +91,7 @@ def extension(module, source, flags, link_flags):
             f"fastsoftmax._ext.{module}",
             [source],
             include_dirs=["src_ext", numpy.get_include()],
-            depends=[str(path) for path in sorted(Path("src_ext").iterdir())],
+            depends=[str(path) for path in sorted(Path("src_ext").rglob("*.*"))],
             define_macros=[
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),

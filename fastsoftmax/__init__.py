@@ -11,7 +11,13 @@ are loaded when they are first asked for.
 
 import importlib
 
-from ._dispatch import backend_info, get_num_threads, set_num_threads, use_backend
+from ._dispatch import (
+    backend_info,
+    get_num_threads,
+    set_num_threads,
+    set_result_pool,
+    use_backend,
+)
 from ._version import __version__
 from .functional import (
     binary_cross_entropy_with_logits,
@@ -55,6 +61,7 @@ __all__ = [
     "sampled_softmax_cross_entropy",
     "sampled_softmax_cross_entropy_with_grad",
     "set_num_threads",
+    "set_result_pool",
     "sigmoid",
     "softmax",
     "softmax_backward",

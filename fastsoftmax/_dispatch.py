@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import sys
 from typing import Any
 
 from . import _threads
@@ -120,6 +121,52 @@ class set_num_threads:
         _threads.want(self._before)
 
 
+class set_result_pool:
+    """Bound the memory that is kept for the results of later calls, for the whole process.
+
+    A large result needs fresh memory, and the page faults of fresh memory take as long as the arithmetic. So what a
+    result leaves when it dies is kept for the next one of about its size: the least recently used memory goes first,
+    all of it goes back to the system after a second without calls, and results that are alive hold nothing but
+    themselves.
+
+    Parameters
+    ----------
+    limit : int or None
+        Bytes, at least 0; 0 keeps nothing and gives back what is kept now. None returns to the default: a sixteenth
+        of the machine's memory, at most 256 MB.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `limit` is not an integer of at least 0.
+
+    Notes
+    -----
+    As a context manager it restores the earlier limit at the end. Results of less than 256 KB come from NumPy's own
+    allocator, and so do all while another memory handler is set in NumPy. `backend_info()` shows the limit and what
+    is held.
+
+    Examples
+    --------
+    >>> import fastsoftmax as fs
+    >>> with fs.set_result_pool(0):
+    ...     fs.backend_info()["result_pool"]
+    {'limit': 0, 'held': 0}
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._before, _ = _threads.runtime.result_pool()
+        if limit is not None:
+            limit = min(integer(limit, "limit", low=0), sys.maxsize)
+        _threads.runtime.set_result_pool_limit(limit)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        _threads.runtime.set_result_pool_limit(self._before)
+
+
 def get_num_threads() -> int:
     """Return the number of threads that a large call uses now.
 
@@ -152,7 +199,8 @@ def backend_info() -> dict[str, Any]:
     dict
         version; backend and backend_reason; backends (name to "loaded", "available" or why not);
         isa, isa_reason and isas (likewise); openmp (whether built with it, and the runtimes loaded);
-        threads, threads_reason (what decided the number) and threads_limits.
+        threads, threads_reason (what decided the number) and threads_limits; result_pool (limit and what is held
+        now, in bytes).
 
     Examples
     --------
@@ -163,6 +211,7 @@ def backend_info() -> dict[str, Any]:
     from ._backends import cython_impl
 
     threads, decided_by = _threads.default()
+    limit, held = _threads.runtime.result_pool()
     return {
         "version": __version__,
         "backend": chosen.name,
@@ -175,6 +224,7 @@ def backend_info() -> dict[str, Any]:
         "threads": threads,
         "threads_reason": decided_by,
         "threads_limits": _threads.limits(),
+        "result_pool": {"limit": limit, "held": held},
     }
 
 

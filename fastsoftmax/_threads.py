@@ -1,38 +1,20 @@
-"""How many threads a call may use, and what decides it."""
+"""How many threads a call may use, and what decides it; the compiled runtime behind it."""
 
 import math
 import os
 import sys
 
-SPIN_COUNT = "10000"
-"""How long idle threads of libgomp spin before they sleep.
-
-Its default keeps them on the cores that NumPy's BLAS needs next; 0 makes every call pay for a wake-up.
-"""
-
 MOST = max(256, os.cpu_count() or 1)
-"""No call starts more threads than this: where the system refuses one, libgomp ends the process."""
+"""No call asks for more threads than this."""
 
+try:
+    from ._ext import runtime
+except ImportError as error:
+    raise ImportError(
+        f"the compiled modules of fastsoftmax are not in {os.path.dirname(__file__)}: this is a source "
+        "tree that is not built (pip install -e .), or it hides an installed package (leave this folder)"
+    ) from error
 
-def _load_runtime():
-    """Import the compiled runtime; libgomp, loaded with it, reads the spin count then and only then."""
-    ours = "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ
-    if ours:
-        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
-    try:
-        from ._ext import runtime
-    except ImportError as error:
-        raise ImportError(
-            f"the compiled modules of fastsoftmax are not in {os.path.dirname(__file__)}: this is a source "
-            "tree that is not built (pip install -e .), or it hides an installed package (leave this folder)"
-        ) from error
-    finally:
-        if ours:
-            del os.environ["GOMP_SPINCOUNT"]
-    return runtime
-
-
-runtime = _load_runtime()
 _wanted = None
 
 
@@ -45,6 +27,12 @@ def want(n):
     """Remember the number that was asked for; None for the default."""
     global _wanted
     _wanted = n
+    _tell_runtime()
+
+
+def _tell_runtime():
+    """Let the compiled modules know what only Python finds out."""
+    runtime.set_thread_limits(min(_wanted or 0, MOST), 0 if math.isinf(_QUOTA) else _QUOTA)
 
 
 def _cgroup_quota(root="/sys/fs/cgroup", membership="/proc/self/cgroup"):
@@ -86,6 +74,7 @@ def _quota_of(folder):
 
 
 _QUOTA = _cgroup_quota()
+_tell_runtime()
 
 
 def limits():
@@ -94,26 +83,12 @@ def limits():
     if math.inf > _QUOTA:
         named["cgroup quota"] = _QUOTA
     named["OMP_NUM_THREADS or threadpoolctl"] = runtime.max_threads()
-    if runtime.is_forked_child():
-        named["forked child"] = 1
     return named
 
 
 def default():
     """Return (number of threads, what decided it)."""
-    if runtime.is_forked_child():
-        return 1, "forked child"
-    if not runtime.HAS_OPENMP:
-        return 1, "built without OpenMP"
-    if _wanted is not None:
-        return min(_wanted, MOST), "set_num_threads"
-    n = runtime.affinity_count() or os.cpu_count() or 1
-    reason = "CPU affinity"
-    if n > _QUOTA:
-        n, reason = _QUOTA, "cgroup quota"
-    if runtime.max_threads() < n:
-        n, reason = runtime.max_threads(), "OMP_NUM_THREADS or threadpoolctl"
-    return n, reason
+    return runtime.thread_default()
 
 
 def default_count():

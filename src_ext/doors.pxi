@@ -5,24 +5,27 @@
 from types import SimpleNamespace
 
 cdef enum:
-    STACK_BYTES = 48 << 10      # scratch of a small call, two tiles or two groups of rows, without an allocation
-    STACK_ROWS = 256
+    STACK_ROWS = 256            # their losses fit the stack
+    ROWS_A_SUM = 8192           # losses that one thread sums at a time
 
 
 cdef inline bint is_small(const Geometry *g):
     return g.n_lanes * g.n_classes < SERIAL_BELOW
 
 
-cdef inline int run_here(block_function run, const void *task, const Geometry *g, Py_ssize_t scratch_bytes) except -1:
-    """Run all blocks of a small call in this thread, with the scratch on the stack where it fits."""
-    cdef char memory[STACK_BYTES + CACHE_LINE]
-    cdef char *scratch = <char *>round_up(<Py_ssize_t>memory, CACHE_LINE)
-    cdef Py_ssize_t block
-    if scratch_bytes > STACK_BYTES:
+cdef inline int run_small(block_function run, const void *task, const Geometry *g, Py_ssize_t scratch_bytes) except -1:
+    """Run all blocks of a small call in this thread, without a look for Ctrl-C."""
+    if scratch_bytes > SMALL_SCRATCH:
         return run_blocks(run, task, g.n_blocks, g.per_block * g.n_classes, 1, scratch_bytes)
-    for block in range(g.n_blocks):
-        run(task, block, scratch)
+    run_here(run, task, 0, g.n_blocks, small_scratch())
     return 0
+
+
+cdef inline result_like(cnp.ndarray x, const Geometry *g):
+    """Return an array for a result in the shape and dtype of x."""
+    if is_small(g):
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    return runtime.new_array(cnp.PyArray_NDIM(x), <const Py_ssize_t *>cnp.PyArray_DIMS(x), <object>cnp.PyArray_DESCR(x), 0)
 
 
 cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
@@ -44,9 +47,68 @@ cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
         for i in range(n // 8 * 8, n):
             total += x[i]
         return total
-    half = n // 2
-    half -= half % 8
+    half = half_of(n)
     return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
+
+
+cdef inline Py_ssize_t half_of(Py_ssize_t n) noexcept nogil:
+    """Return where a pairwise sum divides n numbers: at whole eights."""
+    return n // 2 - n // 2 % 8
+
+
+# The branches of a pairwise sum that hold at most ROWS_A_SUM numbers are summed by the threads, each as a block.
+cdef struct SumTask:
+    const double *x
+    Py_ssize_t *starts          # of the branches, and the end of the last
+    double *sums
+
+
+cdef void sum_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const SumTask *task = <const SumTask *>argument
+    task.sums[block] = pairwise_sum(task.x + task.starts[block], task.starts[block + 1] - task.starts[block])
+
+
+cdef Py_ssize_t find_branches(Py_ssize_t start, Py_ssize_t n, Py_ssize_t *starts) noexcept nogil:
+    """Write where each branch starts, and return how many there are."""
+    cdef Py_ssize_t half = half_of(n), left
+    if n <= ROWS_A_SUM:
+        starts[0], starts[1] = start, start + n
+        return 1
+    left = find_branches(start, half, starts)
+    return left + find_branches(start + half, n - half, starts + left)
+
+
+cdef double join_branches(const double **sums, Py_ssize_t n) noexcept nogil:
+    """Add the sums of the branches in the order of the whole sum."""
+    cdef Py_ssize_t half = half_of(n)
+    cdef double left
+    if n <= ROWS_A_SUM:
+        sums[0] += 1
+        return (sums[0] - 1)[0]
+    left = join_branches(sums, half)
+    return left + join_branches(sums, n - half)
+
+
+cdef double sum_losses(const double *losses, Py_ssize_t n) except? -1:
+    """Return the sum of the losses of the rows."""
+    cdef Py_ssize_t n_branches
+    cdef const double *sums
+    cdef SumTask task
+    if n < 2 * ROWS_A_SUM:
+        return pairwise_sum(losses, n)
+    n_branches = 2 * (n // (ROWS_A_SUM // 4))       # more than there are: a branch holds at least a third of it
+    task.x, task.starts = losses, <Py_ssize_t *>malloc((n_branches + 1) * sizeof(Py_ssize_t))
+    task.sums = <double *>malloc(n_branches * sizeof(double))
+    try:
+        if task.starts == NULL or task.sums == NULL:
+            raise MemoryError("cannot allocate the sums of the losses")
+        n_branches = find_branches(0, n, task.starts)
+        run_blocks(sum_block, &task, n_branches, ROWS_A_SUM, runtime.default_threads(), 0)
+        sums = task.sums
+        return join_branches(&sums, n)
+    finally:
+        free(task.starts)
+        free(task.sums)
 
 
 cdef inline bint is_plain(x):
@@ -84,18 +146,18 @@ cdef inline softmax_through_door(x, out, bint log):
     cdef SoftmaxTask task
     if not is_plain(x):
         return None
+    cut_rows(&task.g, x)
     if out is None:
-        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        out = result_like(x, &task.g)
     elif not is_plain_result(out, x):
         return None
-    cut_rows(&task.g, x)
     task.x, task.out, task.where = cnp.PyArray_DATA(x), cnp.PyArray_DATA(<cnp.ndarray>out), NULL
     task.temperature, task.log = 1.0, log
     if is_small(&task.g):
-        run_here(softmax_block_f64 if task.g.kind == KIND_F64 else softmax_block_f32, &task, &task.g,
-                 softmax_scratch(&task.g))
+        run_small(softmax_block_f64 if task.g.kind == KIND_F64 else softmax_block_f32, &task, &task.g,
+                  softmax_scratch(&task.g))
     else:
-        run_softmax(&task, default_threads())
+        run_softmax(&task, runtime.default_threads())
     return out
 
 
@@ -125,11 +187,10 @@ cdef int run_mean_loss(LossTask *task, double *mean) except -1:
             raise MemoryError("cannot allocate the losses of the rows")
     try:
         if is_small(&task.g):
-            run_here(loss_block_f64 if task.g.kind == KIND_F64 else loss_block_f32, task, &task.g, loss_scratch(task))
+            run_small(loss_block_f64 if task.g.kind == KIND_F64 else loss_block_f32, task, &task.g, loss_scratch(task))
         else:
-            run_loss(task, default_threads())
-        with nogil:
-            mean[0] = pairwise_sum(task.losses, n_rows) / n_rows
+            run_loss(task, runtime.default_threads())
+        mean[0] = sum_losses(task.losses, n_rows) / n_rows
     finally:
         if n_rows > STACK_ROWS:
             free(task.losses)
@@ -149,13 +210,12 @@ cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     task.weight, task.sample_weight, task.has_ignore, task.base = NULL, NULL, False, NULL
     task.smoothing, task.z_loss, task.softcap, task.temperature = 0, 0, 0, 1
     task.grad_scale, task.grad = 1.0 / task.g.n_lanes, NULL
-    with nogil:
-        good = all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes)
-    if not good:
+    if not all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes,
+                        1 if task.g.n_lanes <= ROWS_A_LOOK else runtime.default_threads()):
         return None
     if with_grad:
         if grad is None:
-            grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+            grad = result_like(x, &task.g)
         elif not is_plain_result(grad, x) or not lie_apart(grad, targets):
             return None
         task.grad = cnp.PyArray_DATA(<cnp.ndarray>grad)

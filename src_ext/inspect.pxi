@@ -1,23 +1,56 @@
-# The look at index targets before anything is written: the first bad row, and the divisor of the mean.
+# Validate index targets before anything is written: find the first bad row, and the divisor of the mean.
+
+cdef extern from "<stdatomic.h>":
+    ctypedef struct atomic_int:
+        pass
+    void atomic_store(atomic_int *value, int desired) noexcept nogil
+    int atomic_load(atomic_int *value) noexcept nogil
+
+cdef enum:
+    ROWS_A_LOOK = 1 << 14       # indices that one thread looks at in turn
+
 
 cdef inline bint is_bad(const LossTask *task, int64_t y) noexcept nogil:
     return (y < 0 or y >= task.g.n_classes) and not (task.has_ignore and y == task.ignore_index)
 
 
-cdef bint all_in_range(const void *targets, int kind, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil:
-    """Whether every index is a class, without a branch a row."""
-    cdef Py_ssize_t i
+cdef struct RangeTask:
+    const void *targets
+    int kind
+    Py_ssize_t n, n_classes
+    atomic_int *outside         # OUT: whether an index is no class
+
+
+cdef void range_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    """Look at ROWS_A_LOOK indices, without a branch a row."""
+    cdef const RangeTask *task = <const RangeTask *>argument
+    cdef Py_ssize_t i, start = block * ROWS_A_LOOK, stop = min(task.n, start + ROWS_A_LOOK)
+    cdef uint64_t n_classes = <uint64_t>task.n_classes
     cdef int outside = 0
-    if kind == INDEX_INT64:
-        for i in range(n):
-            outside |= (<const uint64_t *>targets)[i] >= <uint64_t>n_classes
-    elif kind == INDEX_INT32:
-        for i in range(n):
-            outside |= <uint64_t><int64_t>(<const int32_t *>targets)[i] >= <uint64_t>n_classes
+    if task.kind == INDEX_INT64:
+        for i in range(start, stop):
+            outside |= (<const uint64_t *>task.targets)[i] >= n_classes
+    elif task.kind == INDEX_INT32:
+        for i in range(start, stop):
+            outside |= <uint64_t><int64_t>(<const int32_t *>task.targets)[i] >= n_classes
     else:
-        for i in range(n):
-            outside |= (<const uint8_t *>targets)[i] >= <uint64_t>n_classes
-    return not outside
+        for i in range(start, stop):
+            outside |= (<const uint8_t *>task.targets)[i] >= n_classes
+    if outside:
+        atomic_store(task.outside, 1)
+
+
+cdef bint all_in_range(const void *targets, int kind, Py_ssize_t n, Py_ssize_t n_classes, int n_threads) except -1:
+    """Whether every index is a class."""
+    cdef RangeTask task
+    cdef atomic_int outside
+    atomic_store(&outside, 0)
+    task.targets, task.kind, task.n, task.n_classes, task.outside = targets, kind, n, n_classes, &outside
+    if n <= ROWS_A_LOOK:
+        range_block(&task, 0, NULL)
+    else:
+        run_blocks(range_block, &task, (n + ROWS_A_LOOK - 1) // ROWS_A_LOOK, ROWS_A_LOOK, n_threads, 0)
+    return not atomic_load(&outside)
 
 
 cdef Py_ssize_t first_bad(const LossTask *task) noexcept nogil:

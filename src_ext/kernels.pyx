@@ -1,14 +1,14 @@
 """The contract of fastsoftmax._backends, compiled for one instruction set.
 
 Row and lane primitives stand in the headers, one text for float and double; the files included here compose
-them into operations, and run_blocks of teams.pxi is the one place with threads. The functions below
+them into operations, and run_blocks of blocks.pxi is the one place with threads. The functions below
 only fill a task and run it: their arrays are checked, and 3-D blocks (outer, n_classes, inner), already.
 """
 
 cimport numpy as cnp
 
 include "primitives.pxi"
-include "teams.pxi"
+include "blocks.pxi"
 include "geometry.pxi"
 include "rows.pxi"
 include "softmax.pxi"
@@ -21,13 +21,6 @@ cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
     int NPY_HALF, NPY_USERDEF
-
-
-def _share_state(capsule, threads):
-    """Take the state that all compiled modules of the process share, and what tells the default number of threads."""
-    global process_state, default_threads
-    default_threads = threads
-    process_state = <runtime_state *>PyCapsule_GetPointer(capsule, "fastsoftmax.runtime_state")
 
 
 cdef inline void *data_or_null(array):
@@ -133,8 +126,8 @@ def inspect_targets(cnp.ndarray targets, Py_ssize_t n_classes, options, int n_th
     cdef bint good
     fill_targets(&task, targets, options)
     task.g.n_lanes, task.g.n_classes = targets.size, n_classes
+    good = all_in_range(task.targets, task.kind, task.g.n_lanes, n_classes, n_threads)
     with nogil:
-        good = all_in_range(task.targets, task.kind, task.g.n_lanes, n_classes)
         row = -1 if good else first_bad(&task)
         if good and not task.has_ignore and task.weight == NULL and task.sample_weight == NULL:
             divisor = <double>task.g.n_lanes

@@ -6,7 +6,6 @@
 # chunk by chunk: read and widened while its maximum is sought, rounded while its terms are scaled.
 
 from libc.math cimport INFINITY, NAN, fma, isfinite, log1p
-from libc.stdlib cimport malloc
 
 cdef extern from "<math.h>":
     long double expl(long double x) noexcept nogil

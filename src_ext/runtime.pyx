@@ -1,36 +1,260 @@
-"""What a baseline build knows of the machine, and the state that all compiled modules share."""
+"""What all compiled modules of a process share: the CPU, the team of threads, and where results come from.
+
+Built for the baseline of the architecture, since a module that is built for an instruction set cannot ask for it.
+The team is one OpenMP region that never ends, hosted by a thread of its own (runtime/team.h tells how it works); the
+other modules reach it through the table of runtime/state.h.
+"""
 
 from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport Py_INCREF, PyObject
+from cython.parallel cimport parallel, threadid
+
+from libc.stdint cimport int64_t
+from libc.string cimport strcpy
+
+import os
+
 cimport numpy as cnp
 
 cnp.import_array()
 
-cdef extern from "runtime_native.h":
-    ctypedef struct runtime_state:
+cdef extern from "runtime/process.h":
+    ctypedef struct team:
         pass
-    runtime_state process_state
+    ctypedef void (*block_function)(const void *task, Py_ssize_t block, char *scratch) noexcept nogil
+    ctypedef struct runtime_functions:
+        int (*acquire)(int n) noexcept nogil
+        char *(*scratch)(size_t n_bytes) noexcept nogil
+        void (*run)(block_function run, const void *task, Py_ssize_t first, Py_ssize_t stop, int n, char *scratch,
+                    Py_ssize_t stride) noexcept nogil
+        void (*release)() noexcept nogil
+        int (*default_threads)() noexcept nogil
+        object (*new_array)(int ndim, const Py_ssize_t *shape, descr, int fortran)
     int HAS_OPENMP_ "HAS_OPENMP"
     int SERIAL_BELOW_ "SERIAL_BELOW"
-    int watch_forks() nogil
-    void mark_forked_child() nogil
-    int affinity_cpu_count() nogil
-    int x86_level() nogil
-    int omp_get_max_threads() nogil
-    int atomic_load(void *value) nogil
-    int is_forked "atomic_load(&process_state.forked)"
+    size_t POOLED_BYTES
+    int watch_forks() noexcept nogil
+    void start_anew() noexcept nogil
+    ctypedef struct limits:
+        int wanted, quota, n_cpus
+    limits thread_limits
+    ctypedef int thread_decision
+    int decide_threads(thread_decision *reason) noexcept nogil
+    int default_threads() noexcept nogil
+    int affinity_cpu_count() noexcept nogil
+    int x86_level() noexcept nogil
+    int omp_get_max_threads() noexcept nogil
+    int atomic_load(void *value) noexcept nogil
+    void atomic_store(void *value, int new) noexcept nogil
+    int is_forked_child_ "is_forked_child"
+    int test_delay_ns
+    void (*host_region)(team *t, int n_helpers) noexcept nogil
+    void help(team *t, int id) noexcept nogil
+    int acquire_team(int n) noexcept nogil
+    char *team_scratch(size_t n_bytes) noexcept nogil
+    void run_on_team(block_function run, const void *task, Py_ssize_t first, Py_ssize_t stop, int n, char *scratch,
+                     Py_ssize_t stride) noexcept nogil
+    void release_team() noexcept nogil
+    ctypedef struct team_counts:
+        int64_t jobs, alone, blocks, blocks_of_helpers, sleeps, waited_ns
+    int report_team(team_counts *counts) noexcept nogil
+    void *pool_malloc(void *context, size_t size) noexcept nogil
+    void *pool_calloc(void *context, size_t n, size_t item) noexcept nogil
+    void *pool_realloc(void *context, void *data, size_t size) noexcept nogil
+    void pool_free(void *context, void *data, size_t size) noexcept nogil
+    size_t pool_held() noexcept nogil
+    size_t pool_limit() noexcept nogil
+    void set_pool_limit(size_t limit) noexcept nogil
+    size_t default_pool_limit() noexcept nogil
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *ctx, size_t size) noexcept nogil
+        void *(*calloc)(void *ctx, size_t nelem, size_t elsize) noexcept nogil
+        void *(*realloc)(void *ctx, void *ptr, size_t new_size) noexcept nogil
+        void (*free)(void *ctx, void *ptr, size_t size) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        unsigned char version
+        PyDataMemAllocator allocator
+    object PyDataMem_SetHandler(object handler)
+    PyObject *PyDataMem_DefaultHandler
+    object PyArray_Empty(int nd, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # steals descr
+    object PyArray_Zeros(int nd, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
+    object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)
+    int NPY_KEEPORDER
 
 HAS_OPENMP = bool(HAS_OPENMP_)
 SERIAL_BELOW = SERIAL_BELOW_
 
 
-def state_capsule():
-    """Return the shared state, for the other compiled modules."""
-    return PyCapsule_New(<void *>&process_state, "fastsoftmax.runtime_state", NULL)
+# The region of the team.
 
+cdef void help_in_region(team *t, int n_helpers) noexcept nogil:
+    """Let so many threads help until the team is stopped. OpenMP may give fewer: the rest is done by those who come."""
+    with parallel(num_threads=n_helpers):
+        help(t, threadid() + 1)
+
+
+host_region = help_in_region
+
+
+# The number of threads.
+
+DECIDED_BY = ("set_num_threads", "CPU affinity", "cgroup quota", "OMP_NUM_THREADS or threadpoolctl",
+              "built without OpenMP")
+
+thread_limits.n_cpus = os.cpu_count() or 1
+
+
+def set_thread_limits(int wanted, int quota):
+    """Take what set_num_threads asked for and what the cgroup grants; 0 for neither."""
+    thread_limits.wanted, thread_limits.quota = wanted, quota
+
+
+def thread_default():
+    """Return (number of threads of a large call, what decided it)."""
+    cdef thread_decision reason
+    n = decide_threads(&reason)
+    return n, DECIDED_BY[<int>reason]
+
+
+# Results.
+
+cdef PyDataMem_Handler pool_handler
+strcpy(pool_handler.name, b"fastsoftmax_pool")
+pool_handler.version = 1
+pool_handler.allocator.ctx = NULL
+pool_handler.allocator.malloc = pool_malloc
+pool_handler.allocator.calloc = pool_calloc
+pool_handler.allocator.realloc = pool_realloc
+pool_handler.allocator.free = pool_free
+
+cdef object pool_capsule = PyCapsule_New(&pool_handler, "mem_handler", NULL)
+
+
+cdef bint is_pooled(int ndim, const Py_ssize_t *shape, cnp.dtype descr) noexcept:
+    cdef size_t n_bytes = descr.itemsize
+    cdef int i
+    if pool_limit() == 0:
+        return False
+    for i in range(ndim):
+        if shape[i] <= 0 or <size_t>shape[i] > (<size_t>1 << 62) // n_bytes:
+            return False        # NumPy says what is wrong with it
+        n_bytes *= shape[i]
+    return n_bytes >= POOLED_BYTES
+
+
+cdef use_pool():
+    """Let NumPy allocate from the pool, unless the user has set a handler of his own; return what to set afterwards."""
+    cdef object before = PyDataMem_SetHandler(pool_capsule)
+    if <PyObject *>before != PyDataMem_DefaultHandler:
+        PyDataMem_SetHandler(before)
+    return before
+
+
+cdef object new_array(int ndim, const Py_ssize_t *shape, descr, int fortran):
+    """Return an uninitialised array, from the pool if it is large."""
+    cdef object before = use_pool() if is_pooled(ndim, shape, descr) else None
+    try:
+        Py_INCREF(descr)
+        return PyArray_Empty(ndim, <const cnp.npy_intp *>shape, descr, fortran)
+    finally:
+        if before is not None:
+            PyDataMem_SetHandler(before)
+
+
+cdef new_from_python(shape, dtype, bint zeroed):
+    cdef Py_ssize_t dims[64]
+    cdef int i, ndim
+    cdef cnp.dtype descr = cnp.dtype(dtype)
+    cdef object before
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    ndim = len(shape)
+    if ndim > 64:
+        raise ValueError(f"shape must have at most 64 dimensions, got {ndim}")
+    for i in range(ndim):
+        dims[i] = shape[i]
+    if not zeroed:
+        return new_array(ndim, dims, descr, 0)
+    before = use_pool() if is_pooled(ndim, dims, descr) else None
+    try:
+        Py_INCREF(descr)
+        return PyArray_Zeros(ndim, <const cnp.npy_intp *>dims, descr, 0)
+    finally:
+        if before is not None:
+            PyDataMem_SetHandler(before)
+
+
+def empty(shape, dtype=float):
+    """Return an uninitialised C-contiguous array, from the pool if it is large."""
+    return new_from_python(shape, dtype, False)
+
+
+def zeros(shape, dtype=float):
+    """Return a C-contiguous array of zeros, from the pool if it is large."""
+    return new_from_python(shape, dtype, True)
+
+
+def empty_like(cnp.ndarray array):
+    """Return an uninitialised array in shape, dtype and memory order like another, from the pool if it is large."""
+    cdef object before = None
+    if is_pooled(cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array), array.dtype):
+        before = use_pool()
+    try:
+        return PyArray_NewLikeArray(array, NPY_KEEPORDER, NULL, 0)
+    finally:
+        if before is not None:
+            PyDataMem_SetHandler(before)
+
+
+def result_pool():
+    """Return (limit, bytes held now) of the pool of results."""
+    return pool_limit(), pool_held()
+
+
+def set_result_pool_limit(limit):
+    """Bound the pool of results, in bytes; None for the default. What is over the bound goes back to the system."""
+    set_pool_limit(default_pool_limit() if limit is None else limit)
+
+
+set_result_pool_limit(None)
+
+
+# The table for the other modules.
+
+cdef runtime_functions functions
+functions.acquire = acquire_team
+functions.scratch = team_scratch
+functions.run = run_on_team
+functions.release = release_team
+functions.default_threads = default_threads
+functions.new_array = new_array
+
+
+def table():
+    """Return the table of functions for the other compiled modules."""
+    return PyCapsule_New(<void *>&functions, "fastsoftmax.runtime", NULL)
+
+
+# The process and the machine.
 
 def is_forked_child():
     """Whether this process was made by fork() after the library was loaded."""
-    return bool(is_forked)
+    return bool(atomic_load(&is_forked_child_))
+
+
+def team_report():
+    """Return the number of helpers of the team, -1 while it works, and what it has done, as a dict."""
+    cdef team_counts counts
+    n_helpers = report_team(&counts)
+    return {"helpers": n_helpers, **counts}
+
+
+def delay_helpers(int nanoseconds):
+    """Hold each helper up by random times up to this before each block: a test of what does not depend on them."""
+    atomic_store(&test_delay_ns, nanoseconds)
 
 
 def affinity_count():
@@ -56,6 +280,5 @@ def supports(str isa):
 
 
 if not watch_forks():
-    import os
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: mark_forked_child())
+        os.register_at_fork(after_in_child=lambda: start_anew())

@@ -15,18 +15,11 @@ cimport numpy as cnp
 
 cnp.import_array()
 
-from fastsoftmax._ext import runtime
+from fastsoftmax._ext import runtime as _runtime
 
 include "training_job.pxi"
 
-cdef extern from "runtime_state.h":
-    ctypedef struct runtime_state:
-        pass
-    int team_acquire(runtime_state *state) noexcept nogil
-    void team_release(runtime_state *state) noexcept nogil
-
-cdef runtime_state *process_state = <runtime_state *>PyCapsule_GetPointer(
-    runtime.state_capsule(), "fastsoftmax.runtime_state")
+cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_runtime.table(), "fastsoftmax.runtime")
 
 cdef enum:
     MAX_LAYERS = 64
@@ -64,18 +57,18 @@ def scratch_size(ptrdiff_t lanes, ptrdiff_t n_outputs, bint is_double):
     cdef ptrdiff_t tile = 2 * lane_count(is_double)
     cdef ptrdiff_t block = max(n_outputs, FEATURE_BLOCK)
     cdef ptrdiff_t reals = n_outputs * lanes + 4 * lanes + 2 * lanes * tile + block * tile
-    return reals + (3 * lanes * 8) // (8 if is_double else 4)
+    return reals + (SCRATCH_HEADER + 3 * lanes * 8) // (8 if is_double else 4)
 
 
-cdef int team_of(int n_threads) noexcept nogil:
-    """Return how many threads may run: one in a forked child, or while another caller has the team."""
-    return n_threads if n_threads > 1 and team_acquire(process_state) else 1
+cdef void acquire_threads(workers *w, int n_threads) noexcept nogil:
+    """Ask for so many threads; another caller may have them."""
+    w.runtime = runtime
+    w.n_threads = runtime.acquire(n_threads) if n_threads > 1 else 1
 
 
-cdef void dismiss(int n_threads) noexcept nogil:
-    """Give the team of `team_of` back."""
-    if n_threads > 1:
-        team_release(process_state)
+cdef void release_threads(workers *w) noexcept nogil:
+    if w.n_threads > 1:
+        runtime.release()
 
 
 cdef int source_kind(cnp.ndarray X) except -1:
@@ -108,12 +101,13 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
 
 def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
           ptrdiff_t batch_size, dict state, dict work, dict rule, bint multi, int n_threads):
-    """Train on the rows `order` of X, batch after batch; return ((loss sum, weight sum, correct weight), stalls).
+    """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
 
     `state` holds parameters and moments in the layout of training_job.h, `work` the scratch memory, `rule` the
     numbers of the optimiser. Targets are int32 classes, or uint8 labels (n, n_outputs) where `multi`.
     """
     cdef training_job job
+    cdef workers w
     cdef bint is_double = state["w1"].dtype.itemsize == 8
     describe(&job.data, X, input_scale)
     job.loss = LOSS_LOGISTIC if multi else LOSS_SOFTMAX
@@ -135,13 +129,13 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
     job.batches, job.hidden = data_of(work["batches"]), data_of(work["hidden"])
     job.shares, job.scratch = data_of(work["shares"]), data_of(work["scratch"])
     with nogil:
-        n_threads = team_of(n_threads)
+        acquire_threads(&w, n_threads)
         if is_double:
-            train_f64(&job, n_threads)
+            train_f64(&job, &w)
         else:
-            train_f32(&job, n_threads)
-        dismiss(n_threads)
-    return (job.tally.loss, job.tally.weight, job.tally.correct), job.stalls
+            train_f32(&job, &w)
+        release_threads(&w)
+    return job.tally.loss, job.tally.weight, job.tally.correct
 
 
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
@@ -176,6 +170,7 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     Each matrix of `weights` is (n_in, n_out), each vector of `biases` (n_out,), with any strides.
     """
     cdef network_job job
+    cdef workers w
     cdef ptrdiff_t sizes[MAX_LAYERS]
     cdef ptrdiff_t widths[MAX_LAYERS]
     cdef ptrdiff_t lds[MAX_LAYERS]
@@ -205,12 +200,12 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     scratch = aligned_empty((n_threads, size), out.dtype)
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     with nogil:
-        n_threads = team_of(n_threads)
+        acquire_threads(&w, n_threads)
         if is_double:
-            finite = forward_f64(&job, n_threads)
+            finite = forward_f64(&job, &w)
         else:
-            finite = forward_f32(&job, n_threads)
-        dismiss(n_threads)
+            finite = forward_f32(&job, &w)
+        release_threads(&w)
     return finite
 
 
@@ -227,6 +222,7 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     weight; `total` is (n_outputs, width) of double, or None.
     """
     cdef linear_job job
+    cdef workers w
     cdef bint is_double = weights.dtype.itemsize == 8
     cdef cnp.ndarray scratch
     cdef ptrdiff_t size
@@ -243,9 +239,9 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
     job.tallies, job.total = <loss_tally *>data_of(tallies), <double *>data_of(total)
     with nogil:
-        n_threads = team_of(n_threads)
+        acquire_threads(&w, n_threads)
         if is_double:
-            linear_loss_gradient_f64(&job, n_threads)
+            linear_loss_gradient_f64(&job, &w)
         else:
-            linear_loss_gradient_f32(&job, n_threads)
-        dismiss(n_threads)
+            linear_loss_gradient_f32(&job, &w)
+        release_threads(&w)

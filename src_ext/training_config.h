@@ -1,4 +1,4 @@
-/* What the training kernels need of the machine: vector width, tile shape, a barrier.
+/* What the training kernels need of the machine: vector width, tile shape, threads.
 
    VBYTES is the width of one vector register; PRODUCT_ROWS times two vectors of accumulators fill the
    register file (32 registers with AVX-512 and NEON, 16 elsewhere). Neither enters into the bits of
@@ -13,10 +13,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
-#if defined(_OPENMP)
-#include <omp.h>
-#include <sched.h>
-#endif
+#include "runtime/state.h"
 
 #if defined(__AVX512F__)
 #define VBYTES 64
@@ -39,8 +36,14 @@
 /* Features whose weights are updated and then used at once for the next batch, while they sit in L1. */
 #define FEATURE_BLOCK 96
 
+/* Bytes before the arrays of a training thread's scratch memory. */
+#define SCRATCH_HEADER 128
+
 /* Rows that the inference and L-BFGS kernels take at a time. */
 #define ROW_BLOCK 32
+
+/* Entries of a gradient whose sum over the groups one block takes. */
+#define SUM_BLOCK 512
 
 enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
 enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
@@ -49,8 +52,6 @@ enum { SOLVER_ADAM, SOLVER_SGD };
 static inline ptrdiff_t source_bytes(int source) {
     return source == SOURCE_UINT8 ? 1 : source == SOURCE_FLOAT32 ? 4 : 8;
 }
-
-#define SPINS_TO_STALL 4000
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -65,37 +66,21 @@ ALWAYS_INLINE void fetch_line(fetching *next) {
     next->at += 64;
 }
 
-/* A barrier that spins: a step is tens of microseconds, a sleeping thread takes as long to wake.
-   After a while it yields, and counts a stall: somebody else wants the core of a thread of ours. */
+/* The threads of a call, each with scratch memory of so many bytes. */
 typedef struct {
-    int n_threads, stalls;
-    int arrived __attribute__((aligned(64)));
-    int generation __attribute__((aligned(64)));
-} spin_barrier;
+    const runtime_functions *runtime;
+    int n_threads;
+    char *scratch;
+    ptrdiff_t scratch_bytes;
+} workers;
 
-static inline void cpu_relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
-static void spin_wait(spin_barrier *barrier) {
-    if (barrier->n_threads == 1) return;
-    int generation = __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE);
-    if (__atomic_add_fetch(&barrier->arrived, 1, __ATOMIC_ACQ_REL) == barrier->n_threads) {
-        __atomic_store_n(&barrier->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
+/* Run a block function over all blocks; it has returned for each of them when this returns. */
+static void share_blocks(const workers *w, block_function run, const void *task, ptrdiff_t n_blocks) {
+    if (w->n_threads > 1) {
+        w->runtime->run(run, task, 0, n_blocks, w->n_threads, w->scratch, w->scratch_bytes);
         return;
     }
-    for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation; spins++) {
-        cpu_relax();
-#if defined(_OPENMP)
-        if (spins == SPINS_TO_STALL) __atomic_add_fetch(&barrier->stalls, 1, __ATOMIC_RELAXED);
-        if (spins > SPINS_TO_STALL) sched_yield();
-#endif
-    }
+    for (ptrdiff_t block = 0; block < n_blocks; block++) run(task, block, w->scratch);
 }
 
 /* Treat subnormal numbers as 0 in the calling thread; returns the mode to restore. */
@@ -124,9 +109,9 @@ static inline void restore_subnormals(uint64_t mode) {
 #endif
 }
 
-/* The fixed share of `count` items that thread `index` of `n_threads` takes. */
-static inline ptrdiff_t share_start(ptrdiff_t count, int index, int n_threads) {
-    return count * index / n_threads;
+/* Where the share of part `index` of `n_parts` in `count` items starts. */
+static inline ptrdiff_t share_start(ptrdiff_t count, ptrdiff_t index, ptrdiff_t n_parts) {
+    return count * index / n_parts;
 }
 
 #endif

@@ -58,7 +58,9 @@ static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrd
     }
 }
 
-static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *scratch) {
+static void NAME(logits_of_block)(const void *task, ptrdiff_t block, char *memory) {
+    const network_job *J = task;
+    REAL *scratch = (REAL *)memory;
     const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
     const ptrdiff_t F = J->data.n_features;
     int finite = 1;
@@ -78,22 +80,14 @@ static int NAME(logits_of_block)(const network_job *J, ptrdiff_t block, REAL *sc
     }
     REAL *out = (REAL *)J->out + first * J->n_outputs;
     for (ptrdiff_t b = 0; b < n; b++) memcpy(out + b * J->n_outputs, x + b * ldx, J->n_outputs * sizeof(REAL));
-    return finite;
+    if (!finite) atomic_store(J->has_infinite, 1);
 }
 
 /* Logits of all rows. Returns whether X was finite. */
-static int NAME(forward)(const network_job *J, int n_threads) {
-    const ptrdiff_t n_blocks = (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK;
-    REAL *scratch = J->scratch;
-    int finite = 1;
-    if (n_threads <= 1) {
-        for (ptrdiff_t block = 0; block < n_blocks; block++) finite &= NAME(logits_of_block)(J, block, scratch);
-        return finite;
-    }
-#if defined(_OPENMP)
-#pragma omp parallel for num_threads(n_threads) schedule(static) reduction(& : finite)
-    for (ptrdiff_t block = 0; block < n_blocks; block++)
-        finite &= NAME(logits_of_block)(J, block, scratch + omp_get_thread_num() * J->scratch_size);
-#endif
-    return finite;
+static int NAME(forward)(network_job *J, workers *w) {
+    atomic_int has_infinite = 0;
+    J->has_infinite = &has_infinite;
+    w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
+    share_blocks(w, NAME(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
+    return !atomic_load(&has_infinite);
 }

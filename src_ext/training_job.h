@@ -2,6 +2,8 @@
 #ifndef FASTSOFTMAX_TRAINING_JOB_H
 #define FASTSOFTMAX_TRAINING_JOB_H
 
+#include <stdatomic.h>
+
 #include "training_config.h"
 
 /* The sums that one batch adds to the history. */
@@ -54,7 +56,7 @@ typedef struct {
     void *batches, *hidden, *shares, *scratch;
     ptrdiff_t scratch_size;
     loss_tally tally; /* OUT */
-    int stalls;       /* OUT: how often a thread waited long for another */
+    ptrdiff_t batch, n_batches; /* where training is */
 } training_job;
 
 /* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are
@@ -66,6 +68,7 @@ typedef struct {
     const void *const *weights;
     const void *const *biases;
     void *out, *scratch;
+    atomic_int *has_infinite; /* OUT: set where X is not finite */
 } network_job;
 
 /* Sum of losses and gradient of a linear model, by calls that each take the rows first..first + count of every group, in

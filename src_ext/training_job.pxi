@@ -1,5 +1,10 @@
 # The declarations of training_kernels.h that Cython needs.
 
+cdef extern from "runtime/state.h":
+    ctypedef struct runtime_functions:
+        int (*acquire)(int n) noexcept nogil
+        void (*release)() noexcept nogil
+
 cdef extern from "training_kernels.h" nogil:
     enum:
         VBYTES
@@ -12,6 +17,7 @@ cdef extern from "training_kernels.h" nogil:
         LOSS_LOGISTIC
         SOLVER_ADAM
         SOLVER_SGD
+        SCRATCH_HEADER
 
     ctypedef struct loss_tally:
         double loss
@@ -54,7 +60,6 @@ cdef extern from "training_kernels.h" nogil:
         void *scratch
         ptrdiff_t scratch_size
         loss_tally tally
-        int stalls
 
     ctypedef struct network_job:
         data_rows data
@@ -80,13 +85,17 @@ cdef extern from "training_kernels.h" nogil:
         loss_tally *tallies
         double *total
 
-    void train_f32(training_job *job, int n_threads)
-    void train_f64(training_job *job, int n_threads)
+    ctypedef struct workers:
+        const runtime_functions *runtime
+        int n_threads
+
+    void train_f32(training_job *job, workers *w)
+    void train_f64(training_job *job, workers *w)
     void pack_f32(const float *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
                   float *to, ptrdiff_t width)
     void pack_f64(const double *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
                   double *to, ptrdiff_t width)
-    int forward_f32(const network_job *job, int n_threads)
-    int forward_f64(const network_job *job, int n_threads)
-    void linear_loss_gradient_f32(const linear_job *job, int n_threads)
-    void linear_loss_gradient_f64(const linear_job *job, int n_threads)
+    int forward_f32(network_job *job, workers *w)
+    int forward_f64(network_job *job, workers *w)
+    void linear_loss_gradient_f32(const linear_job *job, workers *w)
+    void linear_loss_gradient_f64(const linear_job *job, workers *w)

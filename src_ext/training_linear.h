@@ -36,10 +36,16 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
     J->tallies[group] = tally;
 }
 
-/* Sum the groups' gradients in order, in double, for a share of the entries. */
-static void NAME(linear_sum)(const linear_job *J, int thread, int n_threads) {
-    const ptrdiff_t size = J->n_outputs * J->width;
-    const ptrdiff_t first = share_start(size, thread, n_threads), end = share_start(size, thread + 1, n_threads);
+static void NAME(linear_group_block)(const void *task, ptrdiff_t group, char *scratch) {
+    NAME(linear_group)(task, group, (REAL *)scratch);
+}
+
+/* Sum the groups' gradients in order, in double, for some of the entries. */
+static void NAME(linear_sum_block)(const void *task, ptrdiff_t block, char *scratch) {
+    const linear_job *J = task;
+    const ptrdiff_t size = J->n_outputs * J->width, first = block * SUM_BLOCK;
+    const ptrdiff_t end = size - first < SUM_BLOCK ? size : first + SUM_BLOCK;
+    (void)scratch;
     for (ptrdiff_t i = first; i < end; i++) J->total[i] = 0;
     for (ptrdiff_t group = 0; group < J->n_groups; group++) {
         const REAL *gradient = (const REAL *)J->gradients + group * size;
@@ -47,20 +53,8 @@ static void NAME(linear_sum)(const linear_job *J, int thread, int n_threads) {
     }
 }
 
-static void NAME(linear_loss_gradient)(const linear_job *J, int n_threads) {
-    if (n_threads <= 1) {
-        for (ptrdiff_t group = 0; group < J->n_groups; group++) NAME(linear_group)(J, group, J->scratch);
-        if (J->total) NAME(linear_sum)(J, 0, 1);
-        return;
-    }
-#if defined(_OPENMP)
-#pragma omp parallel num_threads(n_threads)
-    {
-        const int thread = omp_get_thread_num();
-#pragma omp for schedule(dynamic)
-        for (ptrdiff_t group = 0; group < J->n_groups; group++)
-            NAME(linear_group)(J, group, (REAL *)J->scratch + thread * J->scratch_size);
-        if (J->total) NAME(linear_sum)(J, thread, omp_get_num_threads());
-    }
-#endif
+static void NAME(linear_loss_gradient)(const linear_job *J, workers *w) {
+    w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
+    share_blocks(w, NAME(linear_group_block), J, J->n_groups);
+    if (J->total) share_blocks(w, NAME(linear_sum_block), J, (J->n_outputs * J->width + SUM_BLOCK - 1) / SUM_BLOCK);
 }

@@ -1,8 +1,9 @@
-/* One hidden ReLU layer, trained batch after batch by one team of threads        (included once per REAL)
+/* One hidden ReLU layer, trained batch after batch by the team of threads        (included once per REAL)
 
-   A thread owns fixed tiles of hidden units: their columns of W1, rows of W2 and all optimiser state. What
-   crosses threads is the tiles' shares of the logits, so one barrier a step is enough: every thread adds the shares
-   in the same order and computes the (small) loss and its gradient for itself.
+   The hidden units are cut into tiles: their columns of W1, rows of W2 and all optimiser state. A step is one job of the
+   team with a block for each tile, which stays with its thread as long as that comes in time. What crosses tiles is their
+   shares of the logits: every thread adds the shares in the same order and computes the (small) loss and its gradient for
+   itself, at its first block of a batch.
    Fused: gathering and scaling; bias, ReLU and logits; gradient, optimiser and the next batch's forward product,
    block of features by block of features, so W1 and its moments pass through the cache once a step and
    the gradient of W1 never exists as a whole (training_update.h: Adam and the product that uses its result at once).
@@ -19,14 +20,16 @@ static inline ptrdiff_t NAME(rows_of)(const training_job *J, ptrdiff_t batch) {
     return left < J->batch_size ? left : J->batch_size;
 }
 
-/* Rows of X lie anywhere in a memory much larger than the caches: ask for them some rows ahead. */
-static void NAME(gather)(const training_job *J, ptrdiff_t batch, int thread, int n_threads) {
+/* One tile's part of the rows of a batch. Rows of X lie anywhere in a memory much larger than the caches: ask for them some
+   rows ahead. */
+static void NAME(gather)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile) {
+    if (batch >= J->n_batches) return;
     const ptrdiff_t n = NAME(rows_of)(J, batch);
     REAL *to = AT(batches) + (batch % 3) * J->batch_size * J->ldx;
     const int64_t *order = J->order + batch * J->batch_size;
     const ptrdiff_t row_bytes = J->data.n_features * source_bytes(J->data.source);
-    const ptrdiff_t last = share_start(n, thread + 1, n_threads);
-    for (ptrdiff_t b = share_start(n, thread, n_threads); b < last; b++) {
+    const ptrdiff_t last = share_start(n, tile + 1, J->n_tiles);
+    for (ptrdiff_t b = share_start(n, tile, J->n_tiles); b < last; b++) {
         const char *row = J->data.x + order[b] * J->data.stride;
         if (b + ROWS_AHEAD < last) {
             const char *later = J->data.x + order[b + ROWS_AHEAD] * J->data.stride;
@@ -81,10 +84,10 @@ static void NAME(loss_gradient)(training_job *J, ptrdiff_t batch, REAL *restrict
 /* The whole update of one tile after `batch`, and the forward pass of the next batch if there is one.
    z: gradient of the logits (n_outputs, lanes). Scratch: back (lanes, TILE), gradient (FEATURE_BLOCK or n_outputs, TILE),
    turned (TILE, lanes). */
-static void NAME(step_tile)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t batch, ptrdiff_t n_batches,
-                            ptrdiff_t tile, const REAL *z, REAL *back, REAL *gradient, REAL *turned) {
+static void NAME(step_tile)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t batch, ptrdiff_t tile,
+                            const REAL *z, REAL *back, REAL *gradient, REAL *turned) {
     const ptrdiff_t n = NAME(rows_of)(J, batch), lanes = J->lanes, C = J->n_outputs, F = J->data.n_features;
-    const int more = batch + 1 < n_batches;
+    const int more = batch + 1 < J->n_batches;
     const int fused = more && rule->solver == SOLVER_ADAM && NAME(rows_of)(J, batch + 1) >= PRODUCT_ROWS;
     REAL *h = AT(hidden) + tile * lanes * TILE;
     REAL *w2 = AT(w2) + tile * C * TILE;
@@ -150,69 +153,86 @@ static void NAME(describe_batch)(const training_job *J, ptrdiff_t batch, int32_t
     *B = (loss_batch){n, J->lanes, J->n_outputs, targets, labels, J->weights ? weights : NULL, J->smoothing};
 }
 
-/* Trains with subnormal numbers as 0: moments of inputs that are seldom on decay to there, where a square root takes 5 to
-   10 times as long. v = 0 beside a small m asks for an epsilon that is not smaller still (MIN_EPSILON in _fused.py). */
-static void NAME(train_thread)(training_job *J, spin_barrier *barrier, int thread, int n_threads) {
-    const ptrdiff_t lanes = J->lanes, C = J->n_outputs;
-    const ptrdiff_t n_batches = (J->n_rows + J->batch_size - 1) / J->batch_size;
-    const ptrdiff_t first_tile = share_start(J->n_tiles, thread, n_threads);
-    const ptrdiff_t last_tile = share_start(J->n_tiles, thread + 1, n_threads);
-    const ptrdiff_t block = C > FEATURE_BLOCK ? C : FEATURE_BLOCK;
-    REAL *z = AT(scratch) + thread * J->scratch_size, *rows = z + C * lanes, *back = rows + 4 * lanes;
-    REAL *turned = back + lanes * TILE, *gradient = turned + lanes * TILE, *end = gradient + block * TILE;
-    double *weights = (double *)end;
-    int32_t *targets = (int32_t *)(weights + lanes);
-    const uint8_t **labels = (const uint8_t **)(weights + 2 * lanes);
-    loss_tally tally = {0, 0, 0};
-    const uint64_t mode = flush_subnormals();
+/* A thread's scratch memory. The arrays hold the last batch that the thread has seen. */
+typedef struct {
+    ptrdiff_t batch; /* -1 at first */
+    REAL *z, *rows, *back, *turned, *gradient;
+    double *weights;
+    int32_t *targets;
+    const uint8_t **labels;
+} NAME(thread_scratch);
 
-    memset(turned, 0, lanes * TILE * sizeof(REAL));
-    NAME(gather)(J, 0, thread, n_threads);
-    spin_wait(barrier);
-    for (ptrdiff_t tile = first_tile; tile < last_tile; tile++) {
-        NAME(start_hidden)(J, 0, tile);
-        NAME(forward_block)(J, 0, tile, 0, J->data.n_features, 0);
-        NAME(share_logits)(J, 0, tile, turned);
-    }
-    if (n_batches > 1) NAME(gather)(J, 1, thread, n_threads);
-    spin_wait(barrier);
-    for (ptrdiff_t batch = 0; batch < n_batches; batch++) {
-        loss_batch B;
-        NAME(describe_batch)(J, batch, targets, weights, labels, &B);
-        const double divisor = batch_weight(&B);
-        const NAME(update_rule) rule = NAME(rule_at)(J, J->step + batch + 1);
-        tally.weight += divisor;
-        NAME(loss_gradient)(J, batch, z, rows, divisor, &B, &tally);
-        if (thread == n_threads - 1) NAME(step_output_bias)(J, &rule, batch, z, gradient);
-        for (ptrdiff_t tile = first_tile; tile < last_tile; tile++)
-            NAME(step_tile)(J, &rule, batch, n_batches, tile, z, back, gradient, turned);
-        if (batch + 2 < n_batches) NAME(gather)(J, batch + 2, thread, n_threads);
-        spin_wait(barrier);
-    }
-    if (thread == n_threads - 1) {
-        if (n_batches & 1) memcpy(AT(b2), AT(b2) + C, C * sizeof(REAL));
-        J->tally = tally;
-    }
+static void NAME(carve_scratch)(const training_job *J, char *memory, NAME(thread_scratch) *s /* OUT */) {
+    const ptrdiff_t lanes = J->lanes, C = J->n_outputs, block = C > FEATURE_BLOCK ? C : FEATURE_BLOCK;
+    REAL *start = (REAL *)(memory + SCRATCH_HEADER);
+    s->z = start, s->rows = s->z + C * lanes, s->back = s->rows + 4 * lanes;
+    s->turned = s->back + lanes * TILE, s->gradient = s->turned + lanes * TILE;
+    s->weights = (double *)(s->gradient + block * TILE);
+    s->targets = (int32_t *)(s->weights + lanes);
+    s->labels = (const uint8_t **)(s->weights + 2 * lanes);
+    s->batch = -1;
+}
+
+/* Have the gradient of the logits of the batch under way in scratch. The caller's scratch is the first: it keeps the tally. */
+static void NAME(have_loss)(training_job *J, NAME(thread_scratch) *s) {
+    loss_batch B;
+    loss_tally others = {0, 0, 0};
+    loss_tally *tally = (char *)s == (char *)J->scratch ? &J->tally : &others;
+    if (s->batch == J->batch) return;
+    s->batch = J->batch;
+    NAME(describe_batch)(J, J->batch, s->targets, s->weights, s->labels, &B);
+    const double divisor = batch_weight(&B);
+    tally->weight += divisor;
+    NAME(loss_gradient)(J, J->batch, s->z, s->rows, divisor, &B, tally);
+}
+
+static void NAME(gather_block)(const void *task, ptrdiff_t tile, char *scratch) {
+    (void)scratch;
+    NAME(gather)((const training_job *)task, 0, tile);
+}
+
+/* The forward pass of a tile for the first batch. */
+static void NAME(first_block)(const void *task, ptrdiff_t tile, char *scratch) {
+    const training_job *J = task;
+    const uint64_t mode = flush_subnormals();
+    NAME(start_hidden)(J, 0, tile);
+    NAME(forward_block)(J, 0, tile, 0, J->data.n_features, 0);
+    NAME(share_logits)(J, 0, tile, ((NAME(thread_scratch) *)scratch)->turned);
+    NAME(gather)(J, 1, tile);
+    restore_subnormals(mode);
+}
+
+/* The step of a tile. Subnormal numbers are 0: moments of inputs that are seldom on decay to there, where a square root takes 5
+   to 10 times as long. v = 0 beside a small m asks for an epsilon that is not smaller still (MIN_EPSILON in _fused.py). */
+static void NAME(step_block)(const void *task, ptrdiff_t tile, char *scratch) {
+    training_job *J = (training_job *)task;
+    NAME(thread_scratch) *s = (NAME(thread_scratch) *)scratch;
+    const uint64_t mode = flush_subnormals();
+    const NAME(update_rule) rule = NAME(rule_at)(J, J->step + J->batch + 1);
+    NAME(have_loss)(J, s);
+    if (tile == J->n_tiles - 1) NAME(step_output_bias)(J, &rule, J->batch, s->z, s->gradient);
+    NAME(step_tile)(J, &rule, J->batch, tile, s->z, s->back, s->gradient, s->turned);
+    NAME(gather)(J, J->batch + 2, tile);
     restore_subnormals(mode);
 }
 
 /* Train on J->order, all batches in one go. */
-static void NAME(train)(training_job *J, int n_threads) {
-    spin_barrier barrier = {1, 0, 0, 0};
-    J->stalls = 0;
-    if (n_threads <= 1) {
-        NAME(train_thread)(J, &barrier, 0, 1);
-        return;
+static void NAME(train)(training_job *J, workers *w) {
+    w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
+    J->n_batches = (J->n_rows + J->batch_size - 1) / J->batch_size;
+    J->tally = (loss_tally){0, 0, 0};
+    for (int i = 0; i < w->n_threads; i++) {
+        NAME(thread_scratch) *s = (NAME(thread_scratch) *)(w->scratch + i * w->scratch_bytes);
+        NAME(carve_scratch)(J, (char *)s, s);
+        memset(s->turned, 0, J->lanes * TILE * sizeof(REAL));
     }
-#if defined(_OPENMP)
-#pragma omp parallel num_threads(n_threads)
-    {
-#pragma omp single
-        barrier.n_threads = omp_get_num_threads();
-        NAME(train_thread)(J, &barrier, omp_get_thread_num(), omp_get_num_threads());
+    share_blocks(w, NAME(gather_block), J, J->n_tiles);
+    share_blocks(w, NAME(first_block), J, J->n_tiles);
+    for (J->batch = 0; J->batch < J->n_batches; J->batch++) {
+        share_blocks(w, NAME(step_block), J, J->n_tiles);
+        NAME(have_loss)(J, (NAME(thread_scratch) *)w->scratch); /* if others have done all tiles */
     }
-    J->stalls = barrier.stalls;
-#endif
+    if (J->n_batches & 1) memcpy(AT(b2), AT(b2) + J->n_outputs, J->n_outputs * sizeof(REAL));
 }
 
 #undef AT

@@ -45,6 +45,7 @@ PUBLIC = {
     "sampled_softmax_cross_entropy",
     "sampled_softmax_cross_entropy_with_grad",
     "set_num_threads",
+    "set_result_pool",
     "sigmoid",
     "softmax",
     "softmax_backward",

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from .. import _ext
-from .._threads import default_count, runtime
+from .._threads import runtime
 
 _BEST_FIRST = ("v4", "v3", "v2", "neon", "plain")
 HAS_OPENMP = runtime.HAS_OPENMP
@@ -38,13 +38,11 @@ def load_isa(isa):
     if not runtime.supports(isa):
         raise ImportError(f"FASTSOFTMAX_ISA={isa}: this CPU does not support it")
     try:
-        kernels = importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
+        return importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
     except ModuleNotFoundError:
         raise ImportError(
             f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine"
         ) from None
-    kernels._share_state(runtime.state_capsule(), default_count)
-    return kernels
 
 
 def _choose():

@@ -18,10 +18,8 @@ MOST_BATCH_ROWS = 4096
 MIN_EPSILON = 1e-16
 """The compiled Adam takes second moments under the smallest normal number for 0."""
 
-STALLS_A_STEP = 0.2
-BLOCKS_ALONE = 6
-"""Where others use the cores, threads wait for each other more than they compute: after a block with
-so many long waits a step, some blocks run in one thread. The results do not depend on it."""
+WORK_A_THREAD = 100_000
+"""Multiplications of a step that are worth a thread of their own."""
 
 
 def kernels():
@@ -37,7 +35,7 @@ def _kernels_for(isa):
 
 
 def n_threads():
-    """Return the number of threads of the compiled kernels; 1 in a forked child."""
+    """Return the number of threads of the compiled kernels."""
     return _dispatch.get_num_threads()
 
 
@@ -57,7 +55,7 @@ class FusedStep:
     """Train one hidden ReLU layer with the compiled step; the contract of `_steps.NumpyStep`."""
 
     def __init__(self, network, optimizer, rows, targets, weights, loss, rule, batch_size):
-        self._kernels, self._alone = kernels(), 0
+        self._kernels = kernels()
         self._rows, self._targets, self._weights = rows, targets, weights
         self._loss, self._batch_size = loss, batch_size
         self._n_hidden = network.coefs[1].shape[0]
@@ -68,7 +66,8 @@ class FusedStep:
             "pmv", (network.arrays, optimizer.first, optimizer.second), strict=True
         ):
             self._pack(prefix, arrays)
-        self._n_threads = min(n_threads(), len(self._state["w1"]))
+        work = batch_size * network.coefs[0].size
+        self._n_threads = max(1, min(n_threads(), len(self._state["w1"]), work // WORK_A_THREAD))
         self._work = self._workspace(network.coefs[1].shape[1])
 
     def _empty(self, shape):
@@ -129,8 +128,7 @@ class FusedStep:
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         rule = {**self._rule, "learning_rate": learning_rate, "step": self.step}
-        self._alone = max(0, self._alone - 1)
-        sums, stalls = self._kernels.train(
+        sums = self._kernels.train(
             self._rows.X,
             self._rows.scale,
             self._targets,
@@ -141,12 +139,9 @@ class FusedStep:
             self._work,
             rule,
             self._loss.logistic,
-            1 if self._alone else self._n_threads,
+            self._n_threads,
         )
-        n_steps = -(-len(order) // self._batch_size)
-        self.step += n_steps
-        if stalls > STALLS_A_STEP * n_steps:
-            self._alone = BLOCKS_ALONE
+        self.step += -(-len(order) // self._batch_size)
         return Tally(*sums)
 
     @property

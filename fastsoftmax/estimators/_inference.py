@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .. import _threads
 from . import _fused
 from ._network import activations
 
@@ -18,7 +19,7 @@ def logits_of(network, rows):
     kernels = _fused.kernels()
     if kernels is None or not rows.is_dense or len(network.coefs) > MOST_LAYERS:
         return _numpy_logits(network, rows), False
-    out = np.empty((rows.n_rows, network.intercepts[-1].shape[0]), network.dtype)
+    out = _threads.runtime.empty((rows.n_rows, network.intercepts[-1].shape[0]), network.dtype)
     work = rows.n_rows * sum(coef.size for coef in network.coefs)
     n_threads = 1 if work < SERIAL_BELOW else _fused.n_threads()
     coefs, intercepts, finite = list(network.coefs), list(network.intercepts), True

@@ -4,6 +4,10 @@ import numpy as np
 
 from .. import _validate
 from .._layout import Layout
+from .._threads import runtime
+
+empty, empty_like, zeros = runtime.empty, runtime.empty_like, runtime.zeros
+"""Like NumPy's, but large arrays come from the pool of results."""
 
 
 class Result:
@@ -18,7 +22,7 @@ class Result:
         if out is not None and layout.holds(out):
             self.block = layout.block(out)
         else:
-            self.block = np.empty(layout.block_shape, dtype)
+            self.block = empty(layout.block_shape, dtype)
 
     def finish(self):
         """Return the array for the caller, filled."""

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import implementation, threads_for
-from ._arrays import prepare
+from ._arrays import empty, empty_like, prepare
 from ._cross_entropy import gradient_scale, reduce_losses
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
         _validate.no_overlap(out, array, "logits")
         _validate.no_overlap(out, targets, "targets")
     flat = [np.ascontiguousarray(one).reshape(shape) for one in (array, targets)]
-    losses, grad = np.empty(shape), np.empty(shape, array.dtype) if with_grad else None
+    losses, grad = empty(shape), empty(shape, array.dtype) if with_grad else None
     implementation().binary_cross_entropy(
         *flat, losses, grad, None if weight is None else weight.reshape(shape), pos_weight,
         gradient_scale(reduction, array.size), threads_for(array.size, n_threads),
@@ -110,7 +110,7 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
     loss = reduce_losses(losses.reshape(array.shape), reduction, array.size, array.dtype)
     if not with_grad:
         return loss, None
-    result = np.empty_like(array) if out is None else out
+    result = empty_like(array) if out is None else out
     result[...] = grad.reshape(array.shape)
     return loss, result
 

@@ -12,7 +12,7 @@ from .._backends import LossOptions, computing_dtype
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
-from ._arrays import Result
+from ._arrays import Result, empty
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, Reduction
@@ -93,7 +93,7 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
         targets = layout.block(targets)
         divisor = _sum_of_sample_weights(layout, options)
     options = options._replace(grad_scale=gradient_scale(reduction, divisor))
-    losses = np.empty((layout.block_shape[0], layout.block_shape[2]))
+    losses = empty((layout.block_shape[0], layout.block_shape[2]))
     result = Result(layout, array.dtype, out) if with_grad else None
     grad_block = result.block if with_grad else None
     implementation().cross_entropy(

@@ -13,6 +13,7 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import implementation, threads_for
+from ._arrays import empty, empty_like, zeros
 from ._cross_entropy import gradient_scale, read_options, reduce_losses
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class _Problem:
         )
         self.divisor = self._inspect(options)
         self.options = options._replace(grad_scale=gradient_scale(reduction, self.divisor))
-        self.losses = np.empty((n_rows, 1))
+        self.losses = empty((n_rows, 1))
 
     def _inspect(self, options):
         if not self.are_indices:
@@ -76,7 +77,7 @@ class _Problem:
     def scratch(self):
         """Return room for the logits of one block."""
         first = next(self.blocks(), slice(0, 0))
-        return np.empty((first.stop - first.start, self.shape[1]), self.x.dtype)
+        return empty((first.stop - first.start, self.shape[1]), self.x.dtype)
 
     def block_loss(self, rows, scratch, with_grad):
         """Fill the losses of a block; return its logits' gradient, in `scratch`, unless not wanted."""
@@ -276,7 +277,7 @@ temperature, reduction, n_threads
         "temperature": temperature,
     }
     problem = _Problem(x, linear_weight, targets, linear_bias, reduction, n_threads, options)
-    grad_x, grad_weight = np.empty_like(problem.x), np.zeros_like(problem.weight)
+    grad_x, grad_weight = empty_like(problem.x), zeros(problem.weight.shape, problem.weight.dtype)
     grad_bias = None if problem.bias is None else np.zeros(len(problem.bias))
     scratch = problem.scratch()
     for rows in problem.blocks():

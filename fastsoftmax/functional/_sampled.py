@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
+from ._arrays import empty
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
 from ._linear import bias_vector, matrices, rounded
 
@@ -69,7 +70,7 @@ class _Problem:
 
     def logits(self):
         """Return (n_rows, 1 + num_sampled): the target's logit, then those of the draws, corrected."""
-        logits = np.empty((len(self.x), 1 + len(self.drawn)), self.x.dtype)
+        logits = empty((len(self.x), 1 + len(self.drawn)), self.x.dtype)
         logits[:, 0] = np.einsum("rf,rf->r", self.x, self.weight[self.targets])
         np.matmul(self.x, self.weight[self.drawn].T, out=logits[:, 1:])
         if self.bias is not None:

@@ -11,7 +11,7 @@ from .._backends import computing_dtype
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
-from ._arrays import prepare
+from ._arrays import empty, prepare
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Axis, Loss
@@ -194,7 +194,7 @@ def logsumexp(
     layout = Layout(array, _validate.axes(axis, array.ndim))
     mask = _validate.where_mask(where, array.shape)
     outer, n_classes, inner = layout.block_shape
-    rows = np.empty((outer, inner), computing_dtype(array.dtype))
+    rows = empty((outer, inner), computing_dtype(array.dtype))
     result = layout.unrows(rows, keepdims)
     if out is not None:
         _validate.out_array(out, result.shape, array.dtype)

@@ -1,18 +1,10 @@
-/* The machine, as the baseline build sees it: its instruction sets, its CPUs, OpenMP, fork(). */
-#ifndef FASTSOFTMAX_RUNTIME_NATIVE_H
-#define FASTSOFTMAX_RUNTIME_NATIVE_H
-
-#include "runtime_state.h"
+/* The machine, as the baseline build sees it: its instruction sets, its CPUs, OpenMP. */
+#ifndef FASTSOFTMAX_RUNTIME_MACHINE_H
+#define FASTSOFTMAX_RUNTIME_MACHINE_H
 
 #if defined(__linux__)
 #include <sched.h>
 #include <stdlib.h>
-#endif
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#define HAS_ATFORK 1
-#else
-#define HAS_ATFORK 0
 #endif
 #ifdef _OPENMP
 #include <omp.h>
@@ -21,21 +13,6 @@
 #define HAS_OPENMP 0
 static inline int omp_get_max_threads(void) { return 1; }
 #endif
-
-static runtime_state process_state;
-
-static void mark_forked_child(void) {
-    atomic_store(&process_state.forked, 1);
-    atomic_store(&process_state.team_busy, 0);
-}
-
-static int watch_forks(void) {
-#if HAS_ATFORK
-    return pthread_atfork(NULL, NULL, mark_forked_child) == 0;
-#else
-    return 0;
-#endif
-}
 
 /* The CPUs that this process may run on; 0 where that cannot be told. */
 static int affinity_cpu_count(void) {

@@ -1,0 +1,242 @@
+/* What the team of threads needs of the system: a clock, a pause, threads, and sleeping until a word changes.
+ *
+ * Linux has futexes, Windows WaitOnAddress; elsewhere one mutex and one condition serve all words. */
+#ifndef FASTSOFTMAX_RUNTIME_PLATFORM_H
+#define FASTSOFTMAX_RUNTIME_PLATFORM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "aligned.h"
+
+#if defined(_WIN32)
+#include <windows.h>
+#include <process.h>
+#else
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+#endif
+#if defined(__linux__)
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+enum { CACHE_LINE_BYTES = 64 };
+
+/* Tell the processor that this is a waiting loop. */
+static inline void cpu_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* Nanoseconds of a clock that never goes back. */
+static inline int64_t now_ns(void) {
+#if defined(_WIN32)
+    LARGE_INTEGER count, frequency;
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    return (int64_t)((double)count.QuadPart * 1e9 / (double)frequency.QuadPart);
+#else
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+#endif
+}
+
+/* The CPU that the calling thread is on; -1 where that cannot be told. */
+static inline int current_cpu(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* The CPUs that a thread may use: what it was given, and what it uses of them. */
+typedef struct {
+#if defined(__linux__)
+    cpu_set_t given, used;
+#endif
+    int has_moved;
+} cpu_choice;
+
+/* Move the calling thread off a CPU, for good, if it may use another. Returns whether it has. */
+static inline int leave_cpu(cpu_choice *choice, int cpu) {
+#if defined(__linux__)
+    cpu_set_t now;
+    if (sched_getaffinity(0, sizeof now, &now)) return 0;
+    if (!choice->has_moved || !CPU_EQUAL(&now, &choice->used)) choice->given = now; /* somebody else has set it */
+    choice->used = choice->given;
+    CPU_CLR(cpu, &choice->used);
+    if (CPU_COUNT(&choice->used) == 0 || sched_setaffinity(0, sizeof choice->used, &choice->used)) return 0;
+    choice->has_moved = 1;
+    return 1;
+#else
+    (void)choice;
+    (void)cpu;
+    return 0;
+#endif
+}
+
+/* sleep_while(word, value, timeout_ns): return when *word is no longer `value` and somebody has called wake_one or
+ * wake_all on it, after timeout_ns (negative: never), or for no reason at all. */
+#if defined(__linux__)
+
+static inline void sleep_while(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns) {
+    struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+}
+
+static inline void wake_one(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+static inline void forget_sleepers(void) {}
+
+#elif defined(_WIN32)
+
+static inline void sleep_while(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns) {
+    WaitOnAddress((void *)word, &value, sizeof value, timeout_ns < 0 ? INFINITE : (DWORD)(timeout_ns / 1000000 + 1));
+}
+
+static inline void wake_one(_Atomic uint32_t *word) { WakeByAddressSingle((void *)word); }
+static inline void forget_sleepers(void) {}
+
+#else
+
+static pthread_mutex_t sleepers_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t sleepers_condition = PTHREAD_COND_INITIALIZER;
+
+static inline void sleep_while(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns) {
+    struct timespec until;
+    if (timeout_ns >= 0) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += (time_t)((until.tv_nsec + timeout_ns) / 1000000000);
+        until.tv_nsec = (long)((until.tv_nsec + timeout_ns) % 1000000000);
+    }
+    pthread_mutex_lock(&sleepers_mutex);
+    while (atomic_load(word) == value) {
+        if (timeout_ns < 0) pthread_cond_wait(&sleepers_condition, &sleepers_mutex);
+        else if (pthread_cond_timedwait(&sleepers_condition, &sleepers_mutex, &until)) break;
+    }
+    pthread_mutex_unlock(&sleepers_mutex);
+}
+
+static inline void wake_one(_Atomic uint32_t *word) {
+    (void)word;
+    pthread_mutex_lock(&sleepers_mutex);
+    pthread_cond_broadcast(&sleepers_condition);
+    pthread_mutex_unlock(&sleepers_mutex);
+}
+
+/* In a forked child, where no thread sleeps any more. */
+static inline void forget_sleepers(void) {
+    const pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    const pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+    sleepers_mutex = mutex;
+    sleepers_condition = condition;
+}
+
+#endif
+
+/* Start a detached thread that receives no signal. Returns whether the system let it. */
+#if defined(_WIN32)
+
+typedef unsigned thread_result;
+#define THREAD_CALL __stdcall
+
+static inline int start_thread(thread_result(THREAD_CALL *body)(void *), void *argument) {
+    uintptr_t handle = _beginthreadex(NULL, 1 << 20, body, argument, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    if (handle == 0) return 0;
+    CloseHandle((HANDLE)handle);
+    return 1;
+}
+
+#else
+
+typedef void *thread_result;
+#define THREAD_CALL
+
+static inline int start_thread(thread_result (*body)(void *), void *argument) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int refused;
+    if (pthread_attr_init(&attributes)) return 0;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    refused = pthread_create(&thread, &attributes, body, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return !refused;
+}
+
+#endif
+
+/* How many threads, at most n, the system would start now beside those that run: an OpenMP runtime that is refused one
+ * ends the process. Each is started for a moment, as OpenMP would, and is gone when this returns. */
+#if defined(_WIN32)
+
+static inline int startable_threads(int n) { return n; }
+
+#else
+
+typedef struct {
+    _Atomic uint32_t leave;
+    _Atomic int n_arrived;
+} probe_gate;
+
+typedef struct {
+    probe_gate *gate;
+    pthread_t thread;
+    long id;
+} probe;
+
+static void *probe_body(void *argument) {
+    probe *me = argument;
+#if defined(__linux__)
+    me->id = syscall(SYS_gettid);
+#endif
+    atomic_fetch_add(&me->gate->n_arrived, 1);
+    while (!atomic_load(&me->gate->leave)) sleep_while(&me->gate->leave, 0, 1000000);
+    return NULL;
+}
+
+static int startable_threads(int n) {
+    probe_gate gate = {0, 0};
+    probe *probes = calloc(n > 0 ? n : 1, sizeof *probes);
+    int started = 0;
+    if (probes == NULL) return 0;
+    while (started < n) {
+        probes[started].gate = &gate;
+        if (pthread_create(&probes[started].thread, NULL, probe_body, probes + started)) break;
+        started++;
+    }
+    while (atomic_load(&gate.n_arrived) < started) sched_yield();
+    atomic_store(&gate.leave, 1);
+    for (int i = 0; i < started; i++) {
+        wake_one(&gate.leave);
+        pthread_join(probes[i].thread, NULL);
+#if defined(__linux__)
+        /* A joined thread counts against the limits until the kernel has let go of it. */
+        while (syscall(SYS_tgkill, getpid(), probes[i].id, 0) == 0) sched_yield();
+#endif
+    }
+    free(probes);
+    return started == n || started == 0 ? started : started - 1; /* one less where there is a limit: others may be at it too */
+}
+
+#endif
+
+#endif

@@ -1,0 +1,145 @@
+/* The team of this process: who has it, when it is started, what fork() does to it. */
+#ifndef FASTSOFTMAX_RUNTIME_PROCESS_H
+#define FASTSOFTMAX_RUNTIME_PROCESS_H
+
+#include "machine.h"
+#include "result_pool.h"
+#include "team.h"
+
+static team *current_team;          /* touched by whoever has raised is_taken */
+static _Atomic int is_taken;        /* a second Python thread computes alone meanwhile */
+static _Atomic int is_forked_child; /* OpenMP regions of the forking thread's own do not survive fork() */
+static int64_t refused_at;          /* when the system last refused a thread; 0: never */
+
+/* What bounds the number of threads besides affinity and OpenMP's own settings; 0: nothing. */
+static struct {
+    int wanted, quota, n_cpus;
+} thread_limits;
+
+typedef enum { BY_WANT, BY_AFFINITY, BY_QUOTA, BY_OPENMP, BY_BUILD } thread_decision;
+
+/* The number of threads of a large call, and what decided it. */
+static int decide_threads(thread_decision *reason /* OUT */) {
+    int n = affinity_cpu_count();
+    *reason = BY_BUILD;
+    if (!HAS_OPENMP) return 1;
+    *reason = BY_WANT;
+    if (thread_limits.wanted > 0) return thread_limits.wanted;
+    *reason = BY_AFFINITY;
+    if (n == 0) n = thread_limits.n_cpus;
+    if (thread_limits.quota > 0 && thread_limits.quota < n) n = thread_limits.quota, *reason = BY_QUOTA;
+    if (omp_get_max_threads() < n) n = omp_get_max_threads(), *reason = BY_OPENMP;
+    return n;
+}
+
+static int default_threads(void) {
+    thread_decision reason;
+    return decide_threads(&reason);
+}
+
+/* Enter the OpenMP region of a team and help until it is stopped: runtime.pyx. */
+static void (*host_region)(team *t, int n_helpers);
+
+static thread_result THREAD_CALL host_team(void *argument) {
+    team *t = argument;
+    const int n_helpers = startable_threads(t->n_asked - 1) + 1; /* this thread is one of them */
+    atomic_store(&t->n_helpers, n_helpers);
+    if (!atomic_load(&t->stopping)) host_region(t, n_helpers);
+    free_team(t);
+    return 0;
+}
+
+/* With the team taken: have one with so many helpers. A team that is smaller goes, and a new one comes. */
+static int have_team(int n_helpers) {
+    if (current_team && current_team->n_asked >= n_helpers) return 1;
+    if (!HAS_OPENMP) return 0;
+    if (refused_at && now_ns() - refused_at < RETRY) return current_team != NULL;
+    if (n_helpers < default_threads() - 1) n_helpers = default_threads() - 1; /* as later calls will want */
+    if (n_helpers > MAX_PARTICIPANTS - 1) n_helpers = MAX_PARTICIPANTS - 1;
+    team *t = new_team(n_helpers, pool_look_after);
+    if (t == NULL) return current_team != NULL;
+    if (!start_thread(host_team, t)) {
+        atomic_store(&t->may_be_freed, 1);
+        free_team(t);
+        refused_at = now_ns();
+        return current_team != NULL;
+    }
+    if (current_team) stop_team(current_team);
+    current_team = t;
+    return 1;
+}
+
+static int take_team(void) {
+    int is_free = 0;
+    return atomic_compare_exchange_strong(&is_taken, &is_free, 1);
+}
+
+static void release_team(void) { atomic_store(&is_taken, 0); }
+
+static int acquire_team(int n) {
+    if (n < 2 || !take_team()) return 1;
+    if (n > MAX_PARTICIPANTS) n = MAX_PARTICIPANTS;
+    if (have_team(n - 1)) {
+        const int most = atomic_load(&current_team->n_helpers) + 1;
+        return n < most ? n : most;
+    }
+    release_team();
+    return 1;
+}
+
+static char *team_scratch(size_t n_bytes) {
+    team *t = current_team;
+    if (t->kept_bytes < n_bytes) {
+        free_aligned(t->kept_scratch);
+        t->kept_scratch = allocate_aligned(CACHE_LINE_BYTES, n_bytes);
+        t->kept_bytes = t->kept_scratch ? n_bytes : 0;
+    }
+    return t->kept_scratch;
+}
+
+static void run_on_team(block_function run, const void *task, ptrdiff_t first, ptrdiff_t stop, int n, char *scratch,
+                        ptrdiff_t stride) {
+    run_job(current_team, run, task, first, stop, n, scratch, stride);
+}
+
+/* Somebody has to look after the result pool, which fills while all helpers sleep. */
+static void wake_keeper(void) {
+    if (!take_team()) return; /* a call is under way: helper 1 looks before it sleeps again */
+    if (current_team) wake_participant(current_team, 1);
+    release_team();
+}
+
+/* A child has the memory of its parent's team but none of its threads: it starts its own at its first large call. */
+static void start_anew(void) {
+    atomic_store(&is_forked_child, 1);
+    current_team = NULL;
+    refused_at = 0;
+    atomic_store(&is_taken, 0);
+    forget_sleepers();
+    restart_pool();
+}
+
+/* Returns whether the system tells of forks itself; else Python has to. */
+static int watch_forks(void) {
+    pool.call_keeper = wake_keeper;
+#if defined(_WIN32)
+    return 1;
+#else
+    return pthread_atfork(lock_pool, unlock_pool, start_anew) == 0;
+#endif
+}
+
+/* The number of helpers that have come to life, -1 while the team works, and what it has done. */
+static int report_team(team_counts *counts /* OUT */) {
+    int n = 0;
+    memset(counts, 0, sizeof *counts);
+    if (!take_team()) return -1;
+    if (current_team) {
+        n = atomic_load(&current_team->n_begun);
+        *counts = current_team->counts;
+    }
+    release_team();
+    return n;
+}
+
+#endif
