@@ -262,7 +262,7 @@ static void judge_helpers(team *t, int64_t now, int64_t work, int64_t wait, int6
         t->n_failures = 0;
     }
     if (t->credit >= 0 || atomic_load_explicit(&test_delay_ns, memory_order_relaxed)) return;
-    const int64_t alone = -t->credit << (3 + t->n_failures);
+    const int64_t alone = -t->credit << (1 + t->n_failures);
     t->alone_until = now + (alone < LONGEST_ALONE ? alone : LONGEST_ALONE);
     t->credit = 0;
     if (t->n_failures < 6) t->n_failures++;
