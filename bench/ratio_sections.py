@@ -119,36 +119,6 @@ def between_implementations(scale, implementations, shapes, operations):
                 yield scale.compare(logits, operation, calls)
 
 
-def neighbours(scale):
-    """np.matmul of (m, k) and (k, n) followed by softmax, beside the sum of both alone."""
-    rng = np.random.default_rng(0)
-    for m, k, n in ((256, 512, 1000), (128, 784, 1000), (1024, 784, 10), (2048, 256, 2000)):
-        m = scale.rows(m)
-        x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in ((m, k), (k, n)))
-        weight *= 3 / k**0.5
-        logits = x @ weight
-        judge("softmax", logits, logits.argmax(axis=1))
-        softmax = prepare("softmax", logits, None)
-
-        matmul = functools.partial(np.matmul, x, weight, out=logits)
-        calls = {"matmul": matmul, "softmax": softmax, "both": in_turn(matmul, softmax)}
-        times = _timing.alternate(calls, scale.seconds)
-        alone = times["matmul"] + times["softmax"]
-        cells = {name: duration(seconds) for name, seconds in times.items()}
-        cells["both / sum"] = times_as_long(times["both"], alone)
-        yield Row(f"{m}x{k}x{n}", "matmul, softmax", cells)
-
-
-def in_turn(first, second):
-    """Return a call of both."""
-
-    def both():
-        first()
-        second()
-
-    return both
-
-
 def copy(scale):
     """softmax(out=) beside a copy of the same bytes by as many threads: "softmax / copy"."""
     n_threads = fs.get_num_threads()
@@ -236,7 +206,6 @@ SECTIONS = {
     "spread": spread,
     "columns": columns_beside_rows,
     "isa": instruction_sets,
-    "neighbours": neighbours,
     "copy": copy,
     "numba": numba,
     "linear": linear,

@@ -307,3 +307,16 @@ def test_settings_of_openmp(settings):
         print(all(fs.softmax(x, n_threads=4)[0, 0] == np.float32(0.01) for _ in range(20)))
     """
     assert run_python(code, **settings) == "True\n"
+
+
+def test_a_second_interpreter_is_told_what_it_cannot():
+    name = "_xxsubinterpreters" if sys.version_info < (3, 13) else "_interpreters"
+    pytest.importorskip(name)
+    inner = "try:\n import fastsoftmax\nexcept ImportError as error:\n print(error)"
+    code = f"""
+        import {name} as interpreters, fastsoftmax
+        interpreters.run_string(interpreters.create(), {inner!r})
+    """
+    out = run_python(code)
+    assert "serve one" in out
+    assert len(out.strip().splitlines()) == 1
