@@ -1,6 +1,7 @@
 """The command `fastsoftmax`: info, bench, train, evaluate, predict."""
 
 import argparse
+import contextlib
 import os
 import sys
 import warnings
@@ -8,6 +9,7 @@ import warnings
 from .._version import __version__
 from . import bench, evaluate, info, predict, train
 from ._errors import CommandError
+from ._printing import printable
 
 __all__ = ["main"]
 
@@ -52,6 +54,7 @@ def main(argv=None):
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
+            warnings.filterwarnings("always", category=UserWarning)  # what the trainer has to say
             code = _run(argv)
             sys.stdout.flush()
             return code
@@ -97,13 +100,20 @@ def _parser():
 
 
 def _fail(message, code):
-    text = " ".join(str(message).split())
-    print(f"fastsoftmax: {text}", file=sys.stderr)
+    _tell(str(message))
     return code
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"fastsoftmax: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    _tell(f"warning: {message}")
+
+
+def _tell(message):
+    """Print one line on stderr, if anybody can hear it."""
+    if sys.stderr is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        print(f"fastsoftmax: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
 def _forget_stdout():

@@ -2,9 +2,12 @@
 
 A model file is what the estimators' `save` writes, nothing more: the names of a CSV file's columns
 are the estimator's feature_names_in_, and standardisation is folded into the weights of the first
-layer, so that the file gives the same predictions from Python.
+layer, so that the file gives the same predictions from Python. `Notes` are beside them.
 """
 
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,56 @@ def estimators():
     return module
 
 
+def check_path(path, option, *, overwrite, source=None):
+    """
+    Raise before hours of training, not after, about a file that cannot be written.
+
+    Parameters
+    ----------
+    path : Path
+    option : str
+        What names it, for messages.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    source : str, optional
+        The file that is read, which never is.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise CommandError(f"{option}: {path} cannot be written: {error}") from error
+    if mode is not None and not stat.S_ISREG(mode):
+        raise CommandError(f"{option}: {path} is there and is not a file")
+    if mode is not None and source is not None and _same_file(path, source):
+        raise CommandError(f"{option}: {path} is the file that is read")
+    if mode is not None and not overwrite:
+        raise CommandError(f"{option}: {path} is there already; pass --overwrite to replace it")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise CommandError(
+            f"{option}: there is no folder {folder if path.is_symlink() else path.parent}"
+        )
+    check_folder(folder, option, path, path.name)
+
+
+def check_folder(folder, option, shown, prefix=""):
+    """Raise unless a file can be made in a folder; leave none there."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix):
+            pass
+    except OSError as error:
+        raise CommandError(f"{option}: {shown} cannot be written: {error}") from error
+
+
+def _same_file(path, source):
+    try:
+        return os.path.samefile(path, source)
+    except OSError:
+        return False
+
+
 def save(estimator, path):
     """Write a model file."""
     try:
@@ -48,11 +101,6 @@ def load(path):
     if estimator.multilabel_:
         raise CommandError(f"{path} is a multi-label model, which only Python can use")
     return estimator
-
-
-def has_text_labels(estimator):
-    """Whether the model learnt strings."""
-    return np.asarray(estimator.classes_).dtype.kind in "USO"
 
 
 def feature_names(estimator):

@@ -1,12 +1,13 @@
 """What `fastsoftmax train --plots DIR` draws: pictures of the fit and of the model on test rows."""
 
 import copy
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from ._errors import CommandError
+from ._models import check_folder, feature_names
+from ._printing import printable
 
 NAMES = (
     "history.png",
@@ -20,7 +21,7 @@ MOST_CLASSES = 30  # a picture for each of more classes is no longer looked at
 MIN_HALF = 100  # rows to calibrate with, and rows to see whether it helped
 
 
-def prepare(folder):
+def prepare(folder, *, overwrite):
     """Create the folder and return it as a Path; raise now what would be raised after training."""
     try:
         import matplotlib  # noqa: F401
@@ -31,17 +32,20 @@ def prepare(folder):
         raise CommandError(f"--plots: expected a folder, got {folder!r}")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
     except OSError as error:
         raise CommandError(f"--plots: {folder} cannot be written: {error}") from error
+    check_folder(path, "--plots", folder)
     for name in NAMES:
         if (path / name).exists() and not (path / name).is_file():
             raise CommandError(f"--plots: {path / name} is there and is not a file")
+        if (path / name).exists() and not overwrite:
+            raise CommandError(
+                f"--plots: {path / name} is there already; pass --overwrite to replace it"
+            )
     return path
 
 
-def draw(folder, estimator, X_test, y_test, image_shape):
+def draw(folder, estimator, X_test, y_test, image_shape, class_names=None):
     """
     Draw what there is to draw, and return the paths of the files.
 
@@ -55,22 +59,32 @@ def draw(folder, estimator, X_test, y_test, image_shape):
         The test rows as the estimator takes them, and their classes.
     image_shape : tuple of two ints or None
         From `image_shape`.
+    class_names : list of str, optional
+        What the classes are called; their labels by default.
     """
     from .. import plots
 
+    labels = estimator.classes_ if class_names is None else class_names
+    names = [printable(label) for label in labels]
     few = len(estimator.classes_) <= MOST_CLASSES
     written = [
         _save(folder, "history", _history(plots, estimator)),
-        _save(folder, "confusion_matrix", _confusion_matrix(plots, estimator, X_test, y_test)),
+        _save(
+            folder, "confusion_matrix", _confusion_matrix(plots, estimator, X_test, y_test, names)
+        ),
     ]
     if image_shape is not None and few and hasattr(estimator, "coef_"):
         n_images = len(estimator.coef_)
         figure = _figure(1.5 * min(5, n_images) + 1.5, 1.75 * -(-n_images // 5) + 0.5)
-        plots.plot_class_weights(estimator, shape=image_shape, fig=figure)
+        plots.plot_class_weights(estimator, shape=image_shape, class_names=names, fig=figure)
         written.append(_save(folder, "class_weights", figure))
     if estimator.n_features_in_ == 2 and few and not estimator._fitted_on_uint8:
         ax = _axes(7.4, 4.8, f"test rows ({len(y_test)})")
-        plots.plot_decision_regions(estimator, X_test, y_test, ax=ax)
+        features = feature_names(estimator)
+        features = features and [printable(name) for name in features]
+        plots.plot_decision_regions(
+            estimator, X_test, y_test, feature_names=features, class_names=names, ax=ax
+        )
         written.append(_save(folder, "decision_regions", ax.figure))
     written.append(_save(folder, "reliability", _reliability(plots, estimator, X_test, y_test)))
     return written
@@ -105,9 +119,9 @@ def _history(plots, estimator):
     return figure
 
 
-def _confusion_matrix(plots, estimator, X, y):
+def _confusion_matrix(plots, estimator, X, y, names):
     ax = _axes(7.6, 6.8, f"test rows ({len(y)})")
-    plots.plot_confusion_matrix(estimator, X, y, ax=ax)
+    plots.plot_confusion_matrix(estimator, X, y, class_names=names, ax=ax)
     return ax.figure
 
 

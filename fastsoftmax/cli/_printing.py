@@ -1,14 +1,33 @@
-"""What the commands print: JSON without NaN, tables, times."""
+"""What the commands print: JSON without NaN, tables, times.
+
+Names and labels come out of files, and a terminal obeys control characters: `printable` is between.
+"""
 
 import json
 import math
+import re
 
 import numpy as np
+
+# Control characters, line separators, marks that turn the direction of text, lone surrogates.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text):
+    r"""Return text with what a terminal would obey written as in a Python string.
+
+    >>> print(printable("red\x1b[31m"))
+    red\x1b[31m
+    """
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
 def print_json(data):
     """Print one JSON object; numbers that JSON lacks (NaN, infinity) become null."""
-    print(json.dumps(_plain(data), indent=2, allow_nan=False))
+    text = json.dumps(_plain(data), indent=2, allow_nan=False)
+    print(text.replace("\x7f", "\\u007f"))
 
 
 def _plain(data):
@@ -31,7 +50,7 @@ def print_fields(fields):
     for name, value in fields.items():
         lines = value if isinstance(value, list) else [value]
         for number, line in enumerate(lines or ["none"]):
-            print(f"{name if number == 0 else '':<{width}}{line}")
+            print(f"{name if number == 0 else '':<{width}}{printable(line)}")
 
 
 def duration(seconds):

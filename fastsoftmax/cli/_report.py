@@ -1,49 +1,44 @@
 """How good a model is on rows with labels: loss, accuracy, confusion matrix, report."""
 
-import numpy as np
-
-from ._errors import CommandError
-from ._models import has_text_labels
+from ._printing import printable
 
 MOST_CLASSES = 30  # a wider confusion matrix is left to --json
 
 
-def check_labels(estimator, rows):
-    """Raise about the first label that the model has never seen."""
-    unknown = np.flatnonzero(~np.isin(rows.y, estimator.classes_))
-    if rows.y.dtype.kind in "US" and not has_text_labels(estimator):
-        unknown = np.arange(len(rows.y))
-    if len(unknown):
-        row = unknown[0]
-        raise CommandError(
-            f"{rows.name}: label {str(rows.y[row])!r} in row {row + 1} is none of the model's "
-            f"{len(estimator.classes_)} classes"
-        )
+def assess(estimator, X, y, class_names=None):
+    """
+    Return loss, accuracy, confusion_matrix and report (scikit-learn's, as a dict).
 
-
-def assess(estimator, X, y):
-    """Return loss, accuracy, confusion_matrix and report (scikit-learn's, as a dict)."""
+    `class_names` are what the classes are called in the report; their labels by default.
+    """
     from sklearn.metrics import classification_report, confusion_matrix
 
     predicted = estimator.predict(X)
     labels = estimator.classes_
-    report = classification_report(y, predicted, labels=labels, output_dict=True, zero_division=0)
+    names = [str(label) for label in labels] if class_names is None else class_names
+    options = {"labels": labels, "zero_division": 0}
     return {
         **{name: float(value) for name, value in estimator.evaluate(X, y).items()},
         "n_rows": len(y),
         "classes": labels.tolist(),
+        **({} if class_names is None else {"class_names": class_names}),
         "confusion_matrix": confusion_matrix(y, predicted, labels=labels).tolist(),
-        "report": report,
-        "text": classification_report(y, predicted, labels=labels, digits=4, zero_division=0),
+        "report": classification_report(
+            y, predicted, target_names=names, output_dict=True, **options
+        ),
+        "text": classification_report(
+            y, predicted, target_names=[printable(name) for name in names], digits=4, **options
+        ),
     }
 
 
-def print_assessment(found):
-    """Print what `assess` found."""
-    print(f"test loss {found['loss']:.4f}, test accuracy {found['accuracy']:.4f}\n")
+def print_assessment(found, kind=""):
+    """Print what `assess` found; `kind` says what the rows are, such as "test "."""
+    print(f"{kind}loss {found['loss']:.4f}, {kind}accuracy {found['accuracy']:.4f}\n")
     if len(found["classes"]) <= MOST_CLASSES:
         print("confusion matrix (a row per true class, a column per predicted class)")
-        print_matrix(found["classes"], found["confusion_matrix"])
+        names = found.get("class_names", found["classes"])
+        print_matrix(names, found["confusion_matrix"])
     else:
         print(f"the confusion matrix of {len(found['classes'])} classes is printed with --json")
     print(f"\n{found['text'].rstrip()}")
@@ -51,7 +46,7 @@ def print_assessment(found):
 
 def print_matrix(classes, matrix):
     """Print counts with their classes at the left and on top."""
-    names = [str(name) for name in classes]
+    names = [printable(name) for name in classes]
     left = max(len(name) for name in names)
     wide = max(len(str(count)) for row in matrix for count in row)
     wide = max(wide, min(left, 10)) + 1

@@ -1,24 +1,33 @@
 """Where the rows of a command come from: a file, or a dataset by name."""
 
+import argparse
 from typing import NamedTuple
 
 import numpy as np
 
+from ._columns import Column, Rule, to_features
+from ._csv import Format, Wanted, check_encoding
 from ._errors import CommandError, missing_extra
-from ._models import feature_names, has_text_labels
+from ._labels import RawLabels
+from ._models import feature_names
 from ._reading import read_table
 
 DATASETS = ("digits", "fashion-mnist", "mnist")
+CLOTHES = [
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+]  # fmt: skip
 
 
 class Rows(NamedTuple):
-    """Rows with labels, and what is told about them."""
+    """Rows, and what is told about them: features, or the columns that become features."""
 
     name: str
-    X: np.ndarray
-    y: np.ndarray | None
-    features: list[str] | None
-    test: tuple[np.ndarray, np.ndarray] | None  # the dataset's own test rows
+    X: np.ndarray | None
+    labels: RawLabels | None
+    columns: list[Column] | None = None
+    test: tuple[np.ndarray, np.ndarray] | None = None  # the dataset's own test rows
+    class_names: list[str] | None = None
 
 
 def add_dataset_arguments(parser):
@@ -27,6 +36,57 @@ def add_dataset_arguments(parser):
     parser.add_argument(
         "--data-dir", metavar="DIR", help="the folder that holds the dataset's IDX files"
     )
+
+
+def add_format_arguments(parser):
+    """Declare how a CSV file is written."""
+    parser.add_argument("--sep", type=_separator, help="what separates fields (, or as the header)")
+    parser.add_argument("--encoding", type=_encoding, help="of the text (utf-8)")
+    parser.add_argument("--decimal", type=_decimal, help="the decimal point (.)")
+    parser.add_argument(
+        "--na-values",
+        type=_words,
+        metavar="TEXT[,TEXT...]",
+        help="what stands for a missing value, beside an empty field",
+    )
+
+
+def _separator(text):
+    mark = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(mark) != 1 or mark in '"\r\n\0' or not mark.isascii() or mark.isalnum():
+        raise argparse.ArgumentTypeError(f"expected one character or tab, got {text!r}")
+    return mark
+
+
+def _decimal(text):
+    if text not in (".", ","):
+        raise argparse.ArgumentTypeError(f"expected . or , got {text!r}")
+    return text
+
+
+def _encoding(text):
+    try:
+        return check_encoding(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _words(text):
+    return tuple(text.split(","))
+
+
+def format_of(args):
+    """Return the Format that the user has said."""
+    if args.sep is not None and args.sep == (args.decimal or "."):
+        raise CommandError(f"--sep and --decimal are both {args.sep!r}")
+    return Format(args.sep, args.encoding, args.decimal, args.na_values)
+
+
+def refuse_format(args):
+    """Raise about an option that says how a file is written, where there is none."""
+    for option in Format._fields:
+        if getattr(args, option) is not None:
+            raise CommandError(f"--{option.replace('_', '-')} is for files")
 
 
 def load_dataset(name, data_dir=None):
@@ -44,7 +104,8 @@ def load_dataset(name, data_dir=None):
         raise CommandError(str(error)) from error
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
-    return Rows(name, X, y, None, test)
+    names = CLOTHES if name == "fashion-mnist" else None
+    return Rows(name, X, RawLabels(name, "labels", y), None, test, names)
 
 
 def _digits():
@@ -53,19 +114,20 @@ def _digits():
     except ImportError as error:
         raise missing_extra(error, "The digits data") from error
     X, y = load_digits(return_X_y=True)
-    return Rows("digits", X.astype(np.float32), y, None, None)
+    return Rows("digits", X.astype(np.float32), RawLabels("digits", "labels", y))
 
 
-def load_for_model(args, estimator):
+def load_for_model(args, estimator, notes):
     """
-    Return the rows that `evaluate` and `predict` work on.
+    Return the rows that `evaluate` and `predict` work on, their features ready.
 
     Parameters
     ----------
     args : namespace
-        Holds file or dataset, data_dir, and perhaps target.
+        Holds file or dataset, data_dir, the format, and perhaps target.
     estimator : SoftmaxRegression or MLPClassifier
-        Tells the columns to look for and the kind of its labels.
+    notes : Notes
+        What the model says about its table.
     """
     if (args.file is None) == (args.dataset is None):
         raise CommandError("expected either FILE or --dataset NAME")
@@ -73,17 +135,29 @@ def load_for_model(args, estimator):
     if args.dataset is not None:
         if target is not None:
             raise CommandError("--target is for FILE; a dataset has labels of its own")
+        refuse_format(args)
         rows = load_dataset(args.dataset, args.data_dir)
         if rows.test is None:
             return rows
         X, y = rows.test
-        return rows._replace(name=f"{rows.name} (test rows)", X=X, y=y)
+        labels = RawLabels(rows.name, "labels", y)
+        return rows._replace(name=f"{rows.name} (test rows)", X=X, labels=labels)
     if args.data_dir is not None:
         raise CommandError("--data-dir needs --dataset")
-    table = read_table(
-        args.file,
-        target,
-        features=feature_names(estimator),
-        labels_as_text=has_text_labels(estimator),
-    )
-    return Rows(table.path, table.X, table.y, table.features, None)
+    return _load_file(args, target, estimator, notes)
+
+
+def _load_file(args, target, estimator, notes):
+    form = format_of(args).or_else(notes.form)
+    rules = notes.rules
+    if rules is None:
+        wanted = Wanted(target, feature_names(estimator))
+    else:
+        texts = frozenset(rule.name for rule in rules if rule.texts is not None)
+        wanted = Wanted(target, [rule.name for rule in rules], texts=texts)
+    table = read_table(args.file, wanted, form)
+    if table.columns is None:
+        return Rows(table.path, table.X, table.labels)
+    rules = rules or [Rule(column.name, None, None) for column in table.columns]
+    X = to_features(table.path, table.columns, rules)
+    return Rows(table.path, X, table.labels, table.columns)

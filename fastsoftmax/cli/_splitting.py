@@ -1,47 +1,61 @@
-"""Keep some of the rows for the test."""
+"""Which rows are kept for the test: the same ones again for the same labels, size and seed."""
 
-from typing import NamedTuple
+import math
 
 import numpy as np
 
 from ._errors import CommandError, missing_extra
+from ._labels import are_measurements
 
 DEFAULT_TEST_SIZE = 0.2
 
 
-class Parts(NamedTuple):
-    """Rows to train with and rows to test with."""
+def check_classes(name, y):
+    """Raise unless there are two classes with two rows each."""
+    classes, counts = np.unique(y, return_counts=True)
+    if len(classes) < 2:
+        raise CommandError(f"{name} has one class only, {str(classes[0])!r}; expected two")
+    if counts.min() < 2:
+        alone = str(classes[counts.argmin()])
+        hint = "; labels with fractions look like measurements" if are_measurements(y) else ""
+        raise CommandError(
+            f"{name}: class {alone!r} has one row only; expected one to train and one to test{hint}"
+        )
 
-    X: np.ndarray
-    y: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
-    how: str
+
+def default_test_size(y):
+    """Return the share of rows to test on; of few rows, one for each class."""
+    n_classes = len(np.unique(y))
+    return n_classes if math.ceil(DEFAULT_TEST_SIZE * len(y)) < n_classes else DEFAULT_TEST_SIZE
 
 
-def split(rows, test_size, seed):
-    """Split by class and at random, unless the dataset has test rows of its own."""
-    if len(np.unique(rows.y)) < 2:
-        raise CommandError(f"{rows.name} has one class only, {str(rows.y[0])!r}; expected two")
-    if rows.test is not None:
-        if test_size is not None:
-            raise CommandError(f"--test-size: {rows.name} has test rows of its own")
-        return Parts(rows.X, rows.y, *rows.test, "its own test rows")
+def hold_out(y, size, seed, option):
+    """
+    Split rows by class and at random.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n_rows,)
+        The classes.
+    size : int or float
+        The number or the share of the rows to hold out.
+    seed : int
+    option : str
+        What the user said, for messages.
+
+    Returns
+    -------
+    kept, held : ndarray of int
+        The numbers of the rows, from 0, in order.
+    """
     try:
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise missing_extra(error, "The trainer") from error
-    classes, counts = np.unique(rows.y, return_counts=True)
-    if counts.min() < 2:
-        alone = str(classes[counts.argmin()])
-        raise CommandError(
-            f"{rows.name}: class {alone!r} has one row only; expected one to train and one to test"
-        )
-    size = DEFAULT_TEST_SIZE if test_size is None else test_size
     try:
-        X, X_test, y, y_test = train_test_split(
-            rows.X, rows.y, test_size=size, random_state=seed, stratify=rows.y
+        kept, held = train_test_split(
+            np.arange(len(y)), test_size=size, random_state=seed, stratify=y
         )
     except ValueError as error:
-        raise CommandError(f"--test-size {size}: {error}") from error
-    return Parts(X, y, X_test, y_test, "split by class, at random")
+        raise CommandError(f"{option} {size}: {error}") from error
+    return np.sort(kept), np.sort(held)

@@ -1,31 +1,34 @@
 """Predict the class of each row of a table: CSV on stdout.
 
 The columns are prediction and probability; with --proba, probability_<class> for every class
-follows. A CSV file's columns are matched by name: their order, and others beside them, do not
-matter.
+follows. A table's columns are matched by name: their order, and others beside them, do not matter.
 """
 
-import csv
 import sys
 
 from . import _models
+from ._csv import csv_line
 from ._errors import CommandError
-from ._printing import print_json
-from ._rows import add_dataset_arguments, load_for_model
+from ._notes import read_notes
+from ._printing import print_json, printable
+from ._rows import add_dataset_arguments, add_format_arguments, load_for_model
 
 
 def add_arguments(parser):
     """Declare the options of `fastsoftmax predict`."""
     parser.add_argument("model", metavar="MODEL", help="a file that `fastsoftmax train` saved")
-    parser.add_argument("file", metavar="FILE", nargs="?", help="a CSV or .npz file")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="CSV, Parquet, Arrow or .npz; - is stdin"
+    )
     parser.add_argument("--proba", action="store_true", help="the probabilities of all classes")
     add_dataset_arguments(parser)
+    add_format_arguments(parser)
 
 
 def run(args):
     """Print a line for each row."""
     estimator = _models.load(args.model)
-    rows = load_for_model(args, estimator)
+    rows = load_for_model(args, estimator, read_notes(args.model, estimator))
     X = _models.as_input(estimator, rows.X)
     try:
         probs = estimator.predict_proba(X)
@@ -43,9 +46,15 @@ def run(args):
         }
         print_json({**report, "probabilities": probs} if args.proba else report)
         return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    heads = [f"probability_{name}" for name in classes] if args.proba else []
-    writer.writerow(["prediction", "probability", *heads])
-    for row, label in zip(probs, best, strict=True):
-        every = map(str, row) if args.proba else ()
-        writer.writerow([classes[label], str(row[label]), *every])
+    _print_csv(classes, best, probs, args.proba)
+
+
+def _print_csv(classes, best, probs, every):
+    """Print labels as they are, to be read back; a terminal is spared what it would obey."""
+    shown = printable if sys.stdout.isatty() else str
+    labels = [shown(label) for label in classes]
+    heads = [f"probability_{label}" for label in labels] if every else []
+    print(csv_line(["prediction", "probability", *heads]))
+    fields = [csv_line([label]) for label in labels]
+    for row, number in zip(probs, best, strict=True):
+        print(",".join([fields[number], str(row[number]), *map(str, row if every else ())]))

@@ -89,6 +89,7 @@ def _metadata(estimator):
         "n_layers": len(estimator._network.coefs),
         "n_iter": estimator.n_iter_,
         "history": estimator.history_,
+        "notes": getattr(estimator, "_notes", None),
     }
 
 
@@ -207,6 +208,7 @@ def _restore(estimator, metadata, tensors):
     estimator.temperature_ = float(metadata["temperature"])
     estimator._fitted_on_uint8 = bool(metadata["fitted_on_uint8"])
     estimator.n_iter_, estimator.history_ = metadata["n_iter"], metadata["history"]
+    estimator._notes = metadata.get("notes")  # the command line's own, which checks them
     network = _network_from(tensors, "", metadata["n_layers"])
     _check_network(network, estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs))
     estimator._store(network)

@@ -82,22 +82,25 @@ def test_labels_with_commas_and_quotes(run, tmp_path, write_csv):
 
 def test_evaluate(run, flowers, model):
     path, _, labels = flowers
+    path.write_text(path.read_text() + "9,100,iris\n")  # not the data of the training
     outcome = run("evaluate", model, path, "--target", "kind")
     assert (outcome.code, outcome.err) == (0, "")
-    assert "test accuracy 1.0000" in outcome.out
+    assert "\nloss 0.0" in outcome.out
+    assert "accuracy 1.0000" in outcome.out
+    assert "test accuracy" not in outcome.out
     assert "confusion matrix" in outcome.out
     assert "macro avg" in outcome.out
-    found = run("evaluate", model, path, "--target", "kind", "--json").json["test"]
-    assert found["confusion_matrix"] == [[20, 0, 0], [0, 20, 0], [0, 0, 20]]
-    assert found["report"]["iris"]["support"] == 20
-    assert found["n_rows"] == len(labels)
+    found = run("evaluate", model, path, "--target", "kind", "--json").json["scores"]
+    assert found["confusion_matrix"] == [[20, 0, 0], [0, 21, 0], [0, 0, 20]]
+    assert found["report"]["iris"]["support"] == 21
+    assert found["n_rows"] == len(labels) + 1
 
 
 def test_evaluate_some_of_the_classes(run, tmp_path, flowers, write_csv, model):
     _, X, labels = flowers
     some = labels == "iris"
     write_csv(tmp_path / "b.csv", ["width", "height", "kind"], X[some], labels[some])
-    found = run("evaluate", model, "b.csv", "--target", "kind", "--json").json["test"]
+    found = run("evaluate", model, "b.csv", "--target", "kind", "--json").json["scores"]
     assert found["confusion_matrix"] == [[0, 0, 0], [0, 20, 0], [0, 0, 0]]
 
 
@@ -108,7 +111,7 @@ def test_text_labels_that_look_like_numbers(run, tmp_path, write_csv):
     write_csv(tmp_path / "b.csv", ["a", "b", "c", "y"], X[:20], np.repeat(["1", "2"], 10))
     options = ("--data", "a.csv", "--target", "y", "--epochs", 60, "--learning-rate", 0.1)
     assert run("train", *options, "--save", "m").code == 0
-    found = run("evaluate", "m", "b.csv", "--target", "y", "--json").json["test"]
+    found = run("evaluate", "m", "b.csv", "--target", "y", "--json").json["scores"]
     assert found["accuracy"] == 1.0
 
 
@@ -132,7 +135,6 @@ def test_evaluate_refuses(refused, tmp_path, model, text, message):
 
 def test_options_that_do_not_fit(refused, flowers, model):
     path = flowers[0]
-    assert "FILE needs --target" in refused("evaluate", model, path)
     assert "either FILE or --dataset" in refused("predict", model)
     assert "either FILE or --dataset" in refused("predict", model, path, "--dataset", "digits")
     assert "--data-dir needs --dataset" in refused("predict", model, path, "--data-dir", ".")
@@ -167,12 +169,13 @@ def test_multilabel_model(refused, tmp_path, flowers):
     assert "is a multi-label model" in refused("predict", "n", flowers[0])
 
 
-def test_model_saved_from_python(run, flowers, tmp_path):
+def test_model_saved_from_python(run, refused, flowers, tmp_path):
     """It has no names of columns: all but the target are taken, in the order of the file."""
     path, X, labels = flowers
     clf = fs.MLPClassifier((8,), random_state=0, max_iter=60, learning_rate_init=0.05)
     clf.fit(X / [1, 100], labels)
     clf.coefs_[0] /= [[1], [100]]
     clf.save(tmp_path / "n")
-    found = run("evaluate", "n", path, "--target", "kind", "--json").json["test"]
-    assert found["accuracy"] == 1.0
+    found = run("evaluate", "n", path, "--target", "kind", "--json").json["scores"]
+    assert (found["accuracy"], found["n_rows"]) == (1.0, 60)
+    assert "FILE needs --target" in refused("evaluate", "n", path)

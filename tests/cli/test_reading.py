@@ -1,10 +1,10 @@
 """Reading CSV and .npz: what is taken, and the one line about what is not."""
 
-import gzip
-
 import numpy as np
 import pytest
 
+from fastsoftmax.cli import _csv
+from fastsoftmax.cli._csv import Format, Wanted
 from fastsoftmax.cli._errors import CommandError
 from fastsoftmax.cli._reading import read_table
 
@@ -13,10 +13,10 @@ pytest.importorskip("pandas")
 
 @pytest.fixture
 def csv(tmp_path):
-    def csv(text, target="y", name="a.csv", **options):
-        path = tmp_path / name
+    def csv(text, target="y", form=None, **wanted):
+        path = tmp_path / "a.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_table(str(path), target, **options)
+        return read_table(str(path), Wanted(target, **wanted), form)
 
     return csv
 
@@ -26,50 +26,172 @@ def npz(tmp_path):
     def npz(target="y", **arrays):
         path = tmp_path / "a.npz"
         np.savez(path, **arrays)
-        return read_table(str(path), target)
+        return read_table(str(path), Wanted(target))
 
     return npz
 
 
+def features(table):
+    return np.column_stack([column.values for column in table.columns])
+
+
 def test_csv(csv):
     table = csv("a,y,b\n1,x,2.5\n-3,z,4e2\n")
-    assert table.features == ["a", "b"]
-    assert table.X.dtype == np.float64
-    np.testing.assert_array_equal(table.X, [[1, 2.5], [-3, 400]])
-    assert table.y.tolist() == ["x", "z"]
+    assert [column.name for column in table.columns] == ["a", "b"]
+    assert features(table).dtype == np.float64
+    np.testing.assert_array_equal(features(table), [[1, 2.5], [-3, 400]])
+    assert table.labels.to_learn().tolist() == ["x", "z"]
 
 
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
         (("2", "10"), [2, 10]),
-        (("2.0", "-1.0"), [2, -1]),
+        (("-2", "0"), [-2, 0]),
+        (("9223372036854775807", "-9223372036854775808"), [2**63 - 1, -(2**63)]),
+        (("9223372036854775808", "1"), ["9223372036854775808", "1"]),
+        (("9" * 400, "1"), ["9" * 400, "1"]),
+        (("01", "2"), ["01", "2"]),
+        (("-0", "2"), ["-0", "2"]),
+        (("+1", "2"), ["+1", "2"]),
+        (("2.0", "-1.0"), ["2.0", "-1.0"]),
+        (("1e3", "2"), ["1e3", "2"]),
+        (("1_000", "2"), ["1_000", "2"]),
+        (("\u0661", "2"), ["\u0661", "2"]),
+        ((" 1", "2"), [" 1", "2"]),
         (("2", "x"), ["2", "x"]),
         (("True", "False"), ["True", "False"]),
+        (("TRUE", "FALSE"), ["TRUE", "FALSE"]),
+        (("NA", "None"), ["NA", "None"]),
+        (("NaN", "null"), ["NaN", "null"]),
         (("rosé", "a b"), ["rosé", "a b"]),
+        ((" a", "a "), [" a", "a "]),
+        (('"a,b"', '"a\nb"'), ["a,b", "a\nb"]),
+        (('"say ""a"""', '"a\r\nb"'), ['say "a"', "a\r\nb"]),
     ],
 )
 def test_csv_labels(csv, labels, expected):
-    y = csv(f"a,y\n1,{labels[0]}\n1,{labels[1]}\n").y
+    y = csv(f"a,y\n1,{labels[0]}\n1,{labels[1]}\n").labels.to_learn()
     assert y.dtype.kind == np.asarray(expected).dtype.kind
     assert y.tolist() == expected
 
 
-def test_csv_labels_taken_literally(csv):
-    assert csv("a,y\n1,01\n1,2.0\n", labels_as_text=True).y.tolist() == ["01", "2.0"]
+@pytest.mark.parametrize("last", ["X9", "01", "1.0", "TRUE"])
+def test_labels_do_not_depend_on_how_the_file_is_cut(csv, last):
+    """A file of several of pandas's chunks, whose last label alone is no integer."""
+    labels = ["1", "2"] * 40_000 + [last]
+    y = csv("a,y\n" + "".join(f"0.123456789,{label}\n" for label in labels)).labels.to_learn()
+    assert y.tolist() == labels
+
+
+@pytest.mark.parametrize("bad", ["x", "1,000", "0x10", "1_000", "١", "1d5", "--1"])
+def test_numbers_are_converted_by_the_column(csv, bad):
+    """What is no number at the end of a long column is told with its row."""
+    text = "a,y\n" + "0.5,z\n" * 50_000
+    with pytest.raises(
+        CommandError, match=r"column 'a' must hold finite numbers, got .* row 50001"
+    ):
+        csv(f'{text}"{bad}",z\n')
+
+
+def test_columns_of_booleans_are_numbers(csv):
+    table = csv("a,b,y\nTRUE,true,x\nFALSE,False,z\n")
+    assert features(table).tolist() == [[1, 1], [0, 0]]
+    for mixed in ("TRUE,x\n2,x\n", "2,x\nTRUE,x\n"):
+        with pytest.raises(CommandError, match="must hold finite numbers, got 'TRUE'"):
+            csv(f"a,y\n{mixed}")
+
+
+def test_both_ways_of_reading_numbers_agree(csv, monkeypatch, rng):
+    """One reads all columns as numbers; the other is for files where one of them is not."""
+    numbers = rng.normal(size=2000) * 10.0 ** rng.integers(-300, 300, 2000)
+    texts = [repr(float(number)) for number in numbers]
+    texts += [
+        " 1",
+        "2 ",
+        "+3",
+        ".5",
+        "5.",
+        "1E5",
+        "0.1234567890123456789",
+        "9" * 30,
+        "",
+        "NA",
+        "nan",
+    ]
+    text = "a,y\n" + "".join(f"{number},x\n" for number in texts)
+    fast = csv(text).columns[0].values
+    np.testing.assert_array_equal(fast[:2000], numbers)
+    monkeypatch.setattr(_csv, "_parse_numbers", lambda *args: None)
+    np.testing.assert_array_equal(csv(text).columns[0].values, fast)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("\ufeffa,b,y\n1,2.5,rosé\n".encode(), None),
+        ("a,b,y\n1,2.5,rosé\n".encode("utf-16"), None),
+        ("a,b,y\n1,2.5,rosé\n".encode("utf-32"), None),
+        ("a,b,y\n1,2.5,rosé\n".encode("utf-16-le"), Format(encoding="utf-16-le")),
+        ("a,b,y\n1,2.5,rosé\n".encode("latin-1"), Format(encoding="latin-1")),
+        ("a,b,y\r\n1,2.5,rosé\r\n", None),
+        ("a,b,y\r1,2.5,rosé\r", None),
+        ("a,b,y\n1,2.5,rosé", None),
+        ('\n\n"a","b","y"\n\n"1","2.5","rosé"\n\n', None),
+        ("a;b;y\n1;2.5;rosé\n", None),
+        ("a\tb\ty\n1\t2.5\trosé\n", None),
+        ("a|b|y\n1|2.5|rosé\n", None),
+        ("a;b;y\n1;2,5;rosé\n", Format(decimal=",")),
+        ("a:b:y\n1:2.5:rosé\n", Format(sep=":")),
+        ("a,b,y\n 1,2.5 ,rosé\n", None),
+    ],
+)
+def test_how_a_file_is_written(csv, text, form):
+    table = csv(text, form=form)
+    assert [column.name for column in table.columns] == ["a", "b"]
+    assert features(table).tolist() == [[1, 2.5]]
+    assert table.labels.to_learn().tolist() == ["rosé"]
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_decimal_comma(csv, monkeypatch, slow):
+    if slow:
+        monkeypatch.setattr(_csv, "_parse_numbers", lambda *args: None)
+    form = Format(decimal=",")
+    assert features(csv("a;y\n1,5;x\n-2e3;x\n", form=form)).tolist() == [[1.5], [-2000]]
+    for bad in ("1.5", "1.000,5"):
+        with pytest.raises(CommandError, match="got '" + bad + "' in row 1"):
+            csv(f"a;y\n{bad};x\n", form=form)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_na_values(csv, monkeypatch, slow):
+    if slow:
+        monkeypatch.setattr(_csv, "_parse_numbers", lambda *args: None)
+    form = Format(na_values=("-999", "?"))
+    values = csv("a,y\n1,x\n-999,x\n-999.0,x\n?,x\n,x\nNA,x\n", form=form).columns[0].values
+    assert np.isnan(values).tolist() == [False] + [True] * 5
+    with pytest.raises(CommandError, match="missing value in column 'y', row 2"):
+        csv("a,y\n1,x\n2,?\n", form=form)
+
+
+def test_columns_of_texts(csv):
+    """A column without any number is one of texts, if the reader may guess; "NA" is a text."""
+    text = "a,b,y\n1,red,x\n2,NA,x\n3,,x\n4, red,x\n"
+    table = csv(text, guess=True)
+    assert table.columns[1].values.tolist() == ["red", "NA", None, " red"]
+    assert csv(text, texts=frozenset("ab")).columns[0].values.tolist() == ["1", "2", "3", "4"]
+    with pytest.raises(CommandError, match="column 'b' must hold finite numbers, got 'red'"):
+        csv(text)
+    line = "column 'a' must hold finite numbers, got 'x' in row 2; if they are texts: --categorical"
+    with pytest.raises(CommandError, match=line):
+        csv("a,y\n1,x\nx,x\n", guess=True)
 
 
 def test_csv_columns_by_name(csv):
     table = csv("b,note,a,y\n1,hello,2,x\n", target=None, features=["a", "b"])
-    assert table.X.tolist() == [[2.0, 1.0]]
-    assert table.y is None
-
-
-def test_csv_compressed(csv):
-    packed = gzip.compress(b"a,y\n1,2\n")
-    assert csv(packed, name="a.csv.gz").X.tolist() == [[1.0]]
-    with pytest.raises(CommandError, match=r"a\.csv\.gz cannot be read as CSV"):
-        csv(packed[:-6], name="a.csv.gz")
+    assert features(table).tolist() == [[2.0, 1.0]]
+    assert table.labels is None
 
 
 @pytest.mark.parametrize(
@@ -80,25 +202,39 @@ def test_csv_compressed(csv):
         ("a,y\n", "has a header but no rows"),
         ("y\n1\n", "has no columns beside 'y'"),
         ("a,b\n1,2\n", "has no column 'y'; its columns: 'a', 'b'"),
-        ("a,b,y\n1,2,x\n3,,x\n", "missing value in column 'b', row 2"),
-        ("a,b,y\n1,2,x\n3,NA,x\n", "missing value in column 'b', row 2"),
         ("a,b,y\n1,2,x\n3,4,\n", "missing value in column 'y', row 2"),
         ("a,b,y\n1,2,x\n3,4\n", "missing value in column 'y', row 2"),
         ("a,b,y\n1,2,x\n3,red,x\n", "column 'b' must hold finite numbers, got 'red' in row 2"),
         ("a,b,y\n1,2,x\n3,-inf,x\n", "column 'b' must hold finite numbers, got '-inf' in row 2"),
         ('a,y\n"1,000",x\n', "got '1,000' in row 1"),
-        ("a,y\n1,0.5\n", "must be whole numbers or text, got 0.5 in row 1"),
+        ("a,b,y\n1,2,x\n3,4,  \n", "missing value in column 'y', row 2"),
+        ('a,b,y\n1,2,x\n3,4,""\n', "missing value in column 'y', row 2"),
+        ("a,y\n1,x\n1,x\0z\n", "holds a NUL character in line 3"),
+        ("a,y\n1,rosé\n".encode("latin-1"), "not UTF-8: byte 0xe9 in line 2; pass --encoding"),
+        ("a,y\n1,x\n".encode("utf-16-le"), "holds a NUL character in line 1"),
         ("a,y\n1,x,9\n", "more fields than its header"),
         ("a,y\n1,x\n1,x,9\n", "cannot be read as CSV: .*line 3"),
         ('a,y\n1,"x\n', "cannot be read as CSV"),
         (",a,y\n0,1,x\n", "column 1 has no name"),
         ("a,a,y\n0,1,x\n", "two columns are named 'a'"),
-        (b"\xff\xfe\x00\x01", "cannot be read as CSV"),
+        (b"\xff\xfe\x00\x01\x02", "cannot be read as utf-16"),
+        (b"\xff\xfe\x00\x01", "is empty|has no column"),
     ],
 )
 def test_bad_csv(csv, text, message):
     with pytest.raises(CommandError, match=message):
-        csv(text)
+        csv(text).labels.to_learn()
+
+
+def test_labels_that_are_none(csv):
+    for label, message in (("x" * 1001, "has 1001 characters"),):
+        with pytest.raises(CommandError, match=message):
+            csv(f"a,y\n1,{label}\n").labels.to_learn()
+
+
+def test_short_rows_have_missing_values(csv):
+    assert np.isnan(csv("a,y,b\n1,x,2\n3,x\n").columns[1].values).tolist() == [False, True]
+    assert csv("a,y,b\n1,x,p\n3,x\n", guess=True).columns[1].values.tolist() == ["p", None]
 
 
 def test_csv_without_the_columns_of_the_model(csv):
@@ -132,13 +268,15 @@ def test_npz_dtypes(npz, dtype, kept):
     table = npz(X=X, y=["a", "b", "c"])
     assert table.X.dtype == kept
     np.testing.assert_array_equal(table.X, X)
-    assert table.y.tolist() == ["a", "b", "c"]
-    assert table.features is None
+    assert table.labels.to_learn().tolist() == ["a", "b", "c"]
+    assert table.columns is None
 
 
 def test_npz_array_by_any_name(npz):
-    assert npz("labels", pictures=np.zeros((2, 3)), labels=[[0], [1]]).y.tolist() == [0, 1]
-    assert npz("y", X=np.zeros((2, 3)), y=[True, False], z=[1]).y.tolist() == ["True", "False"]
+    table = npz("labels", pictures=np.zeros((2, 3)), labels=[[0], [1]])
+    assert table.labels.to_learn().tolist() == [0, 1]
+    table = npz("y", X=np.zeros((2, 3)), y=[True, False], z=[1])
+    assert table.labels.to_learn().tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +294,8 @@ def test_npz_array_by_any_name(npz):
         ({"X": [[1]], "y": [[1, 0]]}, r"'y' must have the shape \(n,\), got \(1, 2\)"),
         ({"X": [[1]], "y": [b"a"]}, "'y' must hold integers or text"),
         ({"X": [[1]], "y": [0.5]}, "must be whole numbers or text, got 0.5"),
+        ({"X": [[1]], "y": [np.nan]}, "missing value in 'y', row 1"),
+        ({"X": [[1]], "y": [""]}, "missing value in 'y', row 1"),
         (
             {"X": [[1]], "y": np.array([None], object)},
             "holds Python objects",
@@ -164,7 +304,7 @@ def test_npz_array_by_any_name(npz):
 )
 def test_bad_npz(npz, arrays, message):
     with pytest.raises(CommandError, match=message):
-        npz(**arrays)
+        npz(**arrays).labels.to_learn()
 
 
 @pytest.mark.parametrize("damage", ["foreign", "npy", "truncated", "flipped"])
@@ -181,4 +321,4 @@ def test_damaged_npz(tmp_path, damage):
     }
     path.write_bytes(damaged[damage])
     with pytest.raises(CommandError, match=r"a\.npz (is not an|cannot be read as) \.npz"):
-        read_table(str(path), "y")
+        read_table(str(path), Wanted("y"))

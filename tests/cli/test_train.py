@@ -102,7 +102,9 @@ def test_standardized_bytes(run, tmp_path):
     np.savez(tmp_path / "a.npz", X=X, y=y)
     options = ("--data", "a.npz", "--target", "y", "--epochs", 40, "--learning-rate", 0.05)
     assert run("train", *options, "--standardize", "--save", "m").code == 0
-    assert run("evaluate", "m", "a.npz", "--target", "y", "--json").json["test"]["accuracy"] == 1.0
+    assert (
+        run("evaluate", "m", "a.npz", "--target", "y", "--json").json["scores"]["accuracy"] == 1.0
+    )
 
 
 def write_idx(folder, name, array):
@@ -131,8 +133,12 @@ def test_dataset_with_its_own_test_rows(run, refused, mnist_folder, dataset):
     assert (report["data"]["n_train"], report["data"]["n_test"]) == (40, 20)
     assert report["data"]["dtype"] == "uint8"
     assert report["test"]["accuracy"] > 0.9
-    tested = run(*report["next"].split()[1:], "--json").json["test"]
-    assert tested["loss"] == report["test"]["loss"]
+    tested = run(*report["next"].split()[1:], "--json").json
+    assert tested["rows"] == "test"
+    assert tested["scores"]["loss"] == report["test"]["loss"]
+    if dataset == "fashion-mnist":
+        assert report["test"]["class_names"][9] == "ankle boot"
+        assert "ankle boot" in run(*report["next"].split()[1:]).out
     assert "has test rows of its own" in refused("train", *where, "--test-size", 5)
 
 
@@ -152,6 +158,9 @@ def test_dataset_with_its_own_test_rows(run, refused, mnist_folder, dataset):
         (("--test-size", "3"), "--test-size 3: "),
         (("--seed", "-1"), "--seed: expected a whole number in [0, 2**32), got '-1'"),
         (("--target", "y"), "--target is for --data"),
+        (("--drop", "y"), "--drop is for --data"),
+        (("--missing", "fill"), "--missing is for --data"),
+        (("--sep", ";"), "--sep is for files"),
         (("--data-dir", "."), "--data-dir is for fashion-mnist and mnist"),
         (("--dataset", "imagenet"), "--dataset: invalid choice: 'imagenet'"),
         (("--dataset", "mnist", "--data-dir", "x"), "x does not hold MNIST"),
@@ -171,7 +180,24 @@ def test_refused_options(refused, args, message, tmp_path):
     [
         ((), "--data needs --target NAME"),
         (("--target", "colour"), "has no column 'colour'; its columns: 'width', 'height', 'kind'"),
-        (("--target", "width"), "column 'kind' must hold finite numbers, got "),
+        (("--target", "width"), "one row only; expected one to train and one to test; labels with"),
+        (("--target", "kind", "--drop", "kind"), "--drop: 'kind' is the column of labels"),
+        (("--target", "kind", "--features", "kind"), "--features: 'kind' is the column of labels"),
+        (("--target", "kind", "--features", "depth"), "has no column 'depth'"),
+        (("--target", "kind", "--drop", "depth"), "has no column 'depth'"),
+        (("--target", "kind", "--drop", "width,height"), "has no columns beside 'kind'"),
+        (("--target", "kind", "--categorical", "depth"), "has no column 'depth'"),
+        (("--target", "kind", "--sep", "ab"), "--sep: expected one character or tab, got 'ab'"),
+        (("--target", "kind", "--decimal", ";"), "--decimal: expected . or , got ';'"),
+        (("--target", "kind", "--decimal", ",", "--sep", ","), "--sep and --decimal are both ','"),
+        (("--target", "kind", "--encoding", "hex"), "--encoding: expected an encoding such as"),
+        (("--target", "kind", "--encoding", "nope"), "--encoding: expected an encoding such as"),
+        (("--target", "kind", "--validation", "0"), "--validation: expected a number above 0"),
+        (("--target", "kind", "--validation", "1"), "--validation 1: "),
+        (
+            ("--target", "kind", "--solver", "lbfgs", "--learning-rate", "1"),
+            "--learning-rate is for --solver adam and sgd",
+        ),
         (("--target", "kind", "--dataset", "digits"), "--data and --dataset exclude each other"),
         (("--target", "kind", "--data-dir", "."), "--data and --data-dir exclude each other"),
     ],
@@ -204,7 +230,7 @@ def test_earlier_model_survives_a_failed_save(run, refused, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    line = refused("train", "--epochs", 1, "--seed", 1, "--save", "m")
+    line = refused("train", "--epochs", 1, "--seed", 1, "--save", "m", "--overwrite")
     assert "m cannot be written: [Errno 28]" in line
     assert (tmp_path / "m").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -100,12 +100,23 @@ def test_refused_before_training(refused, tmp_path, monkeypatch):
     line = refused("train", "--plots", "full")
     assert "--plots: full/history.png is there and is not a file" in line
 
-    def deny(*args, **kwargs):
-        raise PermissionError(13, "Permission denied")
+    def deny(*args, dir, **kwargs):
+        if dir.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return open(tmp_path / "file")
 
-    monkeypatch.setattr("tempfile.TemporaryFile", deny)
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", deny)
     line = refused("train", "--plots", "closed")
     assert "--plots: closed cannot be written: [Errno 13] Permission denied" in line
+
+
+@pytest.mark.usefixtures("untrained")
+def test_earlier_pictures_are_not_replaced_in_silence(refused, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "reliability.png").write_text("")
+    assert "p/reliability.png is there already; pass --overwrite" in refused(
+        "train", "--plots", "p"
+    )
 
 
 @pytest.mark.usefixtures("untrained")

@@ -1,0 +1,147 @@
+"""Tables as Parquet and Arrow files, whose columns know their types."""
+
+import numpy as np
+
+from ._columns import Column, without_numbers
+from ._contents import foreign
+from ._errors import CommandError
+from ._labels import RawLabels
+
+
+def read_arrow(path, kind, data, wanted, na_values):
+    """
+    Read the columns and the labels of a Parquet or Arrow file.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    kind : {"parquet", "arrow"}
+    data : bytes
+    wanted : Wanted
+    na_values : sequence of str
+        Texts and numbers that stand for a missing value.
+
+    Returns
+    -------
+    columns : list of Column
+    labels : RawLabels or None
+    """
+    table, header = _table(path, kind, data)
+    twice = [name for name in set(header) if header.count(name) > 1]
+    if twice:
+        raise CommandError(f"{path}: two columns are named {twice[0]!r}")
+    names = wanted.names(path, header)
+    if not table.num_rows:
+        raise CommandError(f"{path} has no rows")
+    columns = [
+        _column(path, name, table.column(name), name in wanted.texts, wanted.guess, na_values)
+        for name in names
+    ]
+    if wanted.target is None:
+        return columns, None
+    return columns, _labels(path, wanted.target, table.column(wanted.target), na_values)
+
+
+def _table(path, kind, data):
+    """Return the table and the names of its columns."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise CommandError(
+            f"{path}: reading Parquet and Arrow files needs pyarrow: pip install pyarrow"
+        ) from error
+    with foreign(f"{path} cannot be read as {kind.capitalize()}"):
+        source = pa.BufferReader(data)
+        if kind == "parquet":
+            table = pq.read_table(source)
+        else:
+            is_file = data.startswith(b"ARROW1")
+            table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source).read_all()
+        table.validate(full=True)
+        indices = _indices(table)
+        return table, [name for name in table.column_names if name not in indices]
+
+
+def _indices(table):
+    """Return the columns that hold the row labels of a data frame."""
+    about = table.schema.pandas_metadata
+    found = about.get("index_columns", []) if isinstance(about, dict) else []
+    return [name for name in found if isinstance(name, str)]
+
+
+def _column(path, name, chunks, is_text, guess, na_values):
+    import pyarrow as pa
+
+    kind = _value_type(chunks)
+    if is_text or (_is_text(kind) and guess):
+        return Column(name, _texts(path, name, chunks, na_values))
+    if not _is_number(kind):
+        what_to_do = f"leave it out with --drop {name}" if guess else "the model needs numbers"
+        raise CommandError(f"{path}: column {name!r} holds {kind}; {what_to_do}")
+    with foreign(f"{path}: column {name!r} cannot be read as numbers"):
+        numbers = np.array(
+            chunks.cast(kind).cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64
+        )
+    numbers = without_numbers(numbers, na_values)
+    bad = np.flatnonzero(np.isinf(numbers))
+    if len(bad):
+        raise CommandError(
+            f"{path}: column {name!r} must hold finite numbers, got {numbers[bad[0]]} in row "
+            f"{bad[0] + 1}"
+        )
+    return Column(name, numbers)
+
+
+def _labels(path, name, chunks, na_values):
+    import pyarrow as pa
+
+    kind = _value_type(chunks)
+    if chunks.null_count:
+        row = chunks.is_null().to_pylist().index(True)
+        raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")
+    if _is_text(kind):
+        texts = _texts(path, name, chunks, na_values)
+        missing = np.flatnonzero([text is None for text in texts])
+        if len(missing):
+            raise CommandError(f"{path}: missing value in column {name!r}, row {missing[0] + 1}")
+        return RawLabels(path, name, texts)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise CommandError(f"{path}: labels in {name!r} must be integers or text, got {kind}")
+    with foreign(f"{path}: column {name!r} cannot be read as labels"):
+        values = np.array(chunks.cast(kind).to_pylist())
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        row = np.flatnonzero(np.isnan(values))[0]
+        raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")
+    return RawLabels(path, name, values)
+
+
+def _value_type(chunks):
+    import pyarrow as pa
+
+    return chunks.type.value_type if pa.types.is_dictionary(chunks.type) else chunks.type
+
+
+def _is_text(kind):
+    import pyarrow as pa
+
+    is_view = getattr(pa.types, "is_string_view", lambda kind: False)(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view
+
+
+def _is_number(kind):
+    import pyarrow as pa
+
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    return any(test(kind) for test in tests) or pa.types.is_null(kind)
+
+
+def _texts(path, name, chunks, na_values):
+    with foreign(f"{path}: column {name!r} cannot be read as text"):
+        values = chunks.cast(_value_type(chunks)).to_pylist()
+    texts = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        text = None if value is None else str(value)
+        texts[row] = None if text is None or not text.strip() or text in na_values else text
+    return texts

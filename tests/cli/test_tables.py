@@ -1,0 +1,284 @@
+"""`train` on tables: numbers and texts, missing values, Parquet and Arrow, the exact solver."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import fastsoftmax as fs
+from fastsoftmax.cli import _models
+
+pytest.importorskip("sklearn")
+pytest.importorskip("safetensors")
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def garden(tmp_path):
+    """A table whose class is told by numbers and texts, with values missing, and its frame."""
+    rng = np.random.default_rng(0)
+    n = 200
+    frame = pd.DataFrame(
+        {
+            "length": rng.normal(5000, 100, n).round(3),
+            "colour": rng.choice(["blue", "red", "white"], n),
+            "note": [f"plant {number}" for number in range(n)],
+            "year": rng.choice([2001, 2002], n),
+        }
+    )
+    is_rose = (frame.length > 5000) == (frame.colour == "red")
+    is_rose &= frame.colour != "blue"
+    frame["kind"] = np.where(frame.colour == "blue", "iris", np.where(is_rose, "rose", "aster"))
+    frame.to_csv(tmp_path / "garden.csv", index=False)
+    return frame
+
+
+TRAIN = ("train", "--data", "garden.csv", "--target", "kind", "--drop", "note", "--save", "m")
+
+
+def test_texts_become_features(run, garden):
+    report = run(*TRAIN, "--json").json
+    data = report["data"]
+    assert data["features"] == [
+        "length", "colour=blue", "colour=red", "colour=white", "year",
+    ]  # fmt: skip
+    assert data["text_columns"] == ["colour"]
+    assert (data["standardized"], data["solver"]) == (True, "lbfgs")
+    model = fs.load_model("m")
+    assert model.feature_names_in_.tolist() == data["features"]
+    X = pd.get_dummies(garden[["length", "colour", "year"]], prefix_sep="=")
+    found = model.predict(X[data["features"]].astype(float)).tolist()
+    rows = run("predict", "m", "garden.csv").out.splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == found
+
+
+def test_printed_features(run, garden):
+    lines = run(*TRAIN).out.splitlines()
+    assert lines[2] == "features  5, float64, one for each text of colour, standardized"
+    assert any(line.startswith("lbfgs: ") and "loss" in line for line in lines)
+
+
+def test_too_many_texts(refused, run, garden, tmp_path):
+    options = ("train", "--data", "garden.csv", "--target", "kind", "--save", "m")
+    line = refused(*options)
+    assert "column 'note' holds 200 different texts, such as 'plant 0'" in line
+    assert not (tmp_path / "m").exists()
+    assert run(*options, "--categorical", "note").code == 0
+
+
+def test_categorical_numbers(run, garden):
+    report = run(*TRAIN, "--categorical", "year", "--features", "year,colour", "--json").json
+    assert report["data"]["features"] == [
+        "year=2001", "year=2002", "colour=blue", "colour=red", "colour=white",
+    ]  # fmt: skip
+
+
+def test_a_text_that_the_model_has_not_learnt(run, garden, tmp_path):
+    assert run(*TRAIN).code == 0
+    changed = garden.assign(colour=["green", *garden.colour[1:-1], "green"])
+    changed.to_csv(tmp_path / "b.csv", index=False)
+    outcome = run("predict", "m", "b.csv")
+    assert outcome.code == 0
+    assert outcome.err == (
+        "fastsoftmax: warning: b.csv: column 'colour' holds 'green' in row 1, which the model has not "
+        "learnt; it counts as none of its texts (2 rows)\n"
+    )
+
+
+def test_missing_values_are_refused_or_filled(run, refused, garden, tmp_path):
+    holes = garden.copy()
+    holes.loc[3, "length"] = np.nan
+    holes.loc[4, "colour"] = None
+    holes.to_csv(tmp_path / "garden.csv", index=False)
+    assert "missing value in column 'length', row 4" in refused(*TRAIN)
+    assert run(*TRAIN, "--missing", "fill").code == 0
+    held = run("evaluate", "m", "garden.csv", "--json").json
+    assert held["rows"] == "test"
+    kept = np.setdiff1d(np.arange(200), np.array(held["row_numbers"]) - 1)
+    filled = holes.fillna(
+        {"length": holes.length[kept].median(), "colour": holes.colour[kept].mode()[0]}
+    )
+    filled.to_csv(tmp_path / "b.csv", index=False)
+    assert run("predict", "m", "b.csv").out == run("predict", "m", "garden.csv").out
+    assert run(*TRAIN, "--missing", "refuse", "--features", "year", "--overwrite").code == 0
+
+
+def test_empty_column(refused, garden, tmp_path):
+    garden.assign(empty=None).to_csv(tmp_path / "garden.csv", index=False)
+    for options in ((), ("--missing", "fill")):
+        line = refused(*TRAIN, *options)
+        assert "column 'empty' is empty; leave it out with --drop empty" in line
+
+
+def test_two_features_of_one_name(refused, tmp_path):
+    (tmp_path / "a.csv").write_text("a=b,a,y\n" + "1,b,x\n2,c,z\n" * 5)
+    line = refused("train", "--data", "a.csv", "--target", "y")
+    assert "two features would be named 'a=b'" in line
+
+
+def test_how_the_file_is_written_is_remembered(run, tmp_path, flowers):
+    frame = pd.read_csv(flowers[0])
+    frame.loc[3, "width"] = np.nan
+    frame["kind"] = frame.kind.replace("rose", "rosé")
+    frame.to_csv(
+        tmp_path / "a.csv", index=False, sep=":", decimal=",", encoding="latin-1", na_rep="?"
+    )
+    written = ("--sep", ":", "--decimal", ",", "--encoding", "latin-1", "--na-values", "?")
+    options = ("--data", "a.csv", "--target", "kind", "--save", "m", "--missing", "fill")
+    assert run("train", *options, *written).code == 0
+    expected = run("predict", "m", "a.csv").out
+    assert "rosé" in expected
+    frame.to_csv(tmp_path / "b.csv", index=False, na_rep="?")
+    others = ("--sep", ",", "--decimal", ".", "--encoding", "utf-8")
+    assert run("predict", "m", "b.csv", *others).out == expected
+    assert run("evaluate", "m", "b.csv", *others, "--json").json["rows"] == "test"
+
+
+@pytest.mark.parametrize("name", ["iris", "wine"])
+@pytest.mark.parametrize(("kind", "least"), [("softmax", {"iris": 0.93, "wine": 0.95}),
+                                             ("mlp", {"iris": 0.9, "wine": 0.95})])  # fmt: skip
+def test_accuracy_with_defaults(run, tmp_path, name, kind, least):
+    from sklearn import datasets
+
+    data = getattr(datasets, f"load_{name}")(as_frame=True)
+    frame = data.data.assign(label=data.target_names[data.target])
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for seed in range(3):
+        options = ("--model", kind, "--seed", seed, "--save", f"{kind}{seed}", "--json")
+        outcome = run("train", "--data", "a.csv", "--target", "label", *options)
+        assert outcome.json["test"]["accuracy"] >= least[name]
+        if kind == "softmax":
+            assert outcome.err == ""
+
+
+def test_exact_solver(run, flowers):
+    """The minimum over standardised rows, of a model that reads raw ones."""
+    options = ("train", "--data", flowers[0], "--target", "kind", "--save", "m")
+    assert run(*options).code == 0
+    found = run("evaluate", "m", flowers[0], "--json").json
+    kept = np.setdiff1d(np.arange(60), np.array(found["row_numbers"]) - 1)
+    _, X, y = flowers
+    mean, scale = _models.standardization(X[kept])
+    model = fs.SoftmaxRegression(max_iter=1000).fit((X[kept] - mean) / scale, y[kept])
+    np.testing.assert_allclose(
+        fs.load_model("m").predict_proba(_models.named(X, ["width", "height"])),
+        model.predict_proba((X - mean) / scale),
+        rtol=1e-6,
+    )
+
+
+def test_solvers(run, flowers):
+    options = ("train", "--data", flowers[0], "--target", "kind", "--overwrite", "--save", "m")
+    for solver, given in (
+        ("lbfgs", ()),
+        ("adam", ("--batch-size", 8)),
+        ("adam", ("--learning-rate", 0.1)),
+        ("sgd", ("--solver", "sgd")),
+        ("adam", ("--model", "mlp")),
+        ("lbfgs", ("--model", "mlp", "--solver", "lbfgs")),
+    ):
+        report = run(*options, *given, "--json").json
+        assert report["data"]["solver"] == solver
+        assert fs.load_model("m").solver == solver
+
+
+def test_iterations_that_do_not_suffice(run, flowers):
+    """It says so, in one line, and saves what it has."""
+    options = ("--data", flowers[0], "--target", "kind", "--save", "m", "--no-standardize")
+    outcome = run("train", *options, "--epochs", 2)
+    assert outcome.code == 0
+    assert outcome.err.startswith("fastsoftmax: warning: ")
+    assert "converge" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert len(fs.load_model("m").history_["loss"]) == 2
+
+
+def test_validation(run, flowers):
+    options = ("--data", flowers[0], "--target", "kind", "--save", "m", "--validation", 0.25)
+    for given in ((), ("--solver", "adam", "--epochs", 3)):
+        report = run("train", *options, *given, "--overwrite", "--json").json
+        data = report["data"]
+        assert (data["n_train"], data["n_validation"], data["n_test"]) == (36, 12, 12)
+        assert len(report["history"]["val_accuracy"]) == len(report["history"]["loss"])
+    outcome = run("train", *options, "--overwrite")
+    assert "36 to train, 12 to validate, 12 to test" in outcome.out
+    assert run("evaluate", "m", flowers[0], "--json").json["scores"]["n_rows"] == 12
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather", "arrow"])
+def test_arrow_files(run, refused, garden, tmp_path, ending):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    frame = garden.astype({"colour": "category", "year": "int16"})
+    frame["spring"] = frame.index % 2 == 0
+    frame["when"] = pd.Timestamp("2020-01-01")
+    frame.index = pd.Index(range(100, 300), name="number")
+    path = tmp_path / f"garden.{ending}"
+    table = pa.Table.from_pandas(frame)
+    if ending == "parquet":
+        frame.to_parquet(path)
+    elif ending == "feather":
+        frame.reset_index(drop=True).to_feather(path)
+    else:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+    options = ("--data", path, "--target", "kind", "--save", "m")
+    line = refused("train", *options, "--drop", "note")
+    assert "column 'when' holds timestamp" in line
+    assert "leave it out with --drop when" in line
+    report = run("train", *options, "--drop", "note,when", "--json").json
+    assert report["data"]["features"][-2:] == ["year", "spring"]
+    assert report["data"]["text_columns"] == ["colour"]
+    found = run("evaluate", "m", path, "--json").json
+    assert found["rows"] == "test"
+    assert found["scores"] == report["test"]
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    assert run("evaluate", "m", "b.csv", "--json").json["scores"] == report["test"]
+    assert run("predict", "m", "b.csv").out == run("predict", "m", path).out
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1.0, None] * 2, "y": ["x", "z"] * 2}, "missing value in column 'a', row 2"),
+        ({"a": [1.0, 2.0], "y": ["x", None]}, "missing value in column 'y', row 2"),
+        ({"a": [1.0, 2.0], "y": [1.5, 2.0]}, "must be whole numbers or text, got 1.5 in row 1"),
+        ({"a": [1.0, 2.0], "y": [1.0, np.nan]}, "missing value in column 'y', row 2"),
+        ({"a": [1.0, np.inf], "y": [1, 2]}, "must hold finite numbers, got inf in row 2"),
+        ({"a": [[1], [2]], "y": [1, 2]}, "column 'a' holds list"),
+        ({"a": [1, 2], "y": [b"x", b"z"]}, "labels in 'y' must be integers or text, got binary"),
+        ({"a": [], "y": []}, "has no rows"),
+        ({"a": [1]}, "has no column 'y'"),
+    ],
+)
+def test_refused_arrow_files(refused, tmp_path, columns, message):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pytest.importorskip("pyarrow.parquet").write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert message in refused("train", "--data", "a.parquet", "--target", "y")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "feather"])
+def test_damaged_arrow_files(run, flowers, tmp_path, ending):
+    """Cut or changed bytes are one line, or read as a table: there are no sums over all of it."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    assert run("train", "--data", flowers[0], "--target", "kind", "--save", "m").code == 0
+    path = tmp_path / f"a.{ending}"
+    getattr(pd.read_csv(flowers[0]), f"to_{ending}")(path)
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for number in range(100):
+        damaged = bytearray(content)
+        if number % 2:
+            del damaged[rng.integers(len(content)) :]
+        for at in rng.integers(0, max(1, len(damaged)), 5 * (1 - number % 2)):
+            damaged[at] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        outcome = run("predict", "m", path)
+        assert outcome.code in (0, 2)
+        assert outcome.code == 0 or outcome.err.count("\n") == 1
+        refused += outcome.code == 2
+    assert refused >= 50
+
+
+def test_missing_pyarrow(refused, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    assert "needs pyarrow: pip install" in refused("train", "--data", "a.parquet", "--target", "y")
