@@ -50,7 +50,7 @@ def _table(path, kind, data):
         import pyarrow.parquet as pq
     except ImportError as error:
         raise CommandError(
-            f"{path}: reading Parquet and Arrow files needs pyarrow: pip install pyarrow"
+            f'{path}: Parquet and Arrow need pyarrow: pip install "fastsoftmax[tables]"'
         ) from error
     with foreign(f"{path} cannot be read as {kind.capitalize()}"):
         source = pa.BufferReader(data)

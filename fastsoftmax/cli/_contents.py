@@ -227,7 +227,7 @@ def _unzstd(path, name, data):
         import zstandard
     except ImportError as error:
         raise CommandError(
-            f"{path}: reading zstd needs zstandard: pip install zstandard"
+            f'{path}: reading zstd needs zstandard: pip install "fastsoftmax[tables]"'
         ) from error
     unpacked = b""
     while data:

@@ -281,4 +281,4 @@ def test_damaged_arrow_files(run, flowers, tmp_path, ending):
 def test_missing_pyarrow(refused, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    assert "needs pyarrow: pip install" in refused("train", "--data", "a.parquet", "--target", "y")
+    assert "need pyarrow: pip install" in refused("train", "--data", "a.parquet", "--target", "y")
