@@ -434,7 +434,8 @@ def _fit_or_stop(estimator, X, y, validation):
     except ImportError as error:
         raise missing_extra(error, "The trainer") from error
     X_val, y_val = validation or (None, None)
-    with warnings.catch_warnings():
+    max_iter = estimator.max_iter
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore", RuntimeWarning)  # told by what they lead to
         warnings.filterwarnings("error", "training was interrupted", UserWarning)
         warnings.filterwarnings("error", "(?s).*(NaN|infinite)", ConvergenceWarning)
@@ -446,6 +447,15 @@ def _fit_or_stop(estimator, X, y, validation):
             raise KeyboardInterrupt from None
         except (ValueError, TypeError) as error:
             raise CommandError(str(error)) from error
+    for warning in caught:
+        message = str(warning.message)
+        if issubclass(warning.category, ConvergenceWarning) and estimator.n_iter_ >= max_iter:
+            what = "iterations" if estimator.solver == "lbfgs" else "epochs"
+            message = (
+                f"training has not converged in {max_iter} {what}: raise --epochs, or accept the "
+                "model as it is"
+            )
+        warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def _diverged(estimator):

@@ -139,7 +139,7 @@ def test_one_row(refused, tmp_path):
         (("columns", 0, "texts"), "abc"),
         (("columns", 0, "texts"), [3]),
         (("columns", 0, "fill"), "x"),
-        (("columns", 0, "fill"), float("nan")),
+        (("columns", 0, "fill"), True),
         (("format", "sep"), "ab"),
         (("format", "decimal"), ""),
         (("format", "encoding"), "hex"),
