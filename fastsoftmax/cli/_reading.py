@@ -25,7 +25,7 @@ class Table(NamedTuple):
     labels: RawLabels | None
 
 
-def read_table(path, wanted=None, form=None):
+def read_table(path, wanted=None, form=None, remembered=None):
     """
     Read a file.
 
@@ -36,7 +36,9 @@ def read_table(path, wanted=None, form=None):
     wanted : Wanted, optional
         The columns to read; all by default, as numbers.
     form : Format, optional
-        How a CSV file is written.
+        How the user says that a CSV file is written.
+    remembered : Format, optional
+        How the file was written that the model was trained on: what holds where `form` says nothing.
 
     Returns
     -------
@@ -49,10 +51,11 @@ def read_table(path, wanted=None, form=None):
     """
     wanted, form = wanted or Wanted(), form or Format()
     kind, data = read_contents(path)
+    _refuse_options(path, kind, wanted, form)
     if kind in ("npz", "npy"):
-        _refuse_drop(path, wanted)
         X, labels = read_arrays(path, kind, data, wanted.target)
         return Table(path, None, X, labels)
+    form = form.or_else(remembered or Format())
     if kind == "csv":
         columns, labels = read_csv(path, data, wanted, form)
     else:
@@ -60,8 +63,14 @@ def read_table(path, wanted=None, form=None):
     return Table(path, columns, None, labels)
 
 
-def _refuse_drop(path, wanted):
-    if wanted.guess and (wanted.features or wanted.drop or wanted.texts):
+def _refuse_options(path, kind, wanted, form):
+    """Raise about options that say nothing about a file of this kind."""
+    are_arrays = kind in ("npz", "npy")
+    if are_arrays and wanted.guess and (wanted.features or wanted.drop or wanted.texts):
         raise CommandError(
             f"{path}: --features, --drop and --categorical are for tables whose columns have names"
         )
+    if kind != "csv" and form[:3] != (None, None, None):
+        raise CommandError(f"{path}: --sep, --encoding and --decimal are for CSV files")
+    if are_arrays and form.na_values is not None:
+        raise CommandError(f"{path}: --na-values is for tables whose columns have names")

@@ -148,14 +148,13 @@ def load_for_model(args, estimator, notes):
 
 
 def _load_file(args, target, estimator, notes):
-    form = format_of(args).or_else(notes.form)
     rules = notes.rules
     if rules is None:
         wanted = Wanted(target, feature_names(estimator))
     else:
         texts = frozenset(rule.name for rule in rules if rule.texts is not None)
         wanted = Wanted(target, [rule.name for rule in rules], texts=texts)
-    table = read_table(args.file, wanted, form)
+    table = read_table(args.file, wanted, format_of(args), notes.form)
     if table.columns is None:
         return Rows(table.path, table.X, table.labels)
     rules = rules or [Rule(column.name, None, None) for column in table.columns]

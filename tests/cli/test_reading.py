@@ -322,3 +322,33 @@ def test_damaged_npz(tmp_path, damage):
     path.write_bytes(damaged[damage])
     with pytest.raises(CommandError, match=r"a\.npz (is not an|cannot be read as) \.npz"):
         read_table(str(path), Wanted("y"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "form", "message"),
+    [
+        (
+            Wanted("y", drop=("a",), guess=True),
+            Format(),
+            "--features, --drop and --categorical are",
+        ),
+        (Wanted("y"), Format(sep=";"), "--sep, --encoding and --decimal are for CSV files"),
+        (Wanted("y"), Format(na_values=("-1",)), "--na-values is for tables"),
+    ],
+)
+def test_options_that_say_nothing_about_arrays(tmp_path, wanted, form, message):
+    np.savez(tmp_path / "a.npz", X=np.zeros((2, 2)), y=[1, 2])
+    with pytest.raises(CommandError, match=message):
+        read_table(str(tmp_path / "a.npz"), wanted, form)
+    remembered = Format(";", "latin-1", ",", ("?",))
+    assert read_table(str(tmp_path / "a.npz"), Wanted("y"), None, remembered).X.shape == (2, 2)
+
+
+def test_npy(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((3, 2)))
+    assert read_table(str(tmp_path / "a.npy")).X.tolist() == [[1, 1]] * 3
+    with pytest.raises(CommandError, match="has no array 'y'; its arrays: 'X'"):
+        read_table(str(tmp_path / "a.npy"), Wanted("y"))
+    np.save(tmp_path / "b.npy", np.array([None]), allow_pickle=True)
+    with pytest.raises(CommandError, match="holds Python objects, which are never loaded"):
+        read_table(str(tmp_path / "b.npy"))
