@@ -1,5 +1,6 @@
 """How many threads a call may use, and what decides it; the compiled runtime behind it."""
 
+import importlib
 import math
 import os
 import sys
@@ -8,7 +9,7 @@ MOST = max(256, os.cpu_count() or 1)
 """No call asks for more threads than this."""
 
 try:
-    from ._ext import runtime
+    runtime = importlib.import_module(f"{__package__}._ext.runtime")
 except ModuleNotFoundError as error:
     raise ImportError(
         f"the compiled modules of fastsoftmax are not in {os.path.dirname(__file__)}: this is a source "

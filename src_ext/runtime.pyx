@@ -49,7 +49,7 @@ cdef extern from "runtime/process.h":
     int is_forked_child_ "is_forked_child"
     int test_delay_ns
     void (*host_region)(team *t, int n_helpers) noexcept nogil
-    void help(team *t, int id) noexcept nogil
+    void help_in_region(team *t, int id) noexcept nogil
     int acquire_team(int n) noexcept nogil
     char *team_scratch(size_t n_bytes) noexcept nogil
     void run_on_team(block_function run, const void *task, Py_ssize_t first, Py_ssize_t stop, int n, char *scratch,
@@ -80,8 +80,8 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
     object PyDataMem_SetHandler(object handler)
     PyObject *PyDataMem_DefaultHandler
-    object PyArray_Empty(int nd, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # steals descr
-    object PyArray_Zeros(int nd, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
+    object PyArray_Empty(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # steals descr
+    object PyArray_Zeros(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
     object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)
     int NPY_KEEPORDER
 
@@ -91,13 +91,13 @@ SERIAL_BELOW = SERIAL_BELOW_
 
 # The region of the team.
 
-cdef void help_in_region(team *t, int n_helpers) noexcept nogil:
+cdef void open_region(team *t, int n_helpers) noexcept nogil:
     """Let so many threads help until the team is stopped. OpenMP may give fewer: the rest is done by those who come."""
     with parallel(num_threads=n_helpers):
-        help(t, threadid() + 1)
+        help_in_region(t, threadid() + 1)
 
 
-host_region = help_in_region
+host_region = open_region
 
 
 # The number of threads.

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "aligned.h"
 
@@ -213,16 +214,41 @@ static void *probe_body(void *argument) {
     return NULL;
 }
 
+/* The bytes of stack that OpenMP may ask for: what the environment says, else the system's default. */
+static size_t openmp_stack_bytes(size_t most) {
+    static const char *const names[] = {"OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"};
+    for (int i = 0; i < 3; i++) {
+        const char *text = getenv(names[i]);
+        char *unit = NULL;
+        const unsigned long long number = text ? strtoull(text, &unit, 10) : 0;
+        if (number == 0) continue;
+        while (*unit == ' ') unit++;
+        const int shift = strchr("gG", *unit) && *unit ? 30 : strchr("mM", *unit) && *unit ? 20 : strchr("bB", *unit) && *unit ? 0 : 10;
+        if (number <= (SIZE_MAX >> 1) >> shift && (size_t)(number << shift) > most) most = (size_t)(number << shift);
+    }
+    return most;
+}
+
 static int startable_threads(int n) {
+    pthread_attr_t attributes;
+    size_t stack_bytes;
     probe_gate gate = {0, 0};
     probe *probes = calloc(n > 0 ? n : 1, sizeof *probes);
     int started = 0;
     if (probes == NULL) return 0;
+    if (pthread_attr_init(&attributes)) {
+        free(probes);
+        return 0;
+    }
+    /* A little more than OpenMP will ask for, so that it fits the stacks that the C library keeps of these. */
+    if (pthread_attr_getstacksize(&attributes, &stack_bytes) == 0)
+        pthread_attr_setstacksize(&attributes, openmp_stack_bytes(stack_bytes) + ((size_t)1 << 20));
     while (started < n) {
         probes[started].gate = &gate;
-        if (pthread_create(&probes[started].thread, NULL, probe_body, probes + started)) break;
+        if (pthread_create(&probes[started].thread, &attributes, probe_body, probes + started)) break;
         started++;
     }
+    pthread_attr_destroy(&attributes);
     while (atomic_load(&gate.n_arrived) < started) sched_yield();
     atomic_store(&gate.leave, 1);
     for (int i = 0; i < started; i++) {
@@ -234,7 +260,7 @@ static int startable_threads(int n) {
 #endif
     }
     free(probes);
-    return started == n || started == 0 ? started : started - 1; /* one less where there is a limit: others may be at it too */
+    return started == n ? n : started / 2; /* where there is a limit, others come up to it too, the OpenMP runtime among them */
 }
 
 #endif

@@ -9,6 +9,7 @@
 static team *current_team;          /* touched by whoever has raised is_taken */
 static _Atomic int is_taken;        /* a second Python thread computes alone meanwhile */
 static _Atomic int is_forked_child; /* OpenMP regions of the forking thread's own do not survive fork() */
+static _Atomic uint32_t is_starting;
 static int64_t refused_at;          /* when the system last refused a thread; 0: never */
 
 /* What bounds the number of threads besides affinity and OpenMP's own settings; 0: nothing. */
@@ -40,11 +41,29 @@ static int default_threads(void) {
 /* Enter the OpenMP region of a team and help until it is stopped: runtime.pyx. */
 static void (*host_region)(team *t, int n_helpers);
 
+/* One team starts at a time: what the system would start must not be given to two. */
+static void begin_start(void) {
+    while (atomic_exchange(&is_starting, 1)) sleep_while(&is_starting, 1, 1000000);
+}
+
+static void end_start(void) {
+    atomic_store(&is_starting, 0);
+    wake_one(&is_starting);
+}
+
+/* Thread `id` of a team's region, from 1 on; the first is the one that has entered it, when OpenMP has started the others. */
+static void help_in_region(team *t, int id) {
+    if (id == 1) end_start();
+    help(t, id);
+}
+
 static thread_result THREAD_CALL host_team(void *argument) {
     team *t = argument;
+    begin_start();
     const int n_helpers = startable_threads(t->n_asked - 1) + 1; /* this thread is one of them */
     atomic_store(&t->n_helpers, n_helpers);
-    if (!atomic_load(&t->stopping)) host_region(t, n_helpers);
+    if (atomic_load(&t->stopping)) end_start();
+    else host_region(t, n_helpers);
     free_team(t);
     return 0;
 }
@@ -114,6 +133,7 @@ static void start_anew(void) {
     atomic_store(&is_forked_child, 1);
     current_team = NULL;
     refused_at = 0;
+    atomic_store(&is_starting, 0);
     atomic_store(&is_taken, 0);
     forget_sleepers();
     restart_pool();

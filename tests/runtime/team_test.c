@@ -20,7 +20,7 @@ typedef struct {
 
 static void *live(void *argument) {
     helper *h = argument;
-    help(h->t, h->id);
+    help_in_region(h->t, h->id);
     return NULL;
 }
 
