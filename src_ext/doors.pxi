@@ -25,7 +25,8 @@ cdef inline result_like(cnp.ndarray x, const Geometry *g):
     """Return an array for a result in the shape and dtype of x."""
     if is_small(g):
         return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-    return runtime.new_array(cnp.PyArray_NDIM(x), <const Py_ssize_t *>cnp.PyArray_DIMS(x), <object>cnp.PyArray_DESCR(x), 0)
+    return runtime.new_array(cnp.PyArray_NDIM(x), <const Py_ssize_t *>cnp.PyArray_DIMS(x),
+                             <object>cnp.PyArray_DESCR(x), 0)
 
 
 cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
