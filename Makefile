@@ -2,12 +2,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test check-all serial bench guard lint format docs sanitize clean
+.PHONY: help dev build test hunt check-all serial bench guard lint format docs sanitize clean
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
 	@echo "build      compile the extensions again"
 	@echo "test       the whole suite"
+	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
 	@echo "check-all  what takes longer: more seeds, a build without OpenMP, sanitizers"
 	@echo "bench      every benchmark, and the table of ratios"
 	@echo "serial     the suite over a build without OpenMP"
@@ -28,7 +29,12 @@ build:
 test:
 	$(BIN)/pytest
 
-check-all: test
+SECONDS_EACH ?= 60
+
+hunt:
+	$(BIN)/python tests/hunt.py --seconds $(SECONDS_EACH)
+
+check-all: test hunt
 	for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q tests || exit 1; done
 	$(MAKE) serial
 	$(MAKE) sanitize

@@ -21,7 +21,8 @@ static void FN(sigmoid)(const REAL *x, REAL *out, Py_ssize_t n) {
 }
 
 /* loss = w * ((1 - y) * softplus(x) + pos_weight * y * softplus(-x)) and, unless grad is NULL, its gradient times
- * scale. w and pos_weight may be NULL; grad may be x. */
+ * scale; 0 where w is, whatever x is. w and pos_weight may be NULL; grad may be x. What the products of doubles lose by
+ * rounding is added to the sum; float has digits to spare in double. */
 static void FN(binary_row)(const REAL *x, const REAL *y, double *loss, REAL *grad, const double *w,
                            const double *pos_weight, double scale, Py_ssize_t n) {
     enum { STEP = 64 };
@@ -38,16 +39,34 @@ static void FN(binary_row)(const REAL *x, const REAL *y, double *loss, REAL *gra
         for (int i = 0; i < STEP; i++) e[i] = terms[i] / unit;
         log1p_lanes(e, log_term, STEP);
         for (Py_ssize_t i = 0; i < size; i++) {
-            const double v = values[i], target = y[start + i];
-            const double weight = w ? w[start + i] : 1, positive = pos_weight ? pos_weight[start + i] * target : target;
-            const double negative = 1 - target, above = v > 0 ? v : 0, below = v > 0 ? 0 : -v;
-            const double up = negative == 0 ? 0 : negative * (above + log_term[i]);
-            const double down = positive == 0 ? 0 : positive * (below + log_term[i]);
-            loss[start + i] = weight * (up + down);
+            const double v = values[i], target = y[start + i], negative = 1 - target;
+            const double weight = w ? w[start + i] : 1, factor = pos_weight ? pos_weight[start + i] : 1;
+            const double positive = factor * target;
+            double near_error = 0, far_error = 0, rest = 0;
+            /* of the answer that v is in favour of, whose loss is log1p(e), and of the other one */
+            const double near_weight = weight * (v > 0 ? positive : negative);
+            const double far_weight = weight * (v > 0 ? negative : positive);
+            /* an e that has too few digits keeps the unit until it is weighted */
+            const int is_tiny = sizeof(REAL) == sizeof(double) && terms[i] < (REAL)(REAL_MIN_NORMAL * 4) * UNIT_POWER;
+            const double size_of_near = is_tiny ? 1 / unit : 1, near_loss = is_tiny ? terms[i] : log_term[i];
+            const double far_loss = fabs(v) + log_term[i];
+            const double near = near_weight == 0 ? 0 : near_weight * near_loss * size_of_near;
+            const double far = far_weight == 0 ? 0 : far_weight * far_loss;
+            if (sizeof(REAL) == sizeof(double) && (w || pos_weight)) {
+                const double up_error = weight * ((1 - negative) - target), down_error = weight * fma(factor, target, -positive);
+                near_error = fma(weight, v > 0 ? positive : negative, -near_weight) + (v > 0 ? down_error : up_error);
+                far_error = fma(weight, v > 0 ? negative : positive, -far_weight) + (v > 0 ? up_error : down_error);
+                rest = fma(far_weight, far_loss, -far) + far_error * far_loss;
+                rest += far_weight * (log_term[i] - (far_loss - fabs(v)));
+                rest += is_tiny ? 0 : fma(near_weight, near_loss, -near) + near_error * near_loss;
+                rest = isfinite(rest) ? rest : 0;
+            }
+            loss[start + i] = (near + far) + rest;
             if (grad) {
-                const double share = 1 / (1 + e[i]), other = e[i] / (1 + e[i]);
-                const double p = v > 0 ? share : other, q = v > 0 ? other : share;
-                grad[start + i] = (REAL)(weight * scale * (negative * p - positive * q));
+                const double far_share = 1 / (1 + e[i]), near_share = is_tiny ? terms[i] : e[i] / (1 + e[i]);
+                const double near_slope = near_weight * near_share * size_of_near + near_error * near_share * size_of_near;
+                const double slope = (far_weight * far_share - near_slope) + far_error * far_share;
+                grad[start + i] = (REAL)(weight == 0 ? 0 : (v > 0 ? slope : -slope) * scale);
             }
         }
     }

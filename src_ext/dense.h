@@ -6,16 +6,17 @@ INLINE VEC FN(distance)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z)
 
 /* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
 static double FN(wide_distance)(const REAL *t, Py_ssize_t t_step, const REAL *z, Py_ssize_t z_step, Py_ssize_t n,
-                                REAL m) {
+                                REAL m, double temperature) {
     long double distance = 0;
     for (Py_ssize_t i = 0; i < n; i++)
         if (t[i * t_step] != 0) distance += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
-    return (double)distance;
+    return (double)(distance / temperature);
 }
 
-/* The sum of t * (m - z); where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
+/* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
-static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL m, double *total /* OUT */) {
+static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL m, double temperature,
+                               double *total /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     Py_ssize_t i = 0;
@@ -36,7 +37,7 @@ static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL 
     double lost;
     *total = FN(sums_total)(&totals, &lost);
     const double distance = FN(sums_total)(&sums, &lost);
-    return isinf(distance) ? FN(wide_distance)(t, 1, z, 1, n, m) : distance;
+    return isinf(distance) ? FN(wide_distance)(t, 1, z, 1, n, m, temperature) : distance / temperature;
 }
 
 /* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */
@@ -45,10 +46,14 @@ static void FN(row_target)(const REAL *y, const double *w, double smoothing, REA
     for (Py_ssize_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
 }
 
-/* out = share * stage - scale * t; out may be stage. */
-static void FN(row_combine)(const REAL *stage, const REAL *t, REAL *out, Py_ssize_t n, double share, double scale) {
+/* out = (factor + error) * stage - scale * t; out may be stage. */
+static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, Py_ssize_t n, double factor, double error,
+                            double scale) {
+    FN(shrink_for)(stage, n, &factor, &error);
     const VEC b = FN(all)((REAL)scale), zero = {0};
-    const FN(factor) a = FN(factor_of)(FN(all)((REAL)share), zero, FN(all)(FN(lowest_factor)(share)));
+    const REAL rounded = (REAL)factor;
+    const FN(factor) a = FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
+                                       FN(all)(FN(lowest_factor)(factor)));
     for (Py_ssize_t i = 0; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
@@ -77,7 +82,8 @@ INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, Py_ssize_t at, Py_ssi
 
 /* row_distance for each lane. */
 static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride,
-                               Py_ssize_t n_classes, const REAL *max, double *distance, double *total /* OUT */) {
+                               Py_ssize_t n_classes, const REAL *max, double temperature, double *distance,
+                               double *total /* OUT */) {
     double lost[LANES];
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -100,7 +106,8 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
     for (Py_ssize_t lane = 0; lane < stride; lane++)
         if (isinf(distance[lane]))
             distance[lane] = FN(wide_distance)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
-                                               max[lane]);
+                                               max[lane], temperature);
+        else distance[lane] /= temperature;
 }
 
 /* tile = tile * (factor + error of the lane) - scale of the lane * t. */

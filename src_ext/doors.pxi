@@ -52,6 +52,13 @@ cdef double pairwise_sum(const double *x, Py_ssize_t n) noexcept nogil:
     return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
 
 
+cdef extern from *:
+    """
+    #define SPARE 0x1p-64   /* so much smaller, the losses of as many rows as there can be have a sum */
+    """
+    double SPARE
+
+
 cdef inline Py_ssize_t half_of(Py_ssize_t n) noexcept nogil:
     """Return where a pairwise sum divides n numbers: at whole eights."""
     return n // 2 - n // 2 % 8
@@ -110,6 +117,17 @@ cdef double sum_losses(const double *losses, Py_ssize_t n) except? -1:
     finally:
         free(task.starts)
         free(task.sums)
+
+
+cdef double mean_of(double *losses, Py_ssize_t n) except? -1:
+    """Return the mean, which may be in range where the sum is not; the losses are changed then."""
+    cdef double total = sum_losses(losses, n)
+    cdef Py_ssize_t i
+    if not isinf(total):
+        return total / n
+    for i in range(n):
+        losses[i] *= SPARE
+    return sum_losses(losses, n) / n / SPARE
 
 
 cdef inline bint is_plain(x):
@@ -191,7 +209,7 @@ cdef int run_mean_loss(LossTask *task, double *mean) except -1:
             run_small(loss_block_f64 if task.g.kind == KIND_F64 else loss_block_f32, task, &task.g, loss_scratch(task))
         else:
             run_loss(task, runtime.default_threads())
-        mean[0] = sum_losses(task.losses, n_rows) / n_rows
+        mean[0] = mean_of(task.losses, n_rows)
     finally:
         if n_rows > STACK_ROWS:
             free(task.losses)
@@ -201,7 +219,6 @@ cdef int run_mean_loss(LossTask *task, double *mean) except -1:
 cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     cdef LossTask task
     cdef double mean = 0
-    cdef bint good
     if not is_plain(x) or cnp.PyArray_NDIM(<cnp.ndarray>x) != 2:
         return None
     cut_rows(&task.g, x)
@@ -210,7 +227,8 @@ cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     task.logits, task.targets, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(targets), INDEX_INT64
     task.weight, task.sample_weight, task.has_ignore, task.base = NULL, NULL, False, NULL
     task.smoothing, task.z_loss, task.softcap, task.temperature = 0, 0, 0, 1
-    task.grad_scale, task.grad = 1.0 / task.g.n_lanes, NULL
+    task.shift, task.grad = 0, NULL
+    set_scale(&task, 1.0 / task.g.n_lanes, fma(-1.0 / task.g.n_lanes, task.g.n_lanes, 1) / task.g.n_lanes)
     if not all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes,
                         1 if task.g.n_lanes <= ROWS_A_LOOK else runtime.default_threads()):
         return None
@@ -221,6 +239,8 @@ cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
             return None
         task.grad = cnp.PyArray_DATA(<cnp.ndarray>grad)
     run_mean_loss(&task, &mean)
+    if isinf(mean) and task.g.kind == KIND_F64 and task.grad != task.logits:
+        return None     # the mean of losses beyond the range of double may be within
     loss = scalar_of(mean, task.g.kind != KIND_F64)
     return (loss, grad) if with_grad else loss
 

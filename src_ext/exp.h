@@ -11,7 +11,8 @@
  * error, which is added to r.
  *
  * What is returned carries a factor of 2**UNIT_EXPONENT, also a part of the unit: terms down to 2**-UNIT_EXPONENT of
- * the smallest normal number are normal here, so that results at that edge, and sums of such terms, keep their digits.
+ * the smallest normal number are normal here, so that results at that edge, and sums of very many terms below it, keep
+ * their digits.
  *
  * Reduction: n is x / ln2 rounded to a multiple of 2**-POWER_BITS by adding a large constant; r = x - n * ln2 in two
  * parts, exact in the first (Cody and Waite 1980; with a table the product has more digits than a REAL, and is fused).

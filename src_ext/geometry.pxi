@@ -11,7 +11,7 @@ cdef enum:
     NARROWEST = 4               # at least so many vectors wide, and at most
     WIDEST = 16
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 19
+    LANE_ARRAYS = 20
 
 
 cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,

@@ -62,25 +62,25 @@ cdef Py_ssize_t first_bad(const LossTask *task) noexcept nogil:
     return -1
 
 
-cdef double divisor_of(const LossTask *task) noexcept nogil:
-    """Return the sum of sample_weight * weight[target] over the rows that are not ignored.
+cdef double divisor_of(const LossTask *task, double *error) noexcept nogil:
+    """Return the sum of sample_weight * weight[target] over the rows that are not ignored, and what is left of it.
 
-    Sums of 256 rows are summed in turn, which keeps the error of millions of rows near that of one sum.
+    Both the products and their sum are kept in two parts: an error here is one of every gradient of the mean.
     """
-    cdef double total = 0, part = 0
+    cdef double total = 0, lost = 0, w, s, product, sum, part
     cdef Py_ssize_t row
     cdef int64_t y
-    cdef double w
     for row in range(task.g.n_lanes):
         y = read_index(task.targets, task.kind, row)
         if task.has_ignore and y == task.ignore_index:
-            w = 0
-        else:
-            w = 1 if task.weight == NULL or is_bad(task, y) else task.weight[y]
-            if task.sample_weight != NULL:
-                w *= task.sample_weight[row]
-        part += w
-        if row % 256 == 255:
-            total += part
-            part = 0
-    return total + part
+            continue
+        w = 1 if task.weight == NULL or is_bad(task, y) else task.weight[y]
+        s = 1 if task.sample_weight == NULL else task.sample_weight[row]
+        product = w * s
+        sum = total + product
+        part = sum - total
+        lost += (total - (sum - part)) + (product - part) + fma(w, s, -product)
+        total = sum
+    sum = total + lost
+    error[0] = lost - (sum - total) if isfinite(sum) else 0
+    return sum

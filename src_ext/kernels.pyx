@@ -119,10 +119,10 @@ cdef int fill_targets(LossTask *task, cnp.ndarray targets, options) except -1:
 
 
 def inspect_targets(cnp.ndarray targets, Py_ssize_t n_classes, options, int n_threads):
-    """Return (first bad row or -1, its value, divisor of the mean)."""
+    """Return (first bad row or -1, its value, divisor of the mean in two parts)."""
     cdef LossTask task
     cdef Py_ssize_t row
-    cdef double divisor
+    cdef double divisor, error = 0
     cdef bint good
     fill_targets(&task, targets, options)
     task.g.n_lanes, task.g.n_classes = targets.size, n_classes
@@ -132,8 +132,8 @@ def inspect_targets(cnp.ndarray targets, Py_ssize_t n_classes, options, int n_th
         if good and not task.has_ignore and task.weight == NULL and task.sample_weight == NULL:
             divisor = <double>task.g.n_lanes
         else:
-            divisor = 0 if row >= 0 else divisor_of(&task)
-    return row, (read_index(task.targets, task.kind, row) if row >= 0 else 0), divisor
+            divisor = 0 if row >= 0 else divisor_of(&task, &error)
+    return row, (read_index(task.targets, task.kind, row) if row >= 0 else 0), divisor, error
 
 
 def _smoothing_base(options, Py_ssize_t n_classes, dtype):
@@ -153,7 +153,8 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, g
     task.grad = data_or_null(grad)
     task.smoothing, task.z_loss = options.label_smoothing, options.z_loss
     task.softcap, task.temperature = options.softcap, options.temperature
-    task.grad_scale = options.grad_scale
+    task.shift = 0
+    set_scale(&task, options.grad_scale, options.grad_scale_error)
     cut_block(&task.g, logits, task.softcap == 0)
     base = None
     if task.kind == PROBABILITIES:

@@ -19,9 +19,8 @@ static void FN(lanes_entries)(const LossLanes *a, Py_ssize_t width, int weighted
         FN(to_doubles)(FN(load)(term + lane), value);
         for (int i = 0; i < LANES; i += LANES_F64) {
             const vec_f64 p = load_doubles(value + i);
-            vec_f64 scale = load_doubles(a->scale + lane + i);
-            if (weighted) scale *= load_doubles(a->t + lane + i);
-            const vec_f64 rest = p * load_doubles(a->factor_error + lane + i) - scale;
+            const vec_f64 taken = load_doubles((weighted ? a->taken : a->scale) + lane + i);
+            const vec_f64 rest = p * load_doubles(a->factor_error + lane + i) - taken;
             const vec_f64 other = p * load_doubles(a->factor + lane + i) + rest;
             const ivec_f64 largest = load_doubles(a->z + lane + i) == load_doubles(a->max + lane + i);
             const ivec_f64 own = (ivec_f64)load_doubles(a->own + lane + i);

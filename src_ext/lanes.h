@@ -115,12 +115,12 @@ static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes,
 static void FN(lanes_log_shift)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
                                 const double *log_sum, double temperature) {
     for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
-        const VEC m = FN(load)(max + lane), L = FN(from_doubles)(log_sum + lane), divisor = FN(all)((REAL)temperature);
+        const VEC m = FN(load)(max + lane), L = FN(from_doubles)(log_sum + lane), size = FN(size_beside)(m);
+        const VEC divisor = FN(all)((REAL)temperature) * size;
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
-            VEC d = FN(load)(at) - m;
-            if (temperature != 1.0) d = d / divisor;
-            FN(store)(at, d - L);
+            const VEC v = FN(load)(at);
+            FN(store)(at, (temperature != 1.0 ? (v * size - m * size) / divisor : v - m) - L);
         }
     }
 }

@@ -1,6 +1,6 @@
 # logsumexp, and the gradients of softmax and log_softmax. One read of each input; the gradients read and write
-# rows that are still in the cache. Sums of products are exact products of floats, or rounded ones of doubles,
-# summed in double or compensated.
+# rows that are still in the cache. Sums of products keep the rounding errors of
+# products of doubles, as of their sums.
 
 cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogil:
     """Return m + log1p(S'); an infinite maximum is the result itself, unless there is a NaN."""

@@ -17,8 +17,9 @@ cdef extern from "lane_losses.h":
         double *factor_error
         double *scale
         double *own
+        double *taken
     ctypedef struct LossKind:
-        double temperature, z_loss, grad_scale
+        double temperature, z_loss, slope, slope_error
         int weighted, dense, with_grad, is_double
     void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
 
@@ -44,7 +45,8 @@ cdef inline bint is_dense(const LossTask *task) noexcept nogil:
 
 cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
     cdef LossKind kind
-    kind.temperature, kind.z_loss, kind.grad_scale = task.temperature, task.z_loss, task.grad_scale
+    kind.temperature, kind.z_loss = task.temperature, task.z_loss
+    kind.slope, kind.slope_error = task.slope, task.slope_error
     kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
     kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
     kind.is_double = task.g.kind == KIND_F64
@@ -59,7 +61,7 @@ cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept no
     a.distance, a.dense = <double *>lane_array(g, scratch, 10), <double *>lane_array(g, scratch, 11)
     a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 12)
     a.factor, a.factor_error = <double *>lane_array(g, scratch, 13), <double *>lane_array(g, scratch, 14)
-    a.own = <double *>lane_array(g, scratch, 15)
+    a.own, a.taken = <double *>lane_array(g, scratch, 15), <double *>lane_array(g, scratch, 19)
 
 
 cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, bint weighted,
@@ -129,7 +131,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     if not asks:
         pick_targets(tile, width, y, z)
     if combines:
-        lanes_distance(tile, t, base, width, n, m, a.distance, a.dense)
+        lanes_distance(tile, t, base, width, n, m, task.temperature, a.distance, a.dense)
     elif kind.dense:
         memset(a.distance, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))

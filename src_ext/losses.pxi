@@ -28,7 +28,10 @@ cdef struct LossTask:
     const double *sample_weight  # or NULL
     bint has_ignore
     int64_t ignore_index
-    double smoothing, z_loss, softcap, temperature, grad_scale
+    double smoothing, z_loss, softcap, temperature
+    double grad_scale, grad_scale_error     # in two parts
+    double slope, slope_error   # grad_scale / temperature, in two parts
+    double shift                # what has been subtracted from all logits of the row: 0 unless they are capped
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
 
 cdef struct RowTarget:
@@ -40,15 +43,17 @@ cdef struct RowTarget:
 
 cdef struct RowLoss:
     double loss
-    double share                # T + 2 * z_loss * lse: what multiplies the probabilities
-    double scale                # s * grad_scale / temperature
+    long double share           # T + 2 * z_loss * lse: what multiplies the probabilities
+    double scale, scale_error   # s * slope, in two parts
 
 
 cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r) noexcept nogil:
     cdef int64_t y
     r.state, r.y, r.t, r.z = USED, 0, 0, 0
     r.s = 1 if task.sample_weight == NULL else task.sample_weight[lane]
-    if task.kind == PROBABILITIES:
+    if r.s == 0:
+        r.state = IGNORED
+    if task.kind == PROBABILITIES or r.s == 0:
         return
     y = read_index(task.targets, task.kind, lane)
     if task.has_ignore and y == task.ignore_index:
@@ -60,25 +65,37 @@ cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r
         r.t = (1 - task.smoothing) * (1 if task.weight == NULL else task.weight[y])
 
 
+cdef inline void set_scale(LossTask *task, double scale, double error) noexcept nogil:
+    """Set what the gradient is multiplied with, in two parts."""
+    task.grad_scale, task.grad_scale_error = scale, error
+    task.slope = scale / task.temperature
+    task.slope_error = (fma(-task.slope, task.temperature, scale) + error) / task.temperature
+    if not isfinite(task.slope_error):
+        task.slope_error = 0
+
+
 cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
                           double distance, RowLoss *result) noexcept nogil:
     """Loss and factors of one row; `distance` is the sum of t * (m - z) / temperature over dense targets."""
-    cdef double lse = max / task.temperature + log_sum
+    cdef double lse = (max + task.shift) / task.temperature + log_sum
     if r.t != 0:
-        distance += r.t * ((max - r.z) / task.temperature)
+        distance += r.t * distance_of(max, r.z, task.temperature)
     result.loss = r.s * (total * log_sum + distance)
     result.share = total
-    result.scale = r.s * task.grad_scale / task.temperature
+    result.scale = r.s * task.slope
+    result.scale_error = fma(r.s, task.slope, -result.scale) + r.s * task.slope_error
+    if not isfinite(result.scale_error):
+        result.scale_error = 0
     if task.z_loss != 0:
         result.loss += r.s * task.z_loss * lse * lse
-        result.share += 2 * task.z_loss * lse
+        result.share += 2 * <long double>task.z_loss * lse
 
 
-cdef inline double target_entry(const RowTarget *r, const RowLoss *loss, double base, double max, double others,
-                                double probability) noexcept nogil:
-    """Return the gradient at an index target: p - 1 would cancel where the target is the largest."""
-    cdef double own = -others / (1 + others) if r.z == max else probability - 1
-    return loss.scale * (r.t * own + (loss.share - r.t) * probability - base)
+cdef inline long double target_entry(const RowTarget *r, const RowLoss *loss, double base, double max,
+                                     long double others, double probability) noexcept nogil:
+    """Return the gradient at an index target, not scaled: p - 1 would cancel where the target is the largest."""
+    cdef long double own = -others / (1 + others) if r.z == max else <long double>probability - 1
+    return r.t * own + ((loss.share - r.t) * probability if probability != 0 else 0) - base
 
 
 cdef inline void set_row(double *loss, real *grad, Py_ssize_t step, Py_ssize_t n, double value) noexcept nogil:
@@ -94,20 +111,29 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
                                  const RowPlan *plan, const Part *parts, const real *t, real *grad) noexcept nogil:
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
-    cdef double factor, error, share = loss.share * loss.scale, product, probability = 0
+    cdef double probability = 0
+    cdef long double entry
+    cdef Factor factor
     for k in range(n_chunks(n)):
         at = k * CHUNK
-        factor = chunk_factor(grad, parts + k, stat, task.temperature, &error)
+        factor = chunk_factor(grad, parts + k, stat, task.temperature)
         if at <= r.y < at + CHUNK:
-            probability = grad[r.y] * factor
-        product = share * factor
-        if t == NULL:
-            scale_chunk(grad + at, at, chunk_size(n, k), product, fma(share, factor, -product) + share * error, plan)
+            probability = grad[r.y] * factor.value * (FIRST_FACTOR if factor.shrinks else 1)
+        if isinf(<double>loss.share):
+            factor = times_huge(&factor, loss.share * loss.scale)
         else:
-            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), product, loss.scale)
+            factor = times(&factor, <double>loss.share, 0)
+            factor = times(&factor, loss.scale, loss.scale_error)
+        if t == NULL:
+            scale_chunk(grad + at, at, chunk_size(n, k), &factor, plan)
+        else:
+            if factor.shrinks:
+                row_shrink(grad + at, chunk_size(n, k), factor.value)
+            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale)
             store_narrow(grad, at, chunk_size(n, k), plan)
     if task.kind != PROBABILITIES:
-        grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
+        entry = target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
+        grad[r.y] = <real>((<long double>loss.scale + loss.scale_error) * entry)
         store_narrow(grad, r.y, 1, plan)
 
 
@@ -144,7 +170,7 @@ cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py
     reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
     for i in range(used):
         row_loss(task, r + i, stats[i].max, log1p(stats[i].others), stats[i].target + r[i].t,
-                 stats[i].distance / task.temperature, &loss)
+                 stats[i].distance, &loss)
         task.losses[lanes[i]] = loss.loss
         if rows[i].stage != NULL:
             subtract_target(task, r + i, &loss, stats + i, &rows[i].plan, parts + i * n_chunks(task.g.n_classes),

@@ -6,6 +6,8 @@
 #include <float.h>
 #include <math.h>
 
+#define UNIT_F64 0x1p80 /* UNIT_POWER of double, for lane_losses.h */
+
 #include "vec_sums.h"
 #include "log1p.h"
 #include "lane_losses.h"
@@ -29,9 +31,8 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
     *error = *slope < DBL_MAX ? fma(-*slope, temperature, 1) / temperature : 0;
 }
 
-#define UNIT_EXPONENT 32
-#define UNIT_POWER 0x1p32f
 /* Where a sum with the rounder of exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
+#define LOWEST_POWER_F64 (0x1.8p52 / (1 << POWER_BITS_F64) + (-1022 + 2)) /* that of double, for softcap.h */
 #define LOWEST_POWER (ROUNDER + (MIN_EXPONENT + 2))
 /* So many vectors go in step: as many as the registers hold. */
 #define EXP_GROUP (VECTOR_BYTES == 64 ? 4 : 2)
@@ -51,6 +52,9 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define REAL_MIN_NORMAL ((double)FLT_MIN)
 #define REAL_MAX FLT_MAX
 #define REAL_EPSILON FLT_EPSILON
+#define UNIT_EXPONENT 40
+#define UNIT_POWER 0x1p40f
+#define SMALL_FACTOR 0x1p-64f
 #if POWER_BITS_F32 == 4
 #define EXP_POLYNOMIAL(r) (0x1.55559ap-3f * r + 0x1.00021ep-1f)
 #elif POWER_BITS_F32 == 3
@@ -82,6 +86,9 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define REAL_MIN_NORMAL DBL_MIN
 #define REAL_MAX DBL_MAX
 #define REAL_EPSILON DBL_EPSILON
+#define UNIT_EXPONENT 80
+#define UNIT_POWER UNIT_F64
+#define SMALL_FACTOR 0x1p-512
 #if POWER_BITS_F64 == 3
 #define EXP_POLYNOMIAL(r)                                                                                        \
     ((((((0x1.9c590cd351fc5p-16 * r + 0x1.a018dd4cbffbcp-13) * r + 0x1.6c16c4d9fe659p-10) * r +                  \

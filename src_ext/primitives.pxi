@@ -70,17 +70,19 @@ cdef extern from "primitives.h":
                                       double total) noexcept nogil
     void row_log_softmax_backward_f64(const double *g, const double *log_p, double *out, Py_ssize_t n,
                                       double total) noexcept nogil
-    double row_distance_f32(const float *t, const float *z, Py_ssize_t n, float m,
+    double row_distance_f32(const float *t, const float *z, Py_ssize_t n, float m, double temperature,
                             double *total) noexcept nogil
-    double row_distance_f64(const double *t, const double *z, Py_ssize_t n, double m,
+    double row_distance_f64(const double *t, const double *z, Py_ssize_t n, double m, double temperature,
                             double *total) noexcept nogil
     void row_target_f32(const float *y, const double *w, double smoothing, float *t,
                         Py_ssize_t n) noexcept nogil
     void row_target_f64(const double *y, const double *w, double smoothing, double *t,
                         Py_ssize_t n) noexcept nogil
-    void row_combine_f32(const float *stage, const float *t, float *out, Py_ssize_t n, double share,
+    void row_shrink_f32(float *stage, Py_ssize_t n, double factor) noexcept nogil
+    void row_shrink_f64(double *stage, Py_ssize_t n, double factor) noexcept nogil
+    void row_combine_f32(float *stage, const float *t, float *out, Py_ssize_t n, double factor, double error,
                          double scale) noexcept nogil
-    void row_combine_f64(const double *stage, const double *t, double *out, Py_ssize_t n, double share,
+    void row_combine_f64(double *stage, const double *t, double *out, Py_ssize_t n, double factor, double error,
                          double scale) noexcept nogil
     void lanes_max_f32(const float *tile, Py_ssize_t stride, Py_ssize_t n_classes, float *m, const int32_t *y,
                        float *z) noexcept nogil
@@ -103,9 +105,11 @@ cdef extern from "primitives.h":
     void lanes_target_f64(double *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
                           double smoothing) noexcept nogil
     void lanes_distance_f32(const float *tile, const float *t, const float *base, Py_ssize_t stride,
-                            Py_ssize_t n_classes, const float *m, double *distance, double *total) noexcept nogil
+                            Py_ssize_t n_classes, const float *m, double temperature, double *distance,
+                            double *total) noexcept nogil
     void lanes_distance_f64(const double *tile, const double *t, const double *base, Py_ssize_t stride,
-                            Py_ssize_t n_classes, const double *m, double *distance, double *total) noexcept nogil
+                            Py_ssize_t n_classes, const double *m, double temperature, double *distance,
+                            double *total) noexcept nogil
     void lanes_combine_f32(float *tile, const float *t, const float *base, Py_ssize_t stride, Py_ssize_t n_classes,
                            const double *factor, const double *error, const double *scale) noexcept nogil
     void lanes_combine_f64(double *tile, const double *t, const double *base, Py_ssize_t stride, Py_ssize_t n_classes,
@@ -174,12 +178,12 @@ cdef inline void row_log_softmax_backward(const real *g, const real *log_p, real
         row_log_softmax_backward_f64(g, log_p, out, n, total)
 
 
-cdef inline double row_distance(const real *t, const real *z, Py_ssize_t n, real m,
+cdef inline double row_distance(const real *t, const real *z, Py_ssize_t n, real m, double temperature,
                                 double *total) noexcept nogil:
     if real is float:
-        return row_distance_f32(t, z, n, m, total)
+        return row_distance_f32(t, z, n, m, temperature, total)
     else:
-        return row_distance_f64(t, z, n, m, total)
+        return row_distance_f64(t, z, n, m, temperature, total)
 
 
 cdef inline void row_target(const real *y, const double *w, double smoothing, real *t,
@@ -190,12 +194,19 @@ cdef inline void row_target(const real *y, const double *w, double smoothing, re
         row_target_f64(y, w, smoothing, t, n)
 
 
-cdef inline void row_combine(const real *stage, const real *t, real *out, Py_ssize_t n, double share,
+cdef inline void row_shrink(real *stage, Py_ssize_t n, double factor) noexcept nogil:
+    if real is float:
+        row_shrink_f32(stage, n, factor)
+    else:
+        row_shrink_f64(stage, n, factor)
+
+
+cdef inline void row_combine(real *stage, const real *t, real *out, Py_ssize_t n, double factor, double error,
                              double scale) noexcept nogil:
     if real is float:
-        row_combine_f32(stage, t, out, n, share, scale)
+        row_combine_f32(stage, t, out, n, factor, error, scale)
     else:
-        row_combine_f64(stage, t, out, n, share, scale)
+        row_combine_f64(stage, t, out, n, factor, error, scale)
 
 
 cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_classes, real *m, const int32_t *y,
@@ -247,12 +258,12 @@ cdef inline void lanes_target(real *t, Py_ssize_t stride, Py_ssize_t n_classes, 
 
 
 cdef inline void lanes_distance(const real *tile, const real *t, const real *base, Py_ssize_t stride,
-                                Py_ssize_t n_classes, const real *m, double *distance,
+                                Py_ssize_t n_classes, const real *m, double temperature, double *distance,
                                 double *total) noexcept nogil:
     if real is float:
-        lanes_distance_f32(tile, t, base, stride, n_classes, m, distance, total)
+        lanes_distance_f32(tile, t, base, stride, n_classes, m, temperature, distance, total)
     else:
-        lanes_distance_f64(tile, t, base, stride, n_classes, m, distance, total)
+        lanes_distance_f64(tile, t, base, stride, n_classes, m, temperature, distance, total)
 
 
 cdef inline void lanes_combine(real *tile, const real *t, const real *base, Py_ssize_t stride, Py_ssize_t n_classes,

@@ -14,4 +14,7 @@
 #undef REAL_MIN_NORMAL
 #undef REAL_MAX
 #undef REAL_EPSILON
+#undef UNIT_EXPONENT
+#undef UNIT_POWER
+#undef SMALL_FACTOR
 #undef EXP_POLYNOMIAL

@@ -123,7 +123,31 @@ INLINE REAL FN(lowest_factor)(double factor) {
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
 
-/* The sum of a * b, exact products summed in double; of a alone where b is NULL. */
+/* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the smallest normal number. */
+static void FN(row_shrink)(REAL *stage, Py_ssize_t n, double factor) {
+    const VEC small = FN(all)(SMALL_FACTOR), least = FN(all)(FN(lowest_factor)(factor) * (1 / (REAL)SMALL_FACTOR));
+    for (Py_ssize_t i = 0; i < n; i += LANES) {
+        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        VEC v = FN(load_part)(stage + i, k, small);
+        FN(store_part)(stage + i, k, FN(zero_less)(v, v, least) * small);
+    }
+}
+
+/* A factor that would not be a normal number of the dtype is taken in steps: the terms shrink by all but the last. */
+INLINE void FN(shrink_for)(REAL *stage, Py_ssize_t n, double *factor, double *error) {
+    while (*factor != 0 && fabs(*factor) < SMALL_FACTOR) {
+        *factor /= SMALL_FACTOR;
+        *error /= SMALL_FACTOR;
+        FN(row_shrink)(stage, n, *factor);
+    }
+}
+
+/* What to multiply x, m and a divisor of x - m with, so that x - m does not overflow: 1, or 1/2 beside a very large m. */
+INLINE VEC FN(size_beside)(VEC m) {
+    return FN(all)(1) - FN(zero_less)(FN(all)((REAL)0.5), m, FN(all)(REAL_MAX * REAL_EPSILON));
+}
+
+/* The sum of a * b; of a alone where b is NULL. */
 static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
     FN(sums) sums = FN(sums_start)();
     Py_ssize_t i = 0;
@@ -135,8 +159,30 @@ static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
     return FN(sums_total)(&sums, &lost);
 }
 
+/* Whether a sum over a row is so large that what is computed with it could overflow, so small that a part of it could
+ * lose digits, or not finite. */
+INLINE int FN(is_beyond)(double sum) {
+    return sum != 0 && !(fabs(sum) < REAL_MAX * (double)REAL_EPSILON && fabs(sum) > REAL_MIN_NORMAL * 4 * (double)UNIT_POWER);
+}
+
+/* out = p * (g - sum(g * p)), and out = g - exp(log_p) * sum(g), where that is so. */
+static void FN(row_softmax_backward_wide)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n) {
+    long double dot = 0;
+    for (Py_ssize_t i = 0; i < n; i++) dot += (long double)g[i] * p[i];
+    for (Py_ssize_t i = 0; i < n; i++) out[i] = (REAL)(p[i] * (g[i] - dot));
+}
+static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, REAL *out, Py_ssize_t n) {
+    long double sum = 0;
+    for (Py_ssize_t i = 0; i < n; i++) sum += g[i];
+    for (Py_ssize_t i = 0; i < n; i++) out[i] = (REAL)(g[i] - expl(log_p[i]) * sum);
+}
+
 /* out = p * (g - dot). */
 static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n, double dot) {
+    if (!(fabs(dot) < REAL_MAX * (double)REAL_EPSILON)) {
+        FN(row_softmax_backward_wide)(g, p, out, n);
+        return;
+    }
     const VEC d = FN(all)((REAL)dot);
     for (Py_ssize_t i = 0; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
@@ -147,6 +193,10 @@ static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, Py
 
 /* out = g - exp(log_p) * sum. */
 static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL *out, Py_ssize_t n, double sum) {
+    if (FN(is_beyond)(sum)) {
+        FN(row_log_softmax_backward_wide)(g, log_p, out, n);
+        return;
+    }
     const VEC zero = {0};
     const FN(exp_frame) f = FN(exp_setup)(zero, 1, 0);
     const VEC s = (REAL)sum / f.unit;

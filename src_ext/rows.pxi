@@ -5,7 +5,8 @@
 # adds one rounding in double; a row of floats in one chunk does without. A row of 16 bits passes through scratch
 # chunk by chunk: read and widened while its maximum is sought, rounded while its terms are scaled.
 
-from libc.math cimport INFINITY, NAN, fma, isfinite, log1p
+from libc.float cimport DBL_MAX
+from libc.math cimport INFINITY, NAN, fma, isfinite, isinf, log1p
 
 cdef extern from "<math.h>":
     long double expl(long double x) noexcept nogil
@@ -13,10 +14,17 @@ cdef extern from "<math.h>":
 cdef enum:
     CHUNK = 8192
 
+cdef extern from *:
+    """
+    #define SMALLEST_FACTOR 0x1p-900  /* below, the products of a factor of doubles may lose digits: */
+    #define FIRST_FACTOR 0x1p-512     /* their terms are multiplied with this first, by row_shrink_f64 */
+    """
+    double SMALLEST_FACTOR, FIRST_FACTOR
+
 cdef struct Part:
     double max
     exp_sum terms
-    double distance, target     # sums of t * (m - z) and of t over dense targets, where there are any
+    double distance, target     # sums of t * (m - z) / temperature and of t over dense targets, where there are any
 
 cdef struct Stat:
     double max
@@ -79,7 +87,7 @@ cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
-        part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, &part.target)
+        part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
     if m > -INFINITY:
         row_exp_sum(x, stage, n, m, plan.temperature, plan.splits, ahead, &part.terms)
         return
@@ -130,7 +138,12 @@ cdef inline void merge_single(const Part *part, bint splits, Stat *stat) noexcep
     stat.total, stat.total_error = 1 + stat.others, 0
 
 
-cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, Stat *stat) noexcept nogil:
+cdef inline double distance_of(double max, double z, double temperature) noexcept nogil:
+    """Return (max - z) / temperature, where max - z may be beyond the range of double."""
+    return (0.5 * max - 0.5 * z) / temperature * 2
+
+
+cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, double temperature, Stat *stat) noexcept nogil:
     """Refer the distances of the chunks to the maximum of the row; nothing cancels."""
     cdef Py_ssize_t k
     stat.distance = stat.target = 0
@@ -138,7 +151,8 @@ cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, Stat *stat) noexc
         stat.distance += parts[k].distance
         stat.target += parts[k].target
         if parts[k].max != stat.max and parts[k].target != 0:
-            stat.distance += parts[k].target * (stat.max - (parts[k].max if parts[k].max > -INFINITY else 0))
+            stat.distance += parts[k].target * distance_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
+                                                           temperature)
 
 
 cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:
@@ -169,7 +183,7 @@ cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_
                   parts + k)
     merge(parts, n, plan.temperature, plan.splits, stat)
     if t != NULL:
-        merge_targets(parts, n, stat)
+        merge_targets(parts, n, plan.temperature, stat)
 
 
 cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_classes, const real *dtype, Part *parts,
@@ -192,31 +206,66 @@ cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_cl
         else:
             merge(parts + i, 1, rows[i].plan.temperature, rows[i].plan.splits, stats + i)
         if rows[i].t != NULL:
-            merge_targets(parts + i, 1, stats + i)
+            merge_targets(parts + i, 1, rows[i].plan.temperature, stats + i)
 
 
-cdef inline double chunk_factor(const real *dtype, const Part *part, const Stat *stat, double temperature,
-                                double *error) noexcept nogil:
-    """Return what turns the stored terms of a chunk into probabilities, and its rounding error."""
+# What turns stored terms into results, with its rounding error. One that no double has digits for is meant for terms
+# that row_shrink has made smaller.
+cdef struct Factor:
+    double value, error
+    bint shrinks
+
+
+cdef inline Factor chunk_factor(const real *dtype, const Part *part, const Stat *stat,
+                                double temperature) noexcept nogil:
+    """Return what turns the stored terms of a chunk into probabilities."""
+    cdef Factor factor
     cdef long double exact
-    error[0] = 0
+    factor.error, factor.shrinks = 0, False
     if real is float and part.max == stat.max:
-        return 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
+        factor.value = 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
+        return factor
     exact = <long double>stat.total + stat.total_error
     exact = outweighed(part.max, stat.max, temperature) / (unit_of(part) * exact)
-    if isfinite(<double>exact):
-        error[0] = <double>(exact - <double>exact)
-    return <double>exact
+    if real is double:
+        factor.shrinks = exact < SMALLEST_FACTOR
+        if factor.shrinks:
+            exact /= FIRST_FACTOR
+    factor.value = <double>exact
+    if isfinite(factor.value):
+        factor.error = <double>(exact - factor.value)
+    return factor
 
 
-cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, double factor, double error,
+cdef inline Factor times(const Factor *factor, double value, double error) noexcept nogil:
+    """Return a factor times a number in two parts."""
+    cdef Factor result
+    result.value, result.shrinks = factor.value * value, factor.shrinks
+    result.error = fma(factor.value, value, -result.value) + (factor.value * error + factor.error * value)
+    if not isfinite(result.error):
+        result.error = 0
+    return result
+
+
+cdef inline Factor times_huge(const Factor *factor, long double value) noexcept nogil:
+    """Return a factor times a number beyond the range of double; beside a term of 0 even an infinite one is nothing."""
+    cdef Factor result
+    cdef long double exact = factor.value * value
+    result.value = <double>max(min(exact, <long double>DBL_MAX), -<long double>DBL_MAX)
+    result.error, result.shrinks = 0, factor.shrinks
+    return result
+
+
+cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, const Factor *factor,
                              const RowPlan *plan) noexcept nogil:
     """Scale the terms of a chunk in place, or into 16 bits."""
+    if factor.shrinks:
+        row_shrink(stage, n, factor.value)
     if real is float:
         if plan.narrow != NULL:
-            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor, error)
+            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor.value, factor.error)
             return
-    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor, error)
+    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor.value, factor.error)
 
 
 cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:

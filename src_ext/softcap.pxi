@@ -1,15 +1,19 @@
-# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap), row by row.
+# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap), row by row: what is computed with
+# is z - m, m the capped maximum.
 
 cdef extern from "softcap.h":
-    void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double temperature,
+    void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double max, double temperature,
                      double softcap) noexcept nogil
-    void capped_row_extended(const double *x, long double *z, const double *t, Py_ssize_t n, double temperature,
-                             double softcap, long double *max, long double *others, long double *distance,
+    void capped_row_extended(const double *x, long double *z, const double *t, Py_ssize_t n, double max,
+                             double temperature, double softcap, long double *others, long double *distance,
                              double *total) noexcept nogil
     void capped_grad_extended(const double *x, const long double *z, const double *t, double *grad,
-                              Py_ssize_t n, double temperature, double softcap, long double max,
-                              long double others, double share, double scale) noexcept nogil
-    double cap_slope(double x, double temperature, double softcap) noexcept nogil
+                              Py_ssize_t n, double temperature, double softcap, long double others, long double share,
+                              long double scale) noexcept nogil
+    long double cap_slope(double x, double temperature, double softcap) noexcept nogil
+
+cdef extern from "<math.h>":
+    long double tanhl(long double x) noexcept nogil
 
 
 cdef enum:
@@ -22,20 +26,28 @@ cdef inline void widen_row(const real *x, double *out, Py_ssize_t n) noexcept no
         out[i] = x[i]
 
 
+cdef inline void cap_task(LossTask *task, double max) noexcept nogil:
+    """Make a task one for the rest of a row whose largest logit is max: z - m, already divided by the temperature."""
+    task.shift = <double>(task.softcap * tanhl(<long double>max / task.temperature / task.softcap))
+    task.temperature = 1
+    set_scale(task, task.grad_scale, task.grad_scale_error)
+
+
 cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const float *x, const double *t, float *grad,
                                 double *z, double *slope, Part *parts) noexcept nogil:
-    """z in double is good to 4 ULP of float: the kernels of double do the rest."""
+    """Doubles are good to 4 ULP of float: their kernels do the rest."""
     cdef LossTask capped = task[0]
     cdef Row row
     cdef Py_ssize_t i, n = task.g.n_classes
+    cdef double max = row_max(x, n)
     plan_row(&task.g, NULL, NULL, lane, False, 1.0, True, &row.plan)
     row.plan.ahead.read = NULL
     row.x, row.t, row.stage = z, t, NULL
     if grad != NULL:
         row.stage = z
-    capped.temperature = 1
+    cap_task(&capped, max)
     widen_row(x, z, n)
-    softcap_row(z, z, slope, n, task.temperature, task.softcap)
+    softcap_row(z, z, slope, n, max, task.temperature, task.softcap)
     loss_rows(&capped, lane, &row, 1, parts, z)
     if grad != NULL:
         for i in range(n):
@@ -47,31 +59,32 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     """Long double from end to end."""
     cdef LossTask capped = task[0]
     cdef Py_ssize_t n = task.g.n_classes
-    cdef long double max, others, distance
-    cdef double total, base, slope, probability
+    cdef long double others, distance, scale, slope
+    cdef double max = row_max(x, n), total, base, probability
     cdef RowTarget r
     cdef RowLoss loss
-    capped.temperature = 1
+    cap_task(&capped, max)
     read_target(task, lane, &r)
     if r.state != USED:
         set_row(task.losses + lane, grad, 1, n, 0 if r.state == IGNORED else NAN)
         return
-    capped_row_extended(x, z, t, n, task.temperature, task.softcap, &max, &others, &distance, &total)
+    capped_row_extended(x, z, t, n, max, task.temperature, task.softcap, &others, &distance, &total)
     if r.t != 0:
-        distance += r.t * (max - z[r.y])
-    r.z = <double>max
-    row_loss(&capped, &r, r.z, log1p(<double>others), total + r.t, <double>distance, &loss)
+        distance -= r.t * z[r.y]
+    r.z = 0
+    row_loss(&capped, &r, 0, log1p(<double>others), total + r.t, <double>distance, &loss)
     task.losses[lane] = loss.loss
     if grad == NULL:
         return
+    scale = <long double>loss.scale + loss.scale_error
     slope = cap_slope(x[r.y], task.temperature, task.softcap)
     base = 0 if t == NULL else t[r.y]
-    if z[r.y] != max:
+    if x[r.y] != max:
         r.z = NAN
-    probability = <double>(expl(z[r.y] - max) / (1 + others))
-    capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, max, others, loss.share, loss.scale)
+    probability = <double>(expl(z[r.y]) / (1 + others))
+    capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, others, loss.share, scale)
     if task.kind != PROBABILITIES:
-        grad[r.y] = slope * target_entry(&r, &loss, base, <double>max, <double>others, probability)
+        grad[r.y] = <double>(scale * slope * target_entry(&r, &loss, base, 0, others, probability))
 
 
 cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,

@@ -18,10 +18,10 @@ cdef struct SoftmaxTask:
 
 cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_t n, const Part *part,
                               const Stat *stat, const RowPlan *plan, bint log) noexcept nogil:
-    cdef double factor, error
+    cdef Factor factor
     if not log:
-        factor = chunk_factor(out, part, stat, plan.temperature, &error)
-        scale_chunk(out, at, n, factor, error, plan)
+        factor = chunk_factor(out, part, stat, plan.temperature)
+        scale_chunk(out, at, n, &factor, plan)
         return
     if plan.narrow != NULL:
         row_log_shift(plan.kind, x, plan.narrow_out, plan.first + at, n, <real>stat.max, log1p(stat.others),

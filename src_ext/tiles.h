@@ -134,31 +134,21 @@ INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, Py_ssize_t n, REAL fa
 
 /* out = (x - m) / temperature - L. Both terms are <= 0: nothing cancels. out may be x. */
 static void MOVE(row_log_shift)(const REAL *x, DATA *out, Py_ssize_t n, REAL m, double L, double temperature) {
-    const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), divisor = FN(all)((REAL)temperature);
+    const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), size = FN(size_beside)(max);
+    const VEC divisor = FN(all)((REAL)temperature) * size;
     const int divides = temperature != 1.0;
     for (Py_ssize_t i = 0; i < n; i += LANES) {
         Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        VEC d = (k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max)) - max;
-        if (divides) d = d / divisor;
-        STORE_PART(out + i, k, d - log_sum);
+        const VEC v = k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max);
+        STORE_PART(out + i, k, (divides ? (v * size - max * size) / divisor : v - max) - log_sum);
     }
 }
 
 /* out = stage * (factor + error) for stage >= 0, with one rounding; out may be stage. */
 static void MOVE(row_scale)(REAL *stage, DATA *out, Py_ssize_t n, double factor, double error) {
-    const REAL lowest = FN(lowest_factor)(factor);
-    if (factor > 0 && factor < SMALL_FACTOR) { /* would not be a normal number: scale in two steps */
-        const VEC small = FN(all)(SMALL_FACTOR), least = FN(all)(lowest);
-        for (Py_ssize_t i = 0; i < n; i += LANES) {
-            Py_ssize_t k = n - i < LANES ? n - i : LANES;
-            VEC v = FN(load_part)(stage + i, k, small);
-            FN(store_part)(stage + i, k, FN(zero_less)(v, v, least) * small);
-        }
-        MOVE(row_scale)(stage, out, n, factor / SMALL_FACTOR, error / SMALL_FACTOR);
-        return;
-    }
+    FN(shrink_for)(stage, n, &factor, &error);
     const REAL rounded = (REAL)factor;
-    MOVE(scale_body)(stage, out, n, rounded, FN(factor_error)(factor - rounded + error), lowest);
+    MOVE(scale_body)(stage, out, n, rounded, FN(factor_error)(factor - rounded + error), FN(lowest_factor)(factor));
 }
 
 #if HAS_PERMUTATIONS

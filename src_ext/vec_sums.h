@@ -67,12 +67,16 @@ INLINE double sums_total_f64(const sums_f64 *s, double *error /* OUT */) {
     *error = isfinite((double)total) ? (double)(total - (double)total) : 0;
     return (double)total;
 }
-/* Add a * b: exact products for float, rounded ones for double. */
+/* Add a * b: exact products for float, products with their rounding errors for double. */
 INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {
     s->low += widen_low(a) * widen_low(b);
     s->high += widen_high(a) * widen_high(b);
 }
-INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) { sums_add_f64(s, a * b); }
+INLINE void dots_add_f64(sums_f64 *s, vec_f64 a, vec_f64 b) {
+    const vec_f64 product = a * b;
+    sums_add_f64(s, product);
+    s->error += product_error_f64(a, b, product);
+}
 /* The sum of each lane and `more`, as doubles, and its rounding error. */
 INLINE void sums_lanes_f32(const sums_f32 *s, vec_f32 more, double *sum, double *error /* OUT */) {
     vec_f64 low = s->low + widen_low(more), high = s->high + widen_high(more);

@@ -188,3 +188,89 @@ def test_results_just_above_the_smallest_normal_number(implementation, dtype):
     x = np.stack([np.zeros(50, dtype), np.linspace(edge - 3, edge + 3, 50).astype(dtype)], axis=1)
     assert ulp_error(fs.softmax(x), Rows(x).probs) <= ULP
     assert ulp_error(fs.softmax(x.T.copy(), axis=0), Rows(x.T, axis=0).probs) <= ULP
+
+
+@pytest.mark.parametrize("n_classes", [8191, 8192, 8193, 20_000])
+@pytest.mark.parametrize("temperature", [1.0, 0.37])
+def test_wide_rows_of_tiny_terms(implementation, dtype, rng, n_classes, temperature):
+    """Terms near the smallest normal number keep their digits where chunks of a row are merged."""
+    edge = float(np.log(np.longdouble(np.finfo(dtype).tiny)))
+    x = np.full((2, n_classes), (edge + 8) * temperature).astype(dtype)
+    x[1, ::2] += dtype(2)
+    x[:, -1] = 0
+    want = Rows(x, temperature=temperature)
+    assert ulp_error(fs.softmax(x, temperature=temperature), want.probs) <= ULP
+    assert ulp_error(fs.log_softmax(x, temperature=temperature), want.log_probs) <= ULP
+    dense = fs.softmax(rng.standard_normal(x.shape)).astype(dtype)
+    for targets in (np.array([n_classes - 1, 3]), dense, np.eye(n_classes, dtype=dtype)[[5, -1]]):
+        losses, grad, scale = oracle.cross_entropy(x, targets, temperature=temperature)
+        got, got_grad = fs.cross_entropy_with_grad(
+            x, targets, temperature=temperature, reduction="none"
+        )
+        assert ulp_error(got, losses) <= ULP
+        assert ulp_error(got_grad, grad, scale if targets.ndim == 2 else None) <= ULP
+
+
+def test_sums_of_terms_below_the_smallest_normal_number(implementation, dtype):
+    """Each term is too small to be a result; the loss that they make up is not."""
+    edge = float(np.log(np.longdouble(np.finfo(dtype).tiny)))
+    for n_classes in (100, 5000):
+        x = np.full((1, n_classes), edge - np.log(n_classes) + 1).astype(dtype)
+        x[0, 0] = 0
+        losses, _, _ = oracle.cross_entropy(x, np.array([0]))
+        assert ulp_error(fs.cross_entropy(x, [0]), losses[0]) <= ULP
+
+
+@pytest.mark.parametrize(("n_rows", "n_classes"), [(30, 100), (1000, 10), (100_000, 3), (300, 400)])
+@pytest.mark.parametrize("which", ["weight", "sample_weight", "both", "ignored"])
+def test_gradient_of_a_weighted_mean(implementation, dtype, rng, n_rows, n_classes, which):
+    x = logits_of("normal", (n_rows, n_classes), dtype, rng)
+    targets, options = rng.integers(0, n_classes, n_rows), {}
+    if which in ("weight", "both"):
+        options["weight"] = rng.uniform(0.1, 2, n_classes)
+    if which in ("sample_weight", "both"):
+        options["sample_weight"] = rng.uniform(0.1, 2, n_rows)
+    if which == "ignored":
+        targets[::3], options["ignore_index"] = -1, -1
+    losses, grad, _ = oracle.cross_entropy(x, targets, **options)
+    divisor = oracle.divisor(targets, 1, **options)
+    loss, got = fs.cross_entropy_with_grad(x, targets, **options)
+    assert ulp_error(got, grad / divisor) <= ULP
+    assert ulp_error(loss, losses.sum() / divisor) <= ULP
+
+
+@pytest.mark.parametrize("n_classes", [100, 4096, 50_000])
+@pytest.mark.parametrize("kind", ["dense", "one-hot", "two classes"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_probabilities_with_many_classes(implementation, dtype, rng, n_classes, kind, order):
+    x = logits_of("spread", (3, n_classes), dtype, rng)
+    index = np.array([x[0].argmax(), 5, 7])
+    y = np.eye(n_classes)[index] if n_classes < 5000 else np.zeros(x.shape)
+    y[range(3), index] = 1
+    if kind == "dense":
+        y = fs.softmax(rng.standard_normal(x.shape))
+    elif kind == "two classes":
+        y[:, 0], y[range(3), index] = 0.3, 0.7
+    x, y = np.asarray(x, order=order), np.asarray(y.astype(dtype), order=order)
+    losses, grad, scale = oracle.cross_entropy(x, y)
+    got, got_grad = fs.cross_entropy_with_grad(x, y, reduction="none")
+    assert ulp_error(got, losses) <= ULP
+    assert ulp_error(got_grad, grad, scale) <= ULP
+    loss, got_grad = fs.cross_entropy_with_grad(x, y, sample_weight=[0.1, 0.7, 1.9])
+    losses, grad, scale = oracle.cross_entropy(x, y, sample_weight=[0.1, 0.7, 1.9])
+    assert ulp_error(loss, losses.sum() / np.longdouble([0.1, 0.7, 1.9]).sum()) <= ULP
+    divisor = np.longdouble([0.1, 0.7, 1.9]).sum()
+    assert ulp_error(got_grad, grad / divisor, scale / divisor) <= ULP
+
+
+@pytest.mark.parametrize("z_loss", [1e-3, 0.5, 30.0])
+def test_gradient_where_the_share_of_the_probabilities_is_near_0(
+    implementation, dtype, rng, z_loss
+):
+    """1 + 2 z_loss lse cancels; the bound counts both terms."""
+    x = (rng.standard_normal((40, 12)) * 2).astype(dtype)
+    x -= (Rows(x).lse + 0.5 / z_loss).astype(dtype)
+    targets = rng.integers(0, 12, 40)
+    _, grad, scale = oracle.cross_entropy(x, targets, z_loss=z_loss)
+    _, got = fs.cross_entropy_with_grad(x, targets, z_loss=z_loss, reduction="none")
+    assert ulp_error(got, grad, scale) <= ULP

@@ -7,7 +7,8 @@ A back end is one module with the functions of `Backend`. It receives arrays tha
   and are the block itself or disjoint; 16-bit data are computed in float32 and rounded once;
 - index targets are `(outer, inner)`; probabilities have the shape of the logits, and their dtype or the one
   that they are computed in;
-- losses, divisors and weights are float64; options are in range.
+- losses, divisors and weights are float64; options, and their products, are within the range of `_extremes`: what
+  is beyond goes to the specification alone, with losses in long double.
 
 It raises nothing but MemoryError and KeyboardInterrupt. Its results obey the table of special values
 and the accuracy bounds in docs/accuracy.md; the parity suite holds every implementation to them.
@@ -42,8 +43,8 @@ class LossOptions(NamedTuple):
         The bound of the logits; 0 for none.
     temperature : float
         What the logits are divided by.
-    grad_scale : float
-        What the gradient is multiplied with: 1, or 1 / divisor under "mean".
+    grad_scale, grad_scale_error : float
+        What the gradient is multiplied with: 1, or 1 / divisor under "mean"; and what its rounding has taken.
     """
 
     weight: np.ndarray | None = None
@@ -54,6 +55,7 @@ class LossOptions(NamedTuple):
     softcap: float = 0.0
     temperature: float = 1.0
     grad_scale: float = 1.0
+    grad_scale_error: float = 0.0
 
 
 class Backend(Protocol):
@@ -76,11 +78,12 @@ class Backend(Protocol):
 
     def inspect_targets(
         self, targets, n_classes: int, options: LossOptions, n_threads: int
-    ) -> tuple[int, int, float]:
-        """Return (first bad row or -1, its value, divisor of "mean") of index targets.
+    ) -> tuple[int, int, float, float]:
+        """Return (first bad row or -1, its value, divisor of "mean" in two parts) of index targets.
 
         A row is bad where its target is outside [0, n_classes) and not `ignore_index`. The divisor is
-        the sum of sample_weight * weight[target] over the rows that are not ignored.
+        the sum of sample_weight * weight[target] over the rows that are not ignored: the nearest double, and what
+        is left of it.
         """
 
     def cross_entropy(
@@ -90,7 +93,8 @@ class Backend(Protocol):
 
         `losses` is float64 of shape (outer, inner) and not scaled; the gradient is scaled by
         `options.grad_scale`. Floating `targets` are probabilities. An index that turns out of range
-        after `inspect_targets` gives a row of NaN.
+        after `inspect_targets` gives a row of NaN. A row that is ignored or has a sample weight of 0 gets a loss and a
+        gradient of 0, whatever it holds.
         """
 
     def sigmoid(self, x, out, n_threads: int) -> None:
@@ -102,5 +106,6 @@ class Backend(Protocol):
         """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`.
 
         `logits`, `targets` and `grad` are (n_rows, n_labels) of one dtype, `losses` float64 of the
-        same shape; `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,).
+        same shape; `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,). Where `weight` is 0,
+        so are the loss and the gradient.
         """

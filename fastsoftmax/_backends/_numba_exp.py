@@ -9,7 +9,7 @@ and exp(r_m), the "unit", is divided out once a row together with the sum. For l
 every x whose exp(x - m) does not underflow lies within a factor 2 of m, where x - m is exact
 (Sterbenz 1974). One subtraction serves both: of 0 or of m. With a temperature the argument goes
 on as a rounded value and its error, which is added to r. What is returned carries a factor of
-2**UNIT_EXPONENT, also a part of the unit: terms down to 2**-UNIT_EXPONENT of the smallest normal
+2**unit_exponent, also a part of the unit: terms down to 2**-unit_exponent of the smallest normal
 number are normal here, so that results at that edge, and sums of such terms, keep their digits.
 
 Reduction in two parts (Cody and Waite 1980); minimax polynomials (float 2**-28.3, double
@@ -22,7 +22,7 @@ from numba import types
 
 from ._numba_vectors import lanewise, of_type
 
-UNIT_EXPONENT = 32
+UNIT_EXPONENT = 80  # of double
 _hex = float.fromhex
 
 _FORMATS = {
@@ -33,6 +33,7 @@ _FORMATS = {
         ln2_high=_hex("0x1.62e4p-1"),  # 15 bits: n * ln2_high is exact
         ln2_low=_hex("0x1.7f7d1cp-20"),
         mantissa_bits=23,
+        unit_exponent=40,
         one_bits=0x3F800000,
         abs_bits=0x7FFFFFFF,
         min_exponent=-126,
@@ -52,6 +53,7 @@ _FORMATS = {
         ln2_high=_hex("0x1.62e42feep-1"),  # 32 bits: n * ln2_high is exact
         ln2_low=_hex("0x1.a39ef35793c76p-33"),
         mantissa_bits=52,
+        unit_exponent=UNIT_EXPONENT,
         one_bits=0x3FF0000000000000,
         abs_bits=0x7FFFFFFFFFFFFFFF,
         min_exponent=-1022,
@@ -115,7 +117,7 @@ def _exp_frame(m, slope, slope_error):
     k = format_of(m)
     bound = m.constant(k.shift_above) / slope
     shift = absolute(m).compare(">", bound).choose(m, 0)
-    top = ((m - shift) * slope).times_plus(m.constant(k.log2_e), k.rounder) - UNIT_EXPONENT
+    top = ((m - shift) * slope).times_plus(m.constant(k.log2_e), k.rounder) - k.unit_exponent
     lowest = top + (k.min_exponent + 2)
     y, error = _sloped(m - shift, slope, slope_error)
     return shift, top, lowest, exp_scaled(y, error, top, lowest)
@@ -143,7 +145,7 @@ def exp_sloped(x, frame, slope, slope_error):
 
 
 def _exp_minus_abs(x):
-    """Return exp(-abs(x)) * 2**UNIT_EXPONENT, or 0."""
+    """Return exp(-abs(x)) in the unit of 0, or 0."""
     zero, one = x.constant(0), x.constant(1)
     _, top, lowest, _ = _exp_frame(zero, one, zero)
     return exp_scaled(-absolute(x), None, top, lowest)
@@ -151,14 +153,21 @@ def _exp_minus_abs(x):
 
 @lanewise(lambda x: of_type(x, types.float64))
 def exp_minus_abs(x):
-    """Return exp(-abs(x)) as doubles; what is not a normal number of x's dtype is 0."""
-    return _exp_minus_abs(x).to(types.float64) * 2.0**-UNIT_EXPONENT
+    """Return exp(-abs(x)) * 2**UNIT_EXPONENT as doubles, or 0 where that is too small."""
+    e = _exp_minus_abs(x).to(types.float64)
+    return e * 2.0 ** (UNIT_EXPONENT - format_of(x).unit_exponent)
+
+
+@lanewise(lambda e: e)
+def without_unit(e):
+    """Return what `exp_minus_abs` returned, without its factor."""
+    return e * 2.0**-UNIT_EXPONENT
 
 
 @lanewise(lambda x: x)
 def sigmoid_of(x):
     """Return 1 / (1 + exp(-x)). Error: 2.5 ULP."""
-    unit, e = x.constant(2.0**UNIT_EXPONENT), _exp_minus_abs(x)
+    unit, e = x.constant(2.0 ** format_of(x).unit_exponent), _exp_minus_abs(x)
     e = e.compare("<", unit * 2.0 ** format_of(x).min_exponent).choose(0, e)
     return x.compare("<", 0).choose(e, unit) / (unit + e)
 

@@ -13,7 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from ._numba_exp import log1p
-from ._numba_math import divide, doubles, loss_of, others_of, own_slope, product, quotient, total_of
+from ._numba_math import (
+    divide,
+    doubles,
+    loss_of,
+    others_of,
+    own_slope,
+    product_of_two,
+    quotient,
+    scale_of,
+    total_of,
+)
 from ._numba_memory import advance, lanes_in, load_doubles, pointer_to, read_once, store
 from ._numba_rows import (
     compiled,
@@ -36,6 +46,8 @@ from ._numba_tiles import (
     tile_store,
 )
 
+LARGEST = float(np.finfo(np.float64).max)
+PART = 2.0**-40
 USED, IGNORED, BAD = range(3)
 # What a tile keeps for each lane: weight, sample weight and logit of the target, class, results.
 T, S, Z, Y, RESULT, TERM = range(6)
@@ -60,7 +72,10 @@ class LossTask(NamedTuple):
     z_loss: float
     softcap: float
     temperature: float
-    grad_scale: float
+    grad_scale: float  # in two parts
+    grad_scale_error: float
+    grad_slope: float  # grad_scale / temperature in two parts
+    grad_slope_error: float
     slope: np.floating  # 1 / temperature in two parts
     slope_error: np.floating
     form: int
@@ -75,6 +90,8 @@ class LossTask(NamedTuple):
 def read_target(task, lane):
     """Return (state, class, (1 - smoothing) * its weight, sample weight) of a row."""
     s = pointer_to(task.sample_weight, 1.0)[lane] if task.sample_weight else 1.0
+    if s == 0:
+        return IGNORED, 0, 0.0, s
     if task.index == 0:
         return USED, 0, 0.0, s
     y = read_once(pointer_to(task.index, np.int64(0)), lane)
@@ -97,12 +114,19 @@ def set_row(task, lane, grad, at, step, state):
 
 
 @compiled
-def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale):
-    """Turn the staged terms of a row into its gradient; `target` is t of the index alone."""
+def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale, lost):
+    """Turn the staged terms of a row into its gradient; `target` is t of the index alone.
+
+    The scale comes in two parts, `lost` is the smaller one. The share is a PART of it, which is in
+    range where the whole may not be.
+    """
     n = task.n_classes
     total, error = total_of(*sums)
     p = np.float64(grad[to + y]) / total
-    factor, rest = divide(share * scale, total, error)
+    numerator, numerator_error = scale_of(share, scale, lost)
+    factor, rest = divide(numerator, numerator_error, PART * total, PART * error)
+    if task.z_loss != 0 and math.isinf(factor):  # beside a probability of 0 it is nothing
+        factor, rest = math.copysign(LARGEST, factor), 0.0
     base = 0.0
     if has_t:
         base = np.float64(t[t_at + y])
@@ -110,15 +134,20 @@ def finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share
     else:
         row_scale(grad, to, n, factor, rest)
     if task.index:
-        own = own_slope(z, m, p, *sums)
-        grad[to + y] = scale * (target * own + (share - target) * p - base)
+        own = target * own_slope(z, m, p, *sums) - base
+        if p != 0:
+            own += (share - PART * target) * p / PART
+        grad[to + y] = scale * own + lost * own
 
 
 @compiled
-def loss_row(task, lane, x, at, t, t_at, has_t, grad, to, temperature, slope, slope_error):
+def loss_row(
+    task, lane, x, at, t, t_at, has_t, grad, to, shift, temperature, slopes, scale, scale_error
+):
     """Compute one row of logits x; t, if `has_t`, is its dense target or base; grad may be x.
 
-    Returns the state of the row.
+    `shift` has been subtracted from the logits; the gradient is multiplied with a scale in two
+    parts. Returns the state of the row.
     """
     n = task.n_classes
     state, y, target, s = read_target(task, lane)
@@ -131,19 +160,19 @@ def loss_row(task, lane, x, at, t, t_at, has_t, grad, to, temperature, slope, sl
     if has_t:
         distance = row_distance(t, t_at, x, at, n, max_x) / temperature
         total += row_sum(t, t_at, n)
-    sums = row_exp_sum(x, at, grad, to, n, max_x, slope, slope_error, task.grad != 0)
+    sums = row_exp_sum(x, at, grad, to, n, max_x, slopes[0], slopes[1], task.grad != 0)
     log_sum = log1p(others_of(*sums))
     if target != 0:
-        distance += target * ((m - z) / temperature)
-    loss, share = s * (total * log_sum + distance), total
+        distance += target * ((0.5 * m - 0.5 * z) / temperature) * 2
+    loss, share = s * (total * log_sum + distance), PART * total
     if task.z_loss != 0:
-        lse = m / temperature + log_sum
+        lse = (m + shift) / temperature + log_sum
         loss += s * task.z_loss * lse * lse
-        share += 2 * task.z_loss * lse
+        share += 2 * PART * task.z_loss * lse
     pointer_to(task.losses, 1.0)[lane] = loss
     if task.grad:
-        scale = s * task.grad_scale / temperature
-        finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale)
+        scale, lost = scale_of(s, scale, scale_error)
+        finish_gradient(task, grad, to, t, t_at, has_t, y, target, m, z, sums, share, scale, lost)
     return state
 
 
@@ -185,10 +214,11 @@ def loss_tile(task, first, n_lanes, tile, at, wide, after, out_after):
         total, error = total_of(*sums)
         p = quotient(load_doubles(wide, TERM * lanes, m), total)
         own = own_slope(z, wide_m, p, *sums)
-        scale = product(t, s, task.grad_scale / task.temperature)
-        factor, rest = divide(scale, total, error)
+        slope, lost = scale_of(s, task.grad_slope, task.grad_slope_error)
+        scale, lost = scale_of(t, slope, lost)
+        factor, rest = divide(scale, lost, total, error)
         lanes_scale(tile, at, stride, n, m, factor, rest)
-        store(wide, RESULT * lanes, product(scale, own, 1.0))
+        store(wide, RESULT * lanes, product_of_two(own, scale, lost))
     for i in range(n_lanes):
         y = int(wide[Y * lanes + i])
         if y < 0:
@@ -217,32 +247,51 @@ def plain_row(task, lane, x, at, dense, grad, to):
     if task.index == 0:
         write_target(task, dense, at, dense, at)
         t, t_at, has_t = dense, at, True
+    slopes, scale, lost = (task.slope, task.slope_error), task.grad_slope, task.grad_slope_error
     loss_row(
-        task, lane, x, at, t, t_at, has_t, grad, to, task.temperature, task.slope, task.slope_error
+        task, lane, x, at, t, t_at, has_t, grad, to, 0.0, task.temperature, slopes, scale, lost
     )
 
 
 @compiled
-def capped_row(task, lane, x, at, dense, wide):
-    """Compute one row, in place, whose logits are softcap * tanh(x / temperature / softcap).
+def capped_distance(u, v, difference, softcap):
+    """Return softcap * (tanh(u) - tanh(v)) for u >= v, given u - v; nothing cancels.
 
-    With e = exp(-2 * abs(u)): sech(u)**2 = 4 * e / (1 + e)**2, which keeps its digits where tanh
-    is near 1.
+    Where u and v have one sign, tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)).
     """
-    n, cap = task.n_classes, task.softcap
+    if u >= 0 and v < 0:
+        return softcap * (math.tanh(u) - math.tanh(v))
+    a, b = math.exp(-2 * abs(u)), math.exp(-2 * abs(v))
+    return -2 * softcap * max(a, b) * math.expm1(-2 * difference) / ((1 + a) * (1 + b))
+
+
+@compiled
+def capped_row(task, lane, x, at, dense, wide):
+    """Compute one row, in place, whose logits are z = softcap * tanh(x / temperature / softcap).
+
+    What is computed with is z - m, m the capped maximum. With e = exp(-2 * abs(u)): sech(u)**2
+    = 4 * e / (1 + e)**2, which keeps its digits where tanh is near 1.
+    """
+    n, cap, temperature = task.n_classes, task.softcap, task.temperature
     slopes, t, base = advance(wide, n), advance(wide, 2 * n), pointer_to(task.base, task.like)
+    m = np.float64(row_max(x, at, n))
+    top = m / temperature / cap
     for c in range(n):
-        u = np.float64(x[at + c]) / task.temperature / cap
+        v = np.float64(x[at + c])
+        u = v / temperature / cap
         e = math.exp(-2 * abs(u))
-        wide[c] = cap * math.tanh(u)
-        slopes[c] = 4 * e / ((1 + e) * (1 + e)) / task.temperature
+        wide[c] = 0.0
+        if v != m:
+            wide[c] = -capped_distance(top, u, (m - v) / temperature / cap, cap)
+        slopes[c] = 4 * e / ((1 + e) * (1 + e)) / temperature
     if task.index == 0:
         write_target(task, dense, at, t, 0)
     elif task.base:
         for c in range(n):
             t[c] = base[c]
-    has_t = task.index == 0 or task.base != 0
-    state = loss_row(task, lane, wide, 0, t, 0, has_t, wide, 0, 1.0, 1.0, 0.0)
+    has_t, shift = task.index == 0 or task.base != 0, cap * math.tanh(top)
+    scale, lost = task.grad_scale, task.grad_scale_error
+    state = loss_row(task, lane, wide, 0, t, 0, has_t, wide, 0, shift, 1.0, (1.0, 0.0), scale, lost)
     if task.grad:
         for c in range(n):
             x[at + c] = wide[c] * slopes[c] if state == USED else wide[c]

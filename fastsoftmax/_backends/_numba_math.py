@@ -118,10 +118,12 @@ def sums_merge(total, error, other, other_error):
 
 @lanewise(lambda total, error, a, b: (total, error))
 def dots_add(total, error, a, b):
-    """Add a * b: exact products for float, rounded ones for double."""
+    """Add a * b: exact products for float, products with their rounding errors for double."""
     if a.dtype == types.float32:
         return a.to(types.float64).times_plus(b.to(types.float64), total), error
-    return _added(total, error, a * b)
+    product = a * b
+    total, error = _added(total, error, product)
+    return total, error + a.fused(b, -product)
 
 
 @lanewise(lambda total, error, t, m, z: (total, error))
@@ -172,13 +174,37 @@ def total_of(total, error, n_max, unit):
     return total, error + lost
 
 
-@lanewise(lambda numerator, total, error: (total, total))
-def divide(numerator, total, error):
-    """Divide by a sum in two parts; the quotient comes in two parts too."""
+def _finite(error):
+    """Return an error, 0 where it is not finite."""
+    return (error - error).compare("==", 0).choose(error, 0)
+
+
+@lanewise(lambda numerator, lost, total, error: (total, total))
+def divide(numerator, lost, total, error):
+    """Divide a number by a sum, both in two parts; the quotient comes in two parts too."""
     numerator = total.alike(numerator)
     quotient = numerator / total
-    rest = (-quotient).fused(total, numerator) - quotient * error
+    rest = (-quotient).fused(total, numerator) + lost - quotient * error
     return quotient, rest / total
+
+
+@lanewise(lambda value, scale, lost: (value, value))
+def scale_of(value, scale, lost):
+    """Return value * (scale + lost) in two parts; an infinite one has no second."""
+    product = value * scale
+    return product, _finite(value.fused(scale, -product) + value * lost)
+
+
+@lanewise(lambda value, scale, lost: value)
+def product_of_two(value, scale, lost):
+    """Return value * (scale + lost)."""
+    return value * scale + value * lost
+
+
+@lanewise(lambda a, b, product: a)
+def product_error(a, b, product):
+    """Return what the rounding of a * b to `product` has lost."""
+    return a.fused(b, -product)
 
 
 @lanewise(lambda like, factor, error: (of_type(factor, like.dtype),) * 3)
@@ -220,7 +246,8 @@ def scaled_less(v, parts, t, scale):
 @lanewise(lambda t, s, z, m, log_sum, temperature: t)
 def loss_of(t, s, z, m, log_sum, temperature):
     """Return s * (t * L + t * (m - z) / temperature), where t = 0 counts as 0."""
-    distance = t.compare("==", 0).choose(0, t * ((m - z) / temperature))
+    distance = (m * 0.5 - z * 0.5) / temperature
+    distance = t.compare("==", 0).choose(0, t * distance * 2)
     return s * (t.times_plus(log_sum, distance))
 
 
@@ -240,12 +267,6 @@ def quotient(a, b):
     return a / b
 
 
-@lanewise(lambda t, s, scale: t)
-def product(t, s, scale):
-    """Return t * s * scale."""
-    return t * s * scale
-
-
 # ---- the rest: one rounding or two each ----
 
 
@@ -257,8 +278,10 @@ def log_shifted(x, m, log_sum):
 
 @lanewise(lambda x, m, log_sum, temperature: x)
 def log_shifted_by(x, m, log_sum, temperature):
-    """Return (x - m) / temperature - L."""
-    return (x - m) / temperature - log_sum
+    """Return (x - m) / temperature - L; beside a very large m all are halved, so that x - m does not overflow."""
+    k = format_of(m)
+    size = m.compare(">", k.max * 2.0**-k.mantissa_bits).choose(m.constant(0.5), 1)
+    return (x * size - m * size) / (temperature * size) - log_sum
 
 
 @lanewise(lambda g, p, dot: g)

@@ -6,6 +6,8 @@ errs by about 1 ULP. Rows are given by a pointer and the index of their start; n
 allocates or checks.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -45,6 +47,10 @@ from ._numba_memory import (
     store,
     store_part,
 )
+
+LARGEST_SUM = 2.0**100  # beside which nothing overflows in float, nor
+LOWEST_SUM = 2.0**-84  # a part of a term is lost
+SMALLER = 2.0**-70
 
 compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """How the functions below the driver are compiled: IEEE 754, without a fast-math flag."""
@@ -254,10 +260,47 @@ def row_distance(t, t_at, x, at, n, max_x):
 
 
 @compiled
+def is_beyond(total):
+    """Return whether a sum is so large that what is computed with it could overflow, or a part of it so small."""
+    return total != 0 and not LOWEST_SUM < abs(total) < LARGEST_SUM
+
+
+@compiled
+def wide_softmax_backward(grad, probs, at, out, to, n):
+    """Do as `row_softmax_backward` one by one in double, of gradients 2**70 times smaller."""
+    dot, lost = 0.0, 0.0
+    for i in range(n):
+        product = np.float64(grad[at + i]) * SMALLER * np.float64(probs[at + i])
+        dot, lost = sums_add(dot, lost, product)
+    dot += lost
+    for i in range(n):
+        rest = np.float64(grad[at + i]) * SMALLER - dot
+        out[to + i] = np.float64(probs[at + i]) * rest / SMALLER
+
+
+@compiled
+def wide_log_softmax_backward(grad, log_probs, at, out, to, n):
+    """Do as `row_log_softmax_backward` one by one in double; of large gradients 2**70 times smaller."""
+    largest, total, lost = 0.0, 0.0, 0.0
+    for i in range(n):
+        largest = max(largest, abs(np.float64(grad[at + i])))
+    size = SMALLER if largest > 1 else 1.0
+    for i in range(n):
+        total, lost = sums_add(total, lost, np.float64(grad[at + i]) * size)
+    total += lost
+    for i in range(n):
+        e = math.exp(np.float64(log_probs[at + i]))
+        out[to + i] = (np.float64(grad[at + i]) * size - e * total) / size
+
+
+@compiled
 def row_softmax_backward(grad, probs, at, out, to, n):
     """Write p * (g - sum(g * p)) of the row at `at`; out may be either."""
-    lanes = lanes_in(grad)
-    dot = spread(number(grad, row_dot(grad, at, probs, at, n)))
+    lanes, product = lanes_in(grad), row_dot(grad, at, probs, at, n)
+    if not abs(product) < LARGEST_SUM:
+        wide_softmax_backward(grad, probs, at, out, to, n)
+        return
+    dot = spread(number(grad, product))
     i = 0
     while i + 2 * lanes <= n:
         j, k = at + i, to + i
@@ -279,7 +322,11 @@ def row_log_softmax_backward(grad, log_probs, at, out, to, n):
     lanes = lanes_in(grad)
     zero, one = spread(number(grad, 0)), spread(number(grad, 1))
     frame = exp_frame(zero, one, zero)
-    total = spread(number(grad, row_sum(grad, at, n)))
+    sum_of_row = row_sum(grad, at, n)
+    if is_beyond(sum_of_row):
+        wide_log_softmax_backward(grad, log_probs, at, out, to, n)
+        return
+    total = spread(number(grad, sum_of_row))
     i = 0
     while i < n:
         k = min(lanes, n - i)

@@ -102,7 +102,7 @@ def softmax_row(task, x, at, out, to):
         row_log_shift(x, at, out, to, n, m, log1p(others_of(*sums)), task.temperature)
     else:
         total, error = total_of(*sums)
-        factor, rest = divide(1.0, total, error)
+        factor, rest = divide(1.0, 0.0, total, error)
         row_scale(out, to, n, factor, rest)
 
 
@@ -120,7 +120,7 @@ def softmax_tile(task, first, x, out, tile):
             lanes_log_shift(tile, at, stride, n, m, log1p(others_of(*sums)), task.temperature)
         else:
             total, error = total_of(*sums)
-            factor, rest = divide(1.0, total, error)
+            factor, rest = divide(1.0, 0.0, total, error)
             lanes_scale(tile, at, stride, n, m, factor, rest)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _threads
 from . import LossOptions
+from ._sums import mean_of, reciprocal
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -62,11 +63,12 @@ def plain_door(softmax, log_softmax, cross_entropy):
     def run(logits, targets, grad):
         """Return the mean loss, with `grad` filled unless None."""
         losses = np.empty((len(logits), 1))
-        options = LossOptions(grad_scale=1 / len(logits))
+        scale, scale_error = reciprocal(len(logits))
+        options = LossOptions(grad_scale=scale, grad_scale_error=scale_error)
         block = None if grad is None else grad[..., None]
         n_threads = _threads.count_for(logits.size)
         cross_entropy(logits[..., None], targets[:, None], losses, block, options, n_threads)
-        return logits.dtype.type(losses.sum() / len(logits))
+        return logits.dtype.type(mean_of(losses, len(logits)))
 
     def is_plain_loss(logits, targets):
         return _is_plain(logits) and logits.ndim == 2 and _are_plain_targets(targets, logits.shape)

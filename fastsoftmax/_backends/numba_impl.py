@@ -29,6 +29,7 @@ from ._numba_softmax import BackwardTask, LogsumexpTask, SoftmaxTask
 from ._numba_tiles import BLOCK_ELEMENTS, ROWS, TURNED, cut
 from ._numba_vectors import REAL_LANES
 from ._plain_door import plain_door
+from ._sums import in_two_parts
 
 
 def _address(array):
@@ -64,6 +65,15 @@ def _slopes(temperature, dtype):
         return largest, dtype.type(0)
     slope = dtype.type(float(exact))
     return slope, dtype.type(float(exact - Fraction(float(slope))))
+
+
+def _divided(value, lost, temperature):
+    """Divide a number in two parts by the temperature; the quotient comes in two parts too."""
+    if temperature == 1 or not np.isfinite(value):
+        return float(value / temperature), float(lost)
+    quotient = value / temperature
+    exact = (Fraction(value) + Fraction(lost)) / Fraction(temperature)
+    return quotient, float(exact - Fraction(quotient))
 
 
 def _geometry(block, plain):
@@ -131,7 +141,7 @@ def log_softmax_backward(grad, log_probs, out, n_threads):
 
 
 def inspect_targets(targets, n_classes, options, n_threads):
-    """Return (first bad row or -1, its value, divisor of "mean")."""
+    """Return (first bad row or -1, its value, divisor of "mean" in two parts)."""
     # One pass each, a small part of the time that the rows themselves take: NumPy does.
     used = None if options.ignore_index is None else targets != options.ignore_index
     bad = (targets < 0) | (targets >= n_classes)
@@ -139,13 +149,10 @@ def inspect_targets(targets, n_classes, options, n_threads):
         bad &= used
     if bad.any():
         row = int(np.argmax(bad))
-        return row, int(targets.flat[row]), 0.0
+        return row, int(targets.flat[row]), 0.0, 0.0
     if options.weight is None and options.sample_weight is None:
-        return -1, 0, float(targets.size if used is None else np.count_nonzero(used))
-    counted = np.ones(targets.shape) if options.sample_weight is None else options.sample_weight
-    if options.weight is not None:
-        counted = counted * options.weight[targets if used is None else np.where(used, targets, 0)]
-    return -1, 0, float(np.sum(counted if used is None else np.where(used, counted, 0)))
+        return -1, 0, float(targets.size if used is None else np.count_nonzero(used)), 0.0
+    return -1, 0, *in_two_parts(numpy_impl.divisor_of(targets, options))
 
 
 def _smoothing_base(options, n_classes, dtype):
@@ -193,6 +200,8 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
         float(options.softcap),
         float(options.temperature),
         float(options.grad_scale),
+        float(options.grad_scale_error),
+        *_divided(options.grad_scale, options.grad_scale_error, options.temperature),
         *_slopes(options.temperature, dtype),
         *geometry,
     )

@@ -2,67 +2,99 @@
 
 Each function computes in a wider dtype and rounds once: 16 and 32-bit data in float64. For float64 that is
 long double, 80 bits on x86; where long double is no wider than double, the bounds of float64 hold for the other
-back ends only.
+back ends only. Options that kernels have no room for (`_extremes`) are computed in long double for every dtype; the
+losses are of that dtype then.
 Threads are not used: `n_threads` is a bound, and one thread keeps it.
 """
 
 import numpy as np
 
+from ._extremes import is_extreme
+from ._sums import in_two_parts
+
 _WIDER = {"f": np.float64, "d": np.longdouble}
 
 
-def _widen(x):
-    return x.astype(_WIDER.get(x.dtype.char, np.float64))
+def _widen(x, is_wide=False):
+    return x.astype(np.longdouble if is_wide else _WIDER.get(x.dtype.char, np.float64))
 
 
 def _store(out, values):
     """Round `values` to the dtype of `out`; what is under the smallest normal number of what it is computed in, 0."""
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+        if out.dtype.itemsize == 2:
+            values = values.astype(np.float64)
         rounded = values.astype(out.dtype)
         if out.dtype in (np.float32, np.float64):
             rounded[np.abs(rounded) < np.finfo(out.dtype).tiny] = 0
     out[...] = rounded
 
 
-def _masked(z, where):
-    return z if where is None else np.where(where, z, -np.inf)
+def _masked(x, where):
+    return x if where is None else np.where(where, x, -np.inf)
+
+
+def _sum(values):
+    """Sum over the classes, which are brought side by side: NumPy sums in pairs only there."""
+    return np.ascontiguousarray(np.moveaxis(values, 1, -1)).sum(axis=-1)[:, None]
+
+
+def _capped_distance(u, v, difference, softcap):
+    """Return softcap * (tanh(u) - tanh(v)) for u >= v, given u - v; nothing cancels.
+
+    Where u and v have one sign, tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)), in powers of e**-2 here.
+    """
+    a, b = np.exp(-2 * np.abs(u)), np.exp(-2 * np.abs(v))
+    alike = -2 * np.maximum(a, b) * np.expm1(-2 * difference) / ((1 + a) * (1 + b))
+    return softcap * np.where((u > 0) == (v > 0), alike, np.tanh(u) - np.tanh(v))
 
 
 class _Rows:
-    """What every operation needs of z, per row: m = max z, L = log1p(S'), lse, and probabilities."""
+    """What every operation needs of z = x / temperature, perhaps capped, per row.
 
-    def __init__(self, z):
+    distance = m - z with m = max z, L = log1p(S'), lse, and probabilities. The maximum is subtracted before anything is
+    rounded by the division.
+    """
+
+    def __init__(self, x, temperature=1.0, softcap=0.0):
         with np.errstate(all="ignore"):
-            self.m = z.max(axis=1, keepdims=True, initial=-np.inf)
-            below = np.where(z == self.m, 0, np.exp(z - self.m))
-            n_maxima = (z == self.m).sum(axis=1, keepdims=True)
-            self.others = below.sum(axis=1, keepdims=True) + (n_maxima - 1)
+            m = x.max(axis=1, keepdims=True, initial=-np.inf)
+            self.is_max = x == m
+            self.m, self.distance = m / temperature, (m - x) / temperature
+            if softcap:
+                u, v = self.m / softcap, x / temperature / softcap
+                self.m = softcap * np.tanh(u)
+                self.distance = _capped_distance(u, v, self.distance / softcap, softcap)
+            self.distance = np.where(self.is_max, 0, self.distance)
+            terms = np.exp(-self.distance)
+            self.others = _sum(np.where(self.is_max, 0, terms)) + (_sum(self.is_max) - 1)
             self.others[~np.isfinite(self.m)] = np.nan
             self.L = np.log1p(self.others)
             self.lse = self.m + self.L
-            self.probs = np.exp(z - self.m) / (1 + self.others)
+            self.probs = terms / (1 + self.others)
 
 
 def softmax(x, out, where, temperature, n_threads):
     """Write softmax(x / temperature) to `out`."""
-    probs = _Rows(_masked(_widen(x) / temperature, where)).probs
+    x = _masked(_widen(x, is_extreme(temperature, x.dtype)), where)
+    probs = _Rows(x, temperature).probs
     _store(out, probs if where is None else np.where(where, probs, 0))
 
 
 def log_softmax(x, out, where, temperature, n_threads):
     """Write (z - m) - L to `out`: both terms are negative, so nothing cancels."""
-    z = _masked(_widen(x) / temperature, where)
-    rows = _Rows(z)
+    x = _masked(_widen(x, is_extreme(temperature, x.dtype)), where)
+    rows = _Rows(x, temperature)
     with np.errstate(invalid="ignore"):
-        log_probs = (z - rows.m) - rows.L
+        log_probs = -rows.distance - rows.L
     _store(out, log_probs if where is None else np.where(where, log_probs, -np.inf))
 
 
 def logsumexp(x, out, where, n_threads):
     """Write m + L to `out`; where m is infinite it is the result, unless the row has a NaN."""
-    z = _masked(_widen(x), where)
-    rows = _Rows(z)
-    has_nan = np.isnan(z).any(axis=1, keepdims=True)
+    x = _masked(_widen(x), where)
+    rows = _Rows(x)
+    has_nan = np.isnan(x).any(axis=1, keepdims=True)
     lse = np.where(np.isfinite(rows.m), rows.lse, np.where(has_nan, np.nan, rows.m))
     _store(out, lse[:, 0])
 
@@ -71,74 +103,90 @@ def softmax_backward(grad, probs, out, n_threads):
     """Write probs * (grad - sum(grad * probs)) to `out`."""
     g, p = _widen(grad), _widen(probs)
     with np.errstate(invalid="ignore"):
-        _store(out, p * (g - (g * p).sum(axis=1, keepdims=True)))
+        _store(out, p * (g - _sum(g * p)))
 
 
 def log_softmax_backward(grad, log_probs, out, n_threads):
     """Write grad - exp(log_probs) * sum(grad) to `out`."""
     g = _widen(grad)
     with np.errstate(all="ignore"):
-        _store(out, g - np.exp(_widen(log_probs)) * g.sum(axis=1, keepdims=True))
+        _store(out, g - np.exp(_widen(log_probs)) * _sum(g))
+
+
+def divisor_of(targets, options):
+    """Return the divisor of "mean" in long double: the sum of sample_weight, times weight[target] for an index."""
+    counted = np.ones((targets.shape[0], targets.shape[-1]), np.longdouble)
+    if options.sample_weight is not None:
+        counted *= options.sample_weight
+    if targets.dtype.kind in "iu":
+        used = True if options.ignore_index is None else targets != options.ignore_index
+        if options.weight is not None:
+            counted *= options.weight[np.where(used, targets, 0)]
+        counted = np.where(used, counted, 0)
+    return counted.ravel().sum()
 
 
 def inspect_targets(targets, n_classes, options, n_threads):
-    """Return (first bad row or -1, its value, divisor of "mean")."""
-    used = np.ones(targets.shape, bool)
+    """Return (first bad row or -1, its value, divisor of "mean" in two parts)."""
+    bad = (targets < 0) | (targets >= n_classes)
     if options.ignore_index is not None:
-        used = targets != options.ignore_index
-    bad = np.flatnonzero(used & ((targets < 0) | (targets >= n_classes)))
-    if bad.size:
-        return int(bad[0]), int(targets.flat[bad[0]]), 0.0
-    counted = np.ones(targets.shape) if options.sample_weight is None else options.sample_weight
-    if options.weight is not None:
-        counted = counted * options.weight[np.where(used, targets, 0)]
-    return -1, 0, float(np.sum(counted, where=used))
+        bad &= targets != options.ignore_index
+    if bad.any():
+        row = int(np.argmax(bad))
+        return row, int(targets.flat[row]), 0.0, 0.0
+    return -1, 0, *in_two_parts(divisor_of(targets, options))
 
 
-def _target_terms(targets, z, options):
+def _target_terms(targets, dtype, n_classes, options):
     """Return t = w * ((1 - eps) * y + eps / C), and which rows are used."""
-    n_classes = z.shape[1]
-    used = np.ones((z.shape[0], 1, z.shape[2]), bool)
+    outer, inner = targets.shape[0], targets.shape[-1]
+    used = np.ones((outer, 1, inner), bool)
     if targets.dtype.kind not in "iu":
-        y = _widen(targets)
+        y = targets.astype(dtype)
     else:
         index = targets[:, None, :]
         if options.ignore_index is not None:
             used = index != options.ignore_index
         index = np.where(used & (index >= 0) & (index < n_classes), index, 0)
-        y = (np.arange(n_classes)[:, None] == index).astype(z.dtype)
-    t = (1 - options.label_smoothing) * y + z.dtype.type(options.label_smoothing) / n_classes
+        y = (np.arange(n_classes)[:, None] == index).astype(dtype)
+    smoothing = dtype.type(options.label_smoothing)
+    t = (1 - smoothing) * y + smoothing / n_classes
     if options.weight is not None:
-        t = t * options.weight[:, None]
+        t = t * options.weight.astype(dtype)[:, None]
     return t, used
 
 
 def cross_entropy(logits, targets, losses, grad, options, n_threads):
     """Write s * [T * L + sum t * (m - z) + z_loss * lse**2], and its gradient."""
-    z = _widen(logits) / options.temperature
-    slope = 1 / z.dtype.type(options.temperature)
-    if options.softcap:
-        u = z / options.softcap
-        with np.errstate(over="ignore"):
-            z, slope = options.softcap * np.tanh(u), slope / np.cosh(u) ** 2
-    t, used = _target_terms(targets, z, options)
-    rows = _Rows(z)
-    s = 1.0 if options.sample_weight is None else options.sample_weight[:, None, :]
+    x = _widen(logits, losses.dtype == np.longdouble)
+    number = x.dtype.type
+    temperature, softcap = number(options.temperature), number(options.softcap)
+    t, used = _target_terms(targets, x.dtype, x.shape[1], options)
+    s = np.ones((), x.dtype)
+    if options.sample_weight is not None:
+        s = options.sample_weight.astype(x.dtype)[:, None, :]
+        used = used & (s != 0)
+    rows, z_loss = _Rows(x, temperature, softcap), number(options.z_loss)
     with np.errstate(all="ignore"):
-        distance = np.where(t != 0, t * (rows.m - z), 0).sum(axis=1, keepdims=True)
-        total = t.sum(axis=1, keepdims=True)
+        distance = _sum(np.where(t != 0, t * rows.distance, 0))
+        total = _sum(t)
         loss = s * (total * rows.L + distance)
-        if options.z_loss:
-            loss = loss + s * options.z_loss * rows.lse**2
+        if z_loss:
+            loss = loss + s * z_loss * rows.lse**2
         losses[...] = np.where(used, loss, 0)[:, 0]
         if grad is None:
             return
         # p - 1 of the largest logit would cancel: its complement is the share of the others.
         missed = -t * rows.others / (1 + rows.others)
-        away = np.where((t == total) & (z == rows.m), missed, total * rows.probs - t)
-        if options.z_loss:
-            away = away + 2 * options.z_loss * rows.lse * rows.probs
-        _store(grad, np.where(used, s * away * slope * options.grad_scale, 0))
+        away = np.where((t == total) & rows.is_max, missed, total * rows.probs - t)
+        if z_loss:
+            away = away + 2 * z_loss * rows.lse * rows.probs
+        slope = 1 / temperature
+        if softcap:
+            e = np.exp(-2 * np.abs(x / temperature / softcap))
+            slope = 4 * e / (1 + e) ** 2 * slope
+        scale = number(options.grad_scale) + number(options.grad_scale_error)
+        _store(grad, np.where(used, s * away * slope * scale, 0))
 
 
 def sigmoid(x, out, n_threads):
@@ -154,13 +202,15 @@ def _weighted(t, losses):
 
 def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad_scale, n_threads):
     """Write w * [(1 - y) * softplus(x) + pos_weight * y * softplus(-x)], and its gradient."""
-    x, y = _widen(logits), _widen(targets)
-    w = 1.0 if weight is None else weight
-    positive = y if pos_weight is None else y * pos_weight
+    x = _widen(logits, losses.dtype == np.longdouble)
+    y = targets.astype(x.dtype)
+    w = np.ones((), x.dtype) if weight is None else weight.astype(x.dtype)
+    positive = y if pos_weight is None else y * pos_weight.astype(x.dtype)
     with np.errstate(all="ignore"):
         rest = np.log1p(np.exp(-np.abs(x)))
         softplus, softplus_of_minus = np.maximum(x, 0) + rest, np.maximum(-x, 0) + rest
-        losses[...] = w * (_weighted(1 - y, softplus) + _weighted(positive, softplus_of_minus))
+        loss = _weighted(1 - y, softplus) + _weighted(positive, softplus_of_minus)
+        losses[...] = np.where(w != 0, w * loss, 0)
         if grad is not None:
             slope = (1 - y) / (1 + np.exp(-x)) - positive / (1 + np.exp(x))
-            _store(grad, w * grad_scale * slope)
+            _store(grad, np.where(w != 0, w * slope * grad_scale, 0))

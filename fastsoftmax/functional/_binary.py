@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._backends import computing_dtype
+from .._backends import computing_dtype, numpy_impl
+from .._backends._extremes import are_extreme_weights
 from .._dispatch import implementation, threads_for
 from ._arrays import empty, empty_like, prepare
 from ._cross_entropy import gradient_scale, reduce_losses
@@ -102,12 +103,20 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
         _validate.no_overlap(out, array, "logits")
         _validate.no_overlap(out, targets, "targets")
     flat = [np.ascontiguousarray(one).reshape(shape) for one in (array, targets)]
-    losses, grad = empty(shape), empty(shape, array.dtype) if with_grad else None
-    implementation().binary_cross_entropy(
-        *flat, losses, grad, None if weight is None else weight.reshape(shape), pos_weight,
-        gradient_scale(reduction, array.size), threads_for(array.size, n_threads),
-    )  # fmt: skip
+    scale = gradient_scale(reduction, array.size)
+    is_wide = are_extreme_weights(weight, pos_weight, scale, array.dtype)
+    losses = empty(shape, np.longdouble if is_wide else np.float64)
+    grad = empty(shape, array.dtype) if with_grad else None
+    weight = None if weight is None else weight.reshape(shape)
+    run = numpy_impl if is_wide else implementation()
+    n_threads = threads_for(array.size, n_threads)
+    run.binary_cross_entropy(*flat, losses, grad, weight, pos_weight, scale, n_threads)
     loss = reduce_losses(losses.reshape(array.shape), reduction, array.size, array.dtype)
+    if reduction == "mean" and array.dtype == np.float64 and np.isinf(loss):
+        # Single losses may be beyond the range of double where their mean is not.
+        losses = losses.astype(np.longdouble)
+        numpy_impl.binary_cross_entropy(*flat, losses, None, weight, pos_weight, scale, 1)
+        loss = reduce_losses(losses, reduction, array.size, array.dtype)
     if not with_grad:
         return loss, None
     result = empty_like(array) if out is None else out
@@ -137,7 +146,7 @@ def binary_cross_entropy_with_logits(
     targets : array_like
         Booleans, or numbers in [0, 1] of any integer or floating dtype, bfloat16 too; the shape of `logits`.
     weight : array_like, optional
-        Broadcast to `logits`; finite and not negative.
+        Broadcast to `logits`; finite and not negative. Where it is 0, so are the loss and its gradient.
     pos_weight : array_like, shape (n_labels,), optional
         Weights of the positive answers, one for each label.
     reduction : {"mean", "sum", "none"}, default "mean"

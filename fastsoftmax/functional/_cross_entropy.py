@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _validate
-from .._backends import LossOptions, computing_dtype
+from .._backends import LossOptions, computing_dtype, numpy_impl
+from .._backends._extremes import are_extreme
+from .._backends._sums import in_two_parts, mean_of, reciprocal
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
@@ -21,22 +22,17 @@ if TYPE_CHECKING:
 def reduce_losses(losses, reduction, divisor, dtype):
     """Return the losses of all rows ("none"), their sum, or their mean, for data of this dtype."""
     dtype = computing_dtype(dtype)
-    if reduction == "none":
-        return losses.astype(dtype)
-    total = losses.sum()
-    if reduction == "mean" and 0 < divisor < math.inf:
-        total /= divisor
-    elif reduction == "mean":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = total / np.float64(divisor)
-    return dtype.type(total)
+    with np.errstate(over="ignore"):
+        if reduction == "none":
+            return losses.astype(dtype)
+        if reduction == "mean":
+            return dtype.type(mean_of(losses, divisor))
+        return dtype.type(losses.sum())
 
 
 def gradient_scale(reduction, divisor):
     """Return what the gradient is multiplied with: 1 / divisor under "mean"."""
-    if reduction != "mean":
-        return 1.0
-    return 1.0 / divisor if divisor else np.inf
+    return reciprocal(divisor)[0] if reduction == "mean" else 1.0
 
 
 def read_options(
@@ -57,14 +53,82 @@ def read_options(
     )
 
 
-def _inspect(layout, targets, options, n_threads):
-    """Raise about the first target out of range, else return the divisor of "mean"."""
-    n_classes = layout.block_shape[1]
-    row, value, divisor = implementation().inspect_targets(targets, n_classes, options, n_threads)
-    if row >= 0:
-        position = layout.row_position(row)
-        raise _validate.bad_target(value, position, n_classes, options.ignore_index)
-    return divisor
+class Reducer:
+    """How the losses of rows become the result: who computes them, and what their gradient is divided by.
+
+    Parameters
+    ----------
+    kind : {"mean", "sum", "none"}
+    options : LossOptions
+        Checked, with `sample_weight` of shape (outer, inner).
+    targets : ndarray
+        A block as kernels read it.
+    n_classes : int
+    dtype : dtype
+        Of the logits.
+    position : callable
+        Returns the position of a row for an error message.
+    n_threads : int
+
+    Raises
+    ------
+    IndexError
+        About the first target out of range.
+    """
+
+    def __init__(self, kind, options, targets, n_classes, dtype, position, n_threads):
+        self.kind, self.dtype = kind, dtype
+        self.divisor, error = self._divisor(options, targets, n_classes, position, n_threads)
+        scale = reciprocal(self.divisor, error) if kind == "mean" else (1.0, 0.0)
+        self._is_wide = are_extreme(options, n_classes, scale[0], dtype)
+        if self._is_wide:
+            self.divisor = numpy_impl.divisor_of(targets, options)
+            with np.errstate(all="ignore"):
+                scale = (1 / self.divisor if kind == "mean" else 1.0), 0.0
+        self.options = options._replace(grad_scale=scale[0], grad_scale_error=scale[1])
+
+    @staticmethod
+    def _divisor(options, targets, n_classes, position, n_threads):
+        """Return the divisor of "mean" in two parts."""
+        if targets.dtype.kind not in "iu":
+            if options.sample_weight is None:
+                return targets.size // n_classes, 0.0
+            return in_two_parts(options.sample_weight.sum(dtype=np.longdouble))
+        row, value, divisor, error = implementation().inspect_targets(
+            targets, n_classes, options, n_threads
+        )
+        if row >= 0:
+            raise _validate.bad_target(value, position(row), n_classes, options.ignore_index)
+        return divisor, error
+
+    def losses(self, shape):
+        """Return room for the losses of rows."""
+        return empty(shape, np.longdouble if self._is_wide else np.float64)
+
+    def run(self, logits, targets, losses, grad, options, n_threads):
+        """Run the contract's cross_entropy over a block."""
+        run = numpy_impl if self._is_wide else implementation()
+        run.cross_entropy(logits, targets, losses, grad, options, n_threads)
+
+    def of(self, losses):
+        """Return the result of the losses of all rows."""
+        return reduce_losses(losses, self.kind, self.divisor, self.dtype)
+
+    def of_beyond_range(self, logits, targets, losses):
+        """Return the result of losses of which some left the range of double: these are computed again."""
+        beyond, wide = np.isinf(losses), losses.astype(np.longdouble)
+        rows, weight = np.moveaxis(logits, 1, -1)[beyond], self.options.sample_weight
+        if targets.ndim == 3:
+            targets = np.moveaxis(targets, 1, -1)
+        options = self.options
+        if weight is not None:
+            options = options._replace(sample_weight=weight[beyond][:, None])
+        again = np.empty((len(rows), 1), np.longdouble)
+        numpy_impl.cross_entropy(
+            rows[..., None], targets[beyond][..., None], again, None, options, 1
+        )
+        wide[beyond] = again[:, 0]
+        return self.of(wide)
 
 
 def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, options):
@@ -86,29 +150,24 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
         options = options._replace(sample_weight=layout.rows(options.sample_weight))
     if are_indices:
         targets = layout.rows(targets)
-        divisor = _inspect(layout, targets, options, n_threads)
     else:
         if targets.dtype != array.dtype:
             targets = targets.astype(computing_dtype(array.dtype), copy=False)
         targets = layout.block(targets)
-        divisor = _sum_of_sample_weights(layout, options)
-    options = options._replace(grad_scale=gradient_scale(reduction, divisor))
-    losses = empty((layout.block_shape[0], layout.block_shape[2]))
-    result = Result(layout, array.dtype, out) if with_grad else None
-    grad_block = result.block if with_grad else None
-    implementation().cross_entropy(
-        layout.block(array), targets, losses, grad_block, options, n_threads
+    reduced = Reducer(
+        reduction, options, targets, array.shape[axis], array.dtype, layout.row_position, n_threads
     )
-    loss = reduce_losses(losses, reduction, divisor, array.dtype)
+    block, result = layout.block(array), Result(layout, array.dtype, out) if with_grad else None
+    losses = reduced.losses((layout.block_shape[0], layout.block_shape[2]))
+    grad = result.block if with_grad else None
+    reduced.run(block, targets, losses, grad, reduced.options, n_threads)
+    loss = reduced.of(losses)
+    keeps_logits = grad is None or not np.may_share_memory(grad, block)
+    if array.dtype == np.float64 and keeps_logits and np.isinf(loss).any():
+        loss = reduced.of_beyond_range(block, targets, losses)
     if reduction == "none":
         loss = layout.unrows(loss)
     return loss, result.finish() if with_grad else None
-
-
-def _sum_of_sample_weights(layout, options):
-    if options.sample_weight is None:
-        return layout.block_shape[0] * layout.block_shape[2]
-    return float(options.sample_weight.sum())
 
 
 @fronted
@@ -146,9 +205,11 @@ def cross_entropy(
     weight : array_like, shape (n_classes,), optional
         Weights of the classes, finite and not negative.
     sample_weight : array_like, shape of index targets, optional
-        Weights of the rows, finite and not negative.
+        Weights of the rows, finite and not negative. A row of weight 0 has loss and gradient 0, whatever its
+        logits are.
     ignore_index : int, optional
-        Rows with this target have loss and gradient 0. There is no default: PyTorch's is -100.
+        Rows with this target have loss and gradient 0, whatever their logits are. There is no default: PyTorch's
+        is -100.
     label_smoothing : float in [0, 1], default 0.0
         Share of the target spread evenly over all classes.
     z_loss : float, default 0.0
@@ -179,8 +240,9 @@ def cross_entropy(
 
     Notes
     -----
-    Error: at most 4 ULP for each row, also for confident rows whose loss is as small as 1e-30. The convention
-    is that of `torch.nn.functional.cross_entropy`.
+    Error: at most 4 ULP for each row, also for confident rows whose loss is as small as 1e-30; with `z_loss` 4 ULP
+    of z_loss * max(z)**2 more. Options may have any size: very large or small ones are computed in long double, slowly.
+    The convention is that of `torch.nn.functional.cross_entropy`.
 
     Examples
     --------
@@ -243,7 +305,9 @@ reduction, n_threads
     Notes
     -----
     Error of the gradient: at most 4 ULP for index targets without smoothing and z_loss, the entry of the target
-    included; otherwise 4 ULP of the larger of its two terms. The convention is that of PyTorch's autograd.
+    included; otherwise 4 ULP of the larger of its two terms, t and (sum(t) + 2 * z_loss * lse) * p. With `z_loss` the
+    parts of the latter count as positive, lse as max(abs(lse), abs(max(z))): so too where they cancel. The convention
+    is that of PyTorch's autograd.
 
     Examples
     --------

@@ -12,9 +12,9 @@ import numpy as np
 
 from .. import _validate
 from .._backends import computing_dtype
-from .._dispatch import implementation, threads_for
+from .._dispatch import threads_for
 from ._arrays import empty, empty_like, zeros
-from ._cross_entropy import gradient_scale, read_options, reduce_losses
+from ._cross_entropy import Reducer, read_options
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, Reduction
@@ -45,27 +45,38 @@ class _Problem:
                 f"linear_weight must have at least one class, got shape {self.weight.shape}"
             )
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
-        self.shape, self.reduction, self.n_threads = (n_rows, n_classes), reduction, n_threads
+        self.shape, self.n_threads = (n_rows, n_classes), n_threads
         options = read_options(self.shape, 1, **options)
-        self.targets, self.are_indices = _validate.targets(
-            targets, self.shape, 1, options.ignore_index
+        targets, are_indices = _validate.targets(targets, self.shape, 1, options.ignore_index)
+        weight = options.sample_weight
+        options = options._replace(sample_weight=None if weight is None else weight[:, None])
+        self.unused = self._unused(n_rows, targets if are_indices else None, options)
+        if self.unused.any() and not np.isfinite(self.x[self.unused]).all():
+            self.x = np.where(self.unused[:, None], 0, self.x)  # what is left out is not felt
+        if are_indices:
+            self.targets = np.ascontiguousarray(targets).reshape(-1, 1)
+        else:
+            self.targets = targets[:, :, None]
+        self.reducer = Reducer(
+            reduction,
+            options,
+            self.targets,
+            n_classes,
+            self.dtype,
+            lambda row: (row,),
+            threads_for(n_rows, n_threads),
         )
-        self.divisor = self._inspect(options)
-        self.options = options._replace(grad_scale=gradient_scale(reduction, self.divisor))
-        self.losses = empty((n_rows, 1))
+        self.losses = self.reducer.losses((n_rows, 1))
 
-    def _inspect(self, options):
-        if not self.are_indices:
-            weight = options.sample_weight
-            return len(self.x) if weight is None else float(weight.sum())
-        targets = np.ascontiguousarray(self.targets).reshape(-1, 1)
-        n_threads = threads_for(targets.size, self.n_threads)
-        row, value, divisor = implementation().inspect_targets(
-            targets, self.shape[1], options, n_threads
-        )
-        if row >= 0:
-            raise _validate.bad_target(value, (row,), self.shape[1], options.ignore_index)
-        return divisor
+    @staticmethod
+    def _unused(n_rows, index, options):
+        """Return which rows take no part."""
+        unused = np.zeros(n_rows, bool)
+        if options.sample_weight is not None:
+            unused |= options.sample_weight[:, 0] == 0
+        if index is not None and options.ignore_index is not None:
+            unused |= index == options.ignore_index
+        return unused
 
     def blocks(self):
         """Yield the rows of each block."""
@@ -82,26 +93,26 @@ class _Problem:
     def block_loss(self, rows, scratch, with_grad):
         """Fill the losses of a block; return its logits' gradient, in `scratch`, unless not wanted."""
         logits = scratch[: rows.stop - rows.start]
-        np.matmul(self.x[rows], self.weight.T, out=logits)
+        with np.errstate(invalid="ignore", over="ignore"):
+            np.matmul(self.x[rows], self.weight.T, out=logits)
         if self.bias is not None:
             logits += self.bias
         targets = self.targets[rows]
-        if not self.are_indices:
-            targets = targets.astype(logits.dtype, copy=False)
-        targets = np.ascontiguousarray(targets).reshape(
-            len(logits), -1, *(() if self.are_indices else (1,))
-        )
-        options = self.options
+        if targets.ndim == 3:
+            targets = np.ascontiguousarray(targets.astype(logits.dtype, copy=False))
+        options = self.reducer.options
         if options.sample_weight is not None:
             options = options._replace(sample_weight=options.sample_weight[rows])
         block = logits[:, :, None]
         n_threads = threads_for(block.size, self.n_threads)
         grad = block if with_grad else None
-        implementation().cross_entropy(block, targets, self.losses[rows], grad, options, n_threads)
+        self.reducer.run(block, targets, self.losses[rows], grad, options, n_threads)
         return logits
 
     def loss(self):
-        return reduce_losses(self.losses[:, 0], self.reduction, self.divisor, self.dtype)
+        """Return the loss of all rows."""
+        loss = self.reducer.of(self.losses)
+        return loss[:, 0] if loss.ndim else loss
 
 
 def matrices(x, linear_weight):
@@ -257,7 +268,8 @@ temperature, reduction, n_threads
 
     Notes
     -----
-    Error: that of `cross_entropy_with_grad`, 4 ULP, at the logits that np.matmul computes, and of the products.
+    Error: that of `cross_entropy_with_grad`, 4 ULP, at the logits that np.matmul computes, and of the products. Rows
+    that are ignored or have a `sample_weight` of 0 are not felt, whatever they hold.
     Equal bits for equal threads of NumPy's BLAS.
 
     Examples
@@ -282,9 +294,12 @@ temperature, reduction, n_threads
     scratch = problem.scratch()
     for rows in problem.blocks():
         grad = problem.block_loss(rows, scratch, with_grad=True)
-        np.matmul(grad, problem.weight, out=grad_x[rows])
+        with np.errstate(invalid="ignore"):
+            np.matmul(grad, problem.weight, out=grad_x[rows])
         _add_product(grad_weight, grad, problem.x[rows], is_first=rows.start == 0)
         if grad_bias is not None:
             grad_bias += grad.sum(axis=0, dtype=np.float64)
+    if problem.unused.any():
+        grad_x[problem.unused] = 0  # 0 times a weight that is not finite would be NaN
     gradients = (rounded(one, problem.dtype) for one in (grad_x, grad_weight, grad_bias))
     return problem.loss(), *gradients

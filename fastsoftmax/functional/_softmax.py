@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._backends import computing_dtype
+from .._backends import computing_dtype, numpy_impl
+from .._backends._extremes import is_extreme
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
@@ -26,7 +27,8 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     if mask is not None:
         mask = layout.block(mask)
     n_threads = threads_for(array.size, n_threads)
-    getattr(implementation(), operation)(block, result.block, mask, temperature, n_threads)
+    run = numpy_impl if is_extreme(temperature, array.dtype) else implementation()
+    getattr(run, operation)(block, result.block, mask, temperature, n_threads)
     return result.finish()
 
 
@@ -53,7 +55,8 @@ def softmax(
     where : array_like of bool, optional
         What takes part, broadcast to x; the rest gets 0.
     temperature : float, default 1.0
-        What x is divided by, without an intermediate rounding.
+        What x is divided by, without an intermediate rounding. Any size: beyond 2**-72 to 2**72 (float64: 2**-800
+        to 2**800) it is computed in long double, slowly.
     n_threads : int, optional
         At most this many threads; by default `get_num_threads()`. Results do not depend on it.
 

@@ -1,0 +1,34 @@
+"""Means of the losses of rows, and what gradients are divided by."""
+
+import math
+
+import numpy as np
+
+_SPARE = 2.0**-64
+"""So much smaller, the losses of as many rows as there can be have a sum."""
+
+
+def mean_of(losses, divisor):
+    """Return sum(losses) / divisor, which may be in range where the sum is not."""
+    with np.errstate(all="ignore"):
+        total = losses.sum()
+        if np.isinf(total):
+            return (losses * _SPARE).sum() / divisor / _SPARE
+        return total / losses.dtype.type(divisor)
+
+
+def in_two_parts(value):
+    """Return a long double as the nearest double and what is left of it."""
+    nearest = float(value)
+    return nearest, float(value - nearest) if math.isfinite(nearest) else 0.0
+
+
+def reciprocal(divisor, error=0.0):
+    """Return 1 / (divisor + error) in two parts."""
+    value = 1 / divisor if divisor else math.inf
+    if not 0 < value < math.inf:
+        return value, 0.0
+    numerator, denominator = value.as_integer_ratio()
+    top, bottom = divisor.as_integer_ratio()
+    rest = (denominator * bottom - numerator * top) / (denominator * top)
+    return value, rest - value * (error / divisor)
