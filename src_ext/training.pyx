@@ -7,7 +7,7 @@ training_step.h (training), training_product.h (the matrix product), training_lo
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint8_t
 
 import numpy as np
 
@@ -23,11 +23,17 @@ cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_run
 
 cdef enum:
     MAX_LAYERS = 64
+    MAX_BATCH_ROWS = 4096
+    MAX_THREADS = 1 << 16
+
+include "training_checks.pxi"
 
 
 def aligned_empty(shape, dtype):
     """Return an uninitialised array on a boundary of 64 bytes, the last axis rounded up to whole cache lines."""
     dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     lane = 64 // dtype.itemsize
     *outer, last = shape
     shape = (*outer, -(-last // lane) * lane)
@@ -40,6 +46,7 @@ def aligned_empty(shape, dtype):
 
 
 ROWS_A_BLOCK = ROW_BLOCK
+MOST_BATCH_ROWS = MAX_BATCH_ROWS
 
 
 def tile_width(bint is_double):
@@ -71,18 +78,20 @@ cdef void release_threads(workers *w) noexcept nogil:
         runtime.release()
 
 
-cdef int source_kind(cnp.ndarray X) except -1:
-    kinds = {"|u1": SOURCE_UINT8, "<f4": SOURCE_FLOAT32, "<f8": SOURCE_FLOAT64}
-    return kinds[X.dtype.str]
+cdef int source_kind(cnp.ndarray X) noexcept:
+    cdef int kind = cnp.PyArray_TYPE(X)
+    return SOURCE_UINT8 if kind == cnp.NPY_UINT8 else SOURCE_FLOAT32 if kind == cnp.NPY_FLOAT32 else SOURCE_FLOAT64
 
 
-cdef void describe(data_rows *rows, cnp.ndarray X, double scale) except *:
+cdef int describe(data_rows *rows, cnp.ndarray X, double scale) except -1:
     """Describe a matrix whose rows are contiguous."""
+    require_rows(X)
     rows.x = <const char *>cnp.PyArray_DATA(X)
     rows.stride = cnp.PyArray_STRIDE(X, 0)
     rows.n_features = cnp.PyArray_DIM(X, 1)
     rows.source = source_kind(X)
     rows.scale = scale
+    return 0
 
 
 cdef void *data_of(cnp.ndarray array):
@@ -99,6 +108,75 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
         classes[0] = <const int32_t *>data_of(targets)
 
 
+cdef void *parameters_in(dict state, str name, int kind, ptrdiff_t outer, ptrdiff_t rows,
+                         ptrdiff_t columns) except NULL:
+    """Return where the parameters or moments of a name lie; without rows they are a matrix."""
+    cdef cnp.ndarray array = array_in(state, name, name)
+    if rows:
+        require_cube(array, name, kind, outer, rows, columns, True)
+    else:
+        require_matrix(array, name, kind, outer, columns, True)
+    return cnp.PyArray_DATA(array)
+
+
+cdef void *output_moments_in(dict state, str name, int kind, ptrdiff_t size) except NULL:
+    cdef cnp.ndarray array = array_in(state, name, name)
+    require_vector(array, name, kind, size, True)
+    return cnp.PyArray_DATA(array)
+
+
+cdef int point_at_parameters(training_job *job, dict state, int kind) except -1:
+    """Read the sizes of the network from w1 and w2, and check all else against them."""
+    cdef cnp.ndarray w1 = array_in(state, "w1", "w1"), w2 = array_in(state, "w2", "w2")
+    cdef ptrdiff_t n_features = job.data.n_features, tile = 2 * lane_count(kind == cnp.NPY_FLOAT64)
+    require_memory(w1, "w1", kind, 3, True)
+    require_memory(w2, "w2", kind, 3, True)
+    cdef ptrdiff_t n_tiles = w1.shape[0], n_outputs = w2.shape[1]
+    require_between(n_features, "the number of features", 1, PTRDIFF_MAX)
+    require_between(n_tiles, "the number of tiles", 1, PTRDIFF_MAX)
+    require_between(n_outputs, "the number of outputs", 1, PTRDIFF_MAX)
+    job.n_tiles, job.n_outputs = n_tiles, n_outputs
+    job.w1 = parameters_in(state, "w1", kind, n_tiles, n_features, tile)
+    job.m1 = parameters_in(state, "m1", kind, n_tiles, n_features, tile)
+    job.v1 = parameters_in(state, "v1", kind, n_tiles, n_features, tile)
+    job.w2 = parameters_in(state, "w2", kind, n_tiles, n_outputs, tile)
+    job.m2 = parameters_in(state, "m2", kind, n_tiles, n_outputs, tile)
+    job.v2 = parameters_in(state, "v2", kind, n_tiles, n_outputs, tile)
+    job.b1 = parameters_in(state, "b1", kind, n_tiles, 0, tile)
+    job.mb1 = parameters_in(state, "mb1", kind, n_tiles, 0, tile)
+    job.vb1 = parameters_in(state, "vb1", kind, n_tiles, 0, tile)
+    job.b2 = parameters_in(state, "b2", kind, 2, 0, n_outputs)
+    job.mb2 = output_moments_in(state, "mb2", kind, n_outputs)
+    job.vb2 = output_moments_in(state, "vb2", kind, n_outputs)
+    return 0
+
+
+cdef int point_at_scratch(training_job *job, dict work, int kind, int n_threads) except -1:
+    """Check the scratch memory against the sizes of the batches and of the network."""
+    cdef bint is_double = kind == cnp.NPY_FLOAT64
+    cdef ptrdiff_t lane = lane_count(is_double), n_tiles = job.n_tiles, n_outputs = job.n_outputs, needed
+    cdef cnp.ndarray batches = array_in(work, "batches", "batches"), hidden = array_in(work, "hidden", "hidden")
+    cdef cnp.ndarray shares = array_in(work, "shares", "shares"), scratch = array_in(work, "scratch", "scratch")
+    require_between(job.batch_size, "batch_size", 1, MAX_BATCH_ROWS)
+    require_between(job.lanes, "lanes", job.batch_size, 2 * MAX_BATCH_ROWS)
+    require_between(job.lanes % lane, "lanes beyond whole vectors", 0, 0)
+    require_between(job.ldx, "ldx", job.data.n_features, PTRDIFF_MAX)
+    require_cube(batches, "batches", kind, 3, job.batch_size, job.ldx, True)
+    require_cube(hidden, "hidden", kind, n_tiles, job.lanes, 2 * lane, True)
+    require(shares, "shares", kind, 4, [2, n_tiles, n_outputs, job.lanes], True)
+    require_memory(scratch, "scratch", kind, 2, True)
+    needed = scratch_size(job.lanes, n_outputs, is_double)
+    require_between(scratch.shape[0], "rows of scratch", n_threads, PTRDIFF_MAX)
+    require_between(scratch.shape[1], "columns of scratch", needed, PTRDIFF_MAX)
+    require_matrix(scratch, "scratch", kind, scratch.shape[0], scratch.shape[1], True)
+    # Numbers of other kinds, and pointers, lie in the scratch memory of each thread.
+    require_between(<size_t>data_of(scratch) % 64, "address of scratch beyond cache lines", 0, 0)
+    require_between(scratch.shape[1] * (8 if is_double else 4) % 64, "row of scratch beyond cache lines", 0, 0)
+    job.batches, job.hidden, job.shares = data_of(batches), data_of(hidden), data_of(shares)
+    job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
+    return 0
+
+
 def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
           ptrdiff_t batch_size, dict state, dict work, dict rule, bint multi, int n_threads):
     """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
@@ -108,26 +186,27 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
     """
     cdef training_job job
     cdef workers w
-    cdef bint is_double = state["w1"].dtype.itemsize == 8
+    cdef int kind = real_kind(array_in(state, "w1", "w1"), "w1")
+    cdef bint is_double = kind == cnp.NPY_FLOAT64
     describe(&job.data, X, input_scale)
     job.loss = LOSS_LOGISTIC if multi else LOSS_SOFTMAX
     job.solver = SOLVER_SGD if rule["solver"] == "sgd" else SOLVER_ADAM
+    job.batch_size, job.ldx, job.lanes = batch_size, work["ldx"], work["lanes"]
+    point_at_parameters(&job, state, kind)
+    require_between(n_threads, "n_threads", 1, MAX_THREADS)
+    point_at_scratch(&job, work, kind, n_threads)
+    require_targets(targets, X.shape[0], job.n_outputs, multi)
     set_targets(&job.targets, &job.labels, targets, multi)
+    if weights is not None:
+        require_vector(weights, "weights", cnp.NPY_FLOAT64, X.shape[0], False)
     job.weights = <const double *>data_of(weights)
+    job.n_rows = 0 if order is None else order.shape[0]
+    require_vector(order, "order", cnp.NPY_INT64, job.n_rows, False)
     job.order = <const int64_t *>data_of(order)
-    job.n_rows = order.shape[0]
-    job.batch_size = batch_size
-    job.n_tiles, job.n_outputs = state["w2"].shape[0], state["w2"].shape[1]
-    job.ldx, job.lanes, job.scratch_size = work["ldx"], work["lanes"], work["scratch"].shape[1]
-    job.w1, job.m1, job.v1 = data_of(state["w1"]), data_of(state["m1"]), data_of(state["v1"])
-    job.b1, job.mb1, job.vb1 = data_of(state["b1"]), data_of(state["mb1"]), data_of(state["vb1"])
-    job.w2, job.m2, job.v2 = data_of(state["w2"]), data_of(state["m2"]), data_of(state["v2"])
-    job.b2, job.mb2, job.vb2 = data_of(state["b2"]), data_of(state["mb2"]), data_of(state["vb2"])
+    require_order(job.order, job.n_rows, X.shape[0], job.targets, job.n_outputs)
     job.learning_rate, job.decay, job.smoothing = rule["learning_rate"], rule["decay"], rule["label_smoothing"]
     job.beta_1, job.beta_2, job.epsilon = rule["beta_1"], rule["beta_2"], rule["epsilon"]
     job.momentum, job.step = rule["momentum"], rule["step"]
-    job.batches, job.hidden = data_of(work["batches"]), data_of(work["hidden"])
-    job.shares, job.scratch = data_of(work["shares"]), data_of(work["scratch"])
     with nogil:
         acquire_threads(&w, n_threads)
         if is_double:
@@ -149,8 +228,6 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
     cdef ptrdiff_t row_step = cnp.PyArray_STRIDE(array, 0) // size
     cdef cnp.npy_intp shape[2]
     cdef cnp.ndarray packed
-    if cnp.PyArray_TYPE(array) != <int>(cnp.NPY_FLOAT64 if is_double else cnp.NPY_FLOAT32):
-        raise TypeError("all layers must have the dtype of the result")
     if width == columns and column_step == 1:
         return array
     shape[0], shape[1] = rows, width
@@ -165,7 +242,7 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
 
 
 def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.ndarray out, int n_threads):
-    """Write the logits of every row of X into `out`; return whether X was finite.
+    """Write the logits of every row of X into `out`; return whether X was finite, and whether they are.
 
     Each matrix of `weights` is (n_in, n_out), each vector of `biases` (n_out,), with any strides.
     """
@@ -178,15 +255,26 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     cdef const void *bias_data[MAX_LAYERS]
     cdef ptrdiff_t i, size, n_layers = len(weights)
     cdef cnp.ndarray matrix, bias, scratch
-    cdef bint finite, is_double = cnp.PyArray_TYPE(out) == cnp.NPY_FLOAT64
-    cdef ptrdiff_t real = 8 if is_double else 4
+    cdef int finite, kind = real_kind(out, "out")
+    cdef bint is_double = kind == cnp.NPY_FLOAT64
+    cdef ptrdiff_t real = 8 if is_double else 4, depth
     cdef list kept = []
-    if n_layers > MAX_LAYERS:
-        raise ValueError(f"at most {MAX_LAYERS} layers, got {n_layers}")
+    require_between(n_layers, "the number of layers", 1, MAX_LAYERS)
+    require_between(len(biases), "the number of biases", n_layers, n_layers)
+    require_between(n_threads, "n_threads", 1, MAX_THREADS)
     describe(&job.data, X, input_scale)
-    job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, out.shape[1], 0
+    depth = job.data.n_features
     for i in range(n_layers):
-        sizes[i] = cnp.PyArray_DIM(weights[i], 1)
+        matrix, bias = array_in(weights, i, "weights"), array_in(biases, i, "biases")
+        require_memory(matrix, "weights", kind, 2, False)
+        require_memory(bias, "biases", kind, 1, False)
+        sizes[i] = cnp.PyArray_DIM(matrix, 1)
+        require_between(cnp.PyArray_DIM(matrix, 0), "rows of a layer's weights", depth, depth)
+        require_between(cnp.PyArray_DIM(bias, 0), "size of a layer's biases", sizes[i], sizes[i])
+        depth = sizes[i]
+    require_matrix(out, "out", kind, X.shape[0], depth, True)
+    job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, depth, 0
+    for i in range(n_layers):
         matrix, bias = whole_vectors(weights[i], is_double), whole_vectors(biases[i], is_double)
         widths[i] = (sizes[i] * real + VBYTES - 1) // VBYTES * (VBYTES // real)
         lds[i] = cnp.PyArray_STRIDE(matrix, 0) // real
@@ -206,7 +294,7 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
         else:
             finite = forward_f32(&job, &w)
         release_threads(&w)
-    return finite
+    return finite & ROWS_FINITE != 0, finite & LOGITS_FINITE != 0
 
 
 def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray sample_weights,
@@ -223,16 +311,39 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     """
     cdef linear_job job
     cdef workers w
-    cdef bint is_double = weights.dtype.itemsize == 8
+    cdef int kind = real_kind(weights, "weights")
+    cdef bint is_double = kind == cnp.NPY_FLOAT64
     cdef cnp.ndarray scratch
-    cdef ptrdiff_t size
+    cdef ptrdiff_t size, depth, group, start, end, lane = lane_count(is_double)
     describe(&job.data, X, input_scale)
+    depth = -(-job.data.n_features // lane) * lane
+    require_memory(weights, "weights", kind, 2, False)
+    require_memory(gradients, "gradients", kind, 3, True)
     job.n_rows, job.n_groups = X.shape[0], gradients.shape[0]
     job.n_outputs, job.width = weights.shape[0], weights.shape[1]
+    require_between(job.n_groups, "the number of groups", 1, PTRDIFF_MAX)
+    require_between(job.n_outputs, "the number of outputs", 1, PTRDIFF_MAX)
+    require_between(job.width, "columns of weights", depth + 1, PTRDIFF_MAX)
+    require_between(first, "first", 0, PTRDIFF_MAX // 2)
+    require_between(count, "count", 1, PTRDIFF_MAX)
+    require_between(n_threads, "n_threads", 1, MAX_THREADS)
+    require_matrix(weights, "weights", kind, job.n_outputs, job.width, False)
+    require_cube(gradients, "gradients", kind, job.n_groups, job.n_outputs, job.width, True)
+    require_matrix(tallies, "tallies", cnp.NPY_FLOAT64, job.n_groups, 3, True)
+    if total is not None:
+        require_matrix(total, "total", cnp.NPY_FLOAT64, job.n_outputs, job.width, True)
+    if sample_weights is not None:
+        require_vector(sample_weights, "sample_weights", cnp.NPY_FLOAT64, job.n_rows, False)
+    require_targets(targets, job.n_rows, job.n_outputs, multi)
     set_targets(&job.targets, &job.labels, targets, multi)
     job.sample_weights, job.smoothing = <const double *>data_of(sample_weights), smoothing
     job.weights, job.gradients = data_of(weights), data_of(gradients)
     job.first, job.count = first, count
+    for group in range(0 if multi else job.n_groups):
+        start = job.n_rows * group // job.n_groups + first
+        end = job.n_rows * (group + 1) // job.n_groups
+        if start < end:
+            require_classes(job.targets, start, min(end, start + min(count, end - start)), job.n_outputs)
     n_threads = min(n_threads, job.n_groups)
     size = ROW_BLOCK * (job.width + job.n_outputs + 4)
     scratch = aligned_empty((n_threads, size), weights.dtype)

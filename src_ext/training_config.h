@@ -48,6 +48,7 @@
 enum { SOURCE_UINT8, SOURCE_FLOAT32, SOURCE_FLOAT64 };
 enum { LOSS_SOFTMAX, LOSS_LOGISTIC };
 enum { SOLVER_ADAM, SOLVER_SGD };
+enum { ROWS_FINITE = 1, LOGITS_FINITE = 2 };
 
 static inline ptrdiff_t source_bytes(int source) {
     return source == SOURCE_UINT8 ? 1 : source == SOURCE_FLOAT32 ? 4 : 8;

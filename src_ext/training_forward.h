@@ -63,9 +63,9 @@ static void NAME(logits_of_block)(const void *task, ptrdiff_t block, char *memor
     REAL *scratch = (REAL *)memory;
     const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
     const ptrdiff_t F = J->data.n_features;
-    int finite = 1;
+    int finite = ROWS_FINITE | LOGITS_FINITE;
     for (ptrdiff_t b = 0; b < n; b++)
-        finite &= NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F);
+        if (!NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F)) finite &= ~ROWS_FINITE;
     ptrdiff_t depth = F, ldx;
     const ptrdiff_t most = J->n_rows < ROW_BLOCK ? J->n_rows : ROW_BLOCK;
     REAL *to = scratch + most * F, *other = to + most * J->widest;
@@ -80,14 +80,16 @@ static void NAME(logits_of_block)(const void *task, ptrdiff_t block, char *memor
     }
     REAL *out = (REAL *)J->out + first * J->n_outputs;
     for (ptrdiff_t b = 0; b < n; b++) memcpy(out + b * J->n_outputs, x + b * ldx, J->n_outputs * sizeof(REAL));
-    if (!finite) atomic_store(J->has_infinite, 1);
+    const int source = REAL_IS_DOUBLE ? SOURCE_FLOAT64 : SOURCE_FLOAT32;
+    if (!NAME(row_is_finite)((const char *)out, source, n * J->n_outputs)) finite &= ~LOGITS_FINITE;
+    if (finite != (ROWS_FINITE | LOGITS_FINITE)) atomic_fetch_and(J->finite, finite);
 }
 
-/* Logits of all rows. Returns whether X was finite. */
+/* Logits of all rows. Returns what was finite: ROWS_FINITE, LOGITS_FINITE or both. */
 static int NAME(forward)(network_job *J, workers *w) {
-    atomic_int has_infinite = 0;
-    J->has_infinite = &has_infinite;
+    atomic_int finite = ROWS_FINITE | LOGITS_FINITE;
+    J->finite = &finite;
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
     share_blocks(w, NAME(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
-    return !atomic_load(&has_infinite);
+    return atomic_load(&finite);
 }

@@ -68,7 +68,7 @@ typedef struct {
     const void *const *weights;
     const void *const *biases;
     void *out, *scratch;
-    atomic_int *has_infinite; /* OUT: set where X is not finite */
+    atomic_int *finite; /* OUT: ROWS_FINITE, LOGITS_FINITE */
 } network_job;
 
 /* Sum of losses and gradient of a linear model, by calls that each take the rows first..first + count of every group, in

@@ -18,6 +18,8 @@ cdef extern from "training_kernels.h" nogil:
         SOLVER_ADAM
         SOLVER_SGD
         SCRATCH_HEADER
+        ROWS_FINITE
+        LOGITS_FINITE
 
     ctypedef struct loss_tally:
         double loss

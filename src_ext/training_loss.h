@@ -121,6 +121,7 @@ static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT 
     }
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
         REAL *entry = z + B->targets[b] * lanes + b;
+        if (!(scale[b] > 0)) continue; /* weight 0: the gradient is 0 whatever the row holds */
         if (off == 0 && gaps[b] == 0) *entry = -rest[b] * seen[b]; /* p - 1 without its cancellation */
         else *entry -= (REAL)on * scale[b];
     }

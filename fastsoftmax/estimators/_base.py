@@ -10,6 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import _storage
+from ._checks import classes_of, fitted_network, refuse_masked, scale_of, state_of
 from ._data import Rows, computing_dtype
 from ._from_sklearn import from_sklearn
 from ._inputs import (
@@ -19,6 +20,7 @@ from ._inputs import (
     hold_out,
     row_weights,
     validation_split,
+    warn_of_bytes,
 )
 from ._lbfgs import Iterations, Objective
 from ._loop import Epochs
@@ -27,7 +29,7 @@ from ._optimizers import OptimizerState
 from ._options import check_options
 from ._prediction import Prediction
 from ._progress import Reporter
-from ._state import FitState, Problem, Split
+from ._state import FitState, Problem, Split, weighted_rows
 from ._targets import Labels, find_labels, read_targets
 from .callbacks import CallbackList, training
 
@@ -70,27 +72,38 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     # Training
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
+        with training(self):
+            self._fit_alone(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        return self
+
+    def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         check_options(self.get_params(deep=False))
-        X, y = self._read(X, y, reset=True)
+        n_features = getattr(self, "n_features_in_", None)
+        given, (X, y) = X, self._read(X, y, reset=True)
         labels = find_labels(y, type(self).__name__)
-        going_on = self.warm_start and hasattr(self, "classes_")
-        if going_on and not np.array_equal(labels.classes, self.classes_):
-            raise ValueError(
-                f"warm_start needs the classes of the last fit, {self.classes_}, "
-                f"got {labels.classes}"
-            )
-        previous = self._network if going_on else None
-        self._learn_shape(X, labels)
+        previous = self._previous_network(labels, n_features) if self.warm_start else None
+        self._learn_shape(given, X, labels)
         weights = row_weights(self, X, y, labels, sample_weight)
         state = self._start(previous, X, resume_from)
-        train = Split(Rows(X, self.input_scale_), labels.encode(y), weights)
+        train = weighted_rows(Split(Rows(X, self.input_scale_), labels.encode(y), weights))
         validation = validation_split(self, X_val, y_val, labels)
         if validation is None:
             train, validation = hold_out(self, train, labels, y, state.seed)
-        problem = Problem(train, validation, self._loss)
-        with training(self):
-            self._train(problem, state, self.max_iter, callbacks)
-        return self
+        self._train(Problem(train, validation, self._loss), state, self.max_iter, callbacks)
+
+    def _previous_network(self, labels, n_features):
+        """Return the network that a warm start goes on from; None before the first fit."""
+        if not hasattr(self, "classes_"):
+            return None
+        last = self._labels
+        if not np.array_equal(labels.classes, last.classes):
+            raise ValueError(
+                f"warm_start needs the classes of the last fit, {last.classes}, "
+                f"got {labels.classes}"
+            )
+        if labels.is_multilabel != last.is_multilabel:
+            raise ValueError("warm_start needs y of the kind of the last fit: labels, or classes")
+        return fitted_network(self, finite=True, n_features=n_features)
 
     def _read(self, X, y, *, reset):
         """Return X and y, checked; finite values of X included."""
@@ -108,17 +121,21 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         self._store(state.network)
         self.n_iter_ = state.epoch
 
-    def _learn_shape(self, X, labels):
-        """Set what the fitted estimator knows of its data."""
+    def _learn_shape(self, given, X, labels):
+        """Set what the fitted estimator knows of its data: X, and as the user has given it."""
         self.classes_ = labels.classes
         self.multilabel_ = labels.is_multilabel
         self.temperature_ = 1.0
-        self.input_scale_ = fit_input_scale(self.input_scale, X)
+        self.input_scale_ = fit_input_scale(self.input_scale, given)
         self._fitted_on_uint8 = bool(X.dtype == np.uint8)
+        warn_of_bytes(self.input_scale, given, X)
 
     @property
     def _labels(self):
-        return Labels(self.classes_, self.multilabel_)
+        is_multilabel = getattr(self, "multilabel_", None)
+        if type(is_multilabel) is not bool:
+            raise ValueError(f"multilabel_ must be True or False, got {is_multilabel!r}")
+        return Labels(classes_of(self), is_multilabel)
 
     @property
     def _loss(self):
@@ -129,7 +146,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         if resume_from is not None:
             if self.solver == "lbfgs":
                 raise ValueError("resume_from must be None with solver='lbfgs'")
-            return _storage.load_training_state(self, resume_from)
+            return _storage.load_training_state(self, resume_from, X.dtype)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
         dtype = computing_dtype(X.dtype)
@@ -159,7 +176,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         hooks = CallbackList(callbacks, self, told)
         self._state = state
         self._take(state)
-        self.history_ = state.history
+        self.history_, self.converged_ = state.history, False
         weight = problem.train.total_weight
         if self.solver == "lbfgs":
             reporter = Reporter(self.verbose, n_epochs, "Iteration")
@@ -169,40 +186,52 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         else:
             reporter = Reporter(self.verbose, n_epochs)
             rule = self._rule(weight, batch_size)
-            Epochs(self, problem, state, rule, batch_size, hooks, reporter).run(n_epochs)
+            epochs = Epochs(self, problem, state, rule, batch_size, hooks, reporter)
+            epochs.run(n_epochs)
+            epochs.warn_unless_converged(n_epochs)
         self.n_iter_ = max(1, state.epoch)
 
     def _partial_fit(self, X, y, classes, sample_weight):
+        with training(self):
+            self._partial_fit_alone(X, y, classes, sample_weight)
+        return self
+
+    def _partial_fit_alone(self, X, y, classes, sample_weight):
         check_options(self.get_params(deep=False))
-        first = not hasattr(self, "classes_")
-        X, y = self._read(X, y, reset=first)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be passed to the first call of partial_fit")
-            y_all = y if y.ndim == 2 else np.unique(np.asarray(classes))
-            labels = find_labels(y_all, type(self).__name__)
-            self._learn_shape(X, labels)
-            self._state = self._start(None, X)
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes must be those of the first call, {self.classes_}, got {classes}"
-            )
-        check_family(self, X)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not know how often "
                 f"each class will occur, got {self.class_weight!r}"
             )
+        first = not hasattr(self, "classes_")
+        given, (X, y) = X, self._read(X, y, reset=first)
+        if first:
+            self._begin(given, X, y, classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first call, {self.classes_}, got {classes}"
+            )
+        scale = scale_of(self, "input_scale_")
+        check_family(self, given, X.dtype)
         labels = self._labels
         targets = labels.encode(y)
         weights = row_weights(self, X, y, labels, sample_weight)
-        if not first:
-            self._state.network = self._network
-        rows = Rows(X, self.input_scale_, self._state.network.dtype)
-        problem = Problem(Split(rows, targets, weights), None, self._loss)
-        with training(self):
-            self._train_once(problem)
-        return self
+        network = fitted_network(self, finite=True)
+        self._state = state_of(self, network)
+        self._state.network = network
+        rows = Rows(X, scale, network.dtype)
+        self._train_once(Problem(weighted_rows(Split(rows, targets, weights)), None, self._loss))
+
+    def _begin(self, given, X, y, classes):
+        """Make the estimator ready for the first batch of partial_fit."""
+        if classes is None:
+            raise ValueError("classes must be passed to the first call of partial_fit")
+        refuse_masked(classes, "classes")
+        y_all = y if y.ndim == 2 else np.unique(np.asarray(classes))
+        labels = find_labels(y_all, type(self).__name__)
+        self._learn_shape(given, X, labels)
+        self._state = self._start(None, X)
+        self._take(self._state)
 
     def _train_once(self, problem):
         """Run one epoch over what partial_fit was given; early stopping takes no part."""
@@ -212,7 +241,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         batch_size = self._batch_size(problem.train.n_rows)
         rule = self._rule(problem.train.total_weight, batch_size)
         hooks = CallbackList(None, self, {})
-        self.history_ = state.history
+        self.history_, self.converged_ = state.history, False
         self._take(state)
         epochs = Epochs(self, problem, state, rule, batch_size, hooks, quiet)
         epochs.run(state.epoch + 1)
@@ -226,8 +255,9 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         path : path
-            The file, by custom with the ending ".safetensors". It appears whole or not at all, with
-            the permissions that every new file gets.
+            The file, by custom with the ending ".safetensors". It appears whole or not at all,
+            whoever else writes or reads it. A new file gets the permissions that every new file
+            gets; one that is replaced keeps its own.
         training_state : bool, default False
             Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best
             weights.
@@ -235,7 +265,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `path` leads to a device, a pipe or a folder, or the classes cannot be written.
+            If `path` leads to a device, a pipe or a folder, the classes cannot be written, or a
+            fitted attribute has been changed to what cannot be: the error names it.
         OSError
             If the file cannot be written.
         """
@@ -257,7 +288,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the file is not a whole model of this class.
+            If the file is not a whole model of this class; the error names the field or array that
+            is wrong.
         OSError
             If it cannot be read.
 

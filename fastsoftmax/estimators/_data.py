@@ -21,7 +21,7 @@ class Rows:
         if not sparse.issparse(X) and not is_readable(X):
             X = np.require(X, requirements=["C", "A"])
         self.X, self.scale = X, scale
-        self.dtype = np.dtype(dtype or computing_dtype(X.dtype))
+        self.dtype = computing_dtype(X.dtype) if dtype is None else dtype
         self.n_rows, self.n_features = X.shape
 
     @property

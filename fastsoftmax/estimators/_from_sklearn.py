@@ -5,6 +5,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 
+from ._checks import fitted_network
 from ._network import Network
 from ._optimizers import OptimizerState
 from ._state import FitState
@@ -64,7 +65,9 @@ def from_sklearn(estimator, fitted):
         estimator.feature_names_in_ = fitted.feature_names_in_
     estimator.n_iter_ = int(np.max(fitted.n_iter_))
     estimator.history_ = {}
+    estimator.converged_ = estimator.n_iter_ < estimator.max_iter
     estimator._store(network)
+    fitted_network(estimator, finite=True)
     estimator._state = FitState(network, OptimizerState.zeros(network), 0)
     estimator._state.history = estimator.history_
     return estimator

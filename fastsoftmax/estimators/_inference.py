@@ -14,21 +14,32 @@ _ROWS_AT_A_TIME = 4096
 _ROWS_A_CALL = 1 << 16
 
 
-def logits_of(network, rows):
-    """Return the logits (n_rows, n_outputs) of all rows, and whether X is known to be finite."""
-    kernels = _fused.kernels()
-    if kernels is None or not rows.is_dense or len(network.coefs) > MOST_LAYERS:
-        return _numpy_logits(network, rows), False
-    out = _threads.runtime.empty((rows.n_rows, network.intercepts[-1].shape[0]), network.dtype)
+def is_compiled(network, rows):
+    """Whether compiled kernels serve, which check every array for themselves."""
+    return _fused.kernels() is not None and rows.is_dense and len(network.coefs) <= MOST_LAYERS
+
+
+def logits_of(network, rows, n_outputs):
+    """Return the logits (n_rows, n_outputs), and whether X and they are known to be finite."""
+    if not is_compiled(network, rows):
+        return numpy_logits(network, rows)
+    out = _threads.runtime.empty((rows.n_rows, n_outputs), network.dtype)
     work = rows.n_rows * sum(coef.size for coef in network.coefs)
     n_threads = 1 if work < SERIAL_BELOW else _fused.n_threads()
-    coefs, intercepts, finite = list(network.coefs), list(network.intercepts), True
+    coefs, intercepts = list(network.coefs), list(network.intercepts)
+    forward, finite, known = _fused.kernels().forward, True, True
+    if rows.n_rows <= _ROWS_A_CALL:
+        return out, *forward(rows.X, rows.scale, coefs, intercepts, out, n_threads)
     for start in range(0, rows.n_rows, _ROWS_A_CALL):  # Ctrl-C is honoured between calls
         part = slice(start, start + _ROWS_A_CALL)
-        finite &= kernels.forward(rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads)
-    return out, bool(finite)
+        found = forward(rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads)
+        finite, known = finite and found[0], known and found[1]
+    return out, finite, known
 
 
-def _numpy_logits(network, rows):
+@np.errstate(all="ignore")
+def numpy_logits(network, rows):
+    """Return what `logits_of` does; the caller has checked the network."""
     parts = [activations(network, x)[-1] for _, x in rows.slices(_ROWS_AT_A_TIME)]
-    return np.concatenate(parts).astype(network.dtype, copy=False)
+    logits = np.concatenate(parts).astype(network.dtype, copy=False)
+    return logits, False, bool(np.isfinite(logits).all())

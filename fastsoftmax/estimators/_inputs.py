@@ -1,6 +1,7 @@
 """What an estimator does to X, y and weights before anything is computed."""
 
 import math
+import warnings
 
 import numpy as np
 from scipy import sparse
@@ -8,11 +9,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._checks import refuse_masked, scale_of
 from ._data import READABLE, Rows, is_readable
 from ._state import Split
 from ._targets import read_targets
 
 _CHECKED_BYTES = 64 << 20
+_BYTE_SCALE = 1 / 255
+_MOST_OF_A_TABLE = 100
+"""A table of uint8 with values above this may be images that somebody has flattened."""
 
 
 def flatten_images(X):
@@ -25,6 +30,7 @@ def flatten_images(X):
 
 def check_fit_X(estimator, X, *, reset=True):
     """Return X checked by scikit-learn's rules, in a dtype that kernels read."""
+    refuse_masked(X, "X")
     X = validate_data(
         estimator,
         flatten_images(X),
@@ -49,27 +55,48 @@ def _require_finite(estimator, X):
         )
 
 
+def are_images(X):
+    """Whether X is what "auto" scales: uint8 of more than two axes."""
+    return getattr(X, "ndim", 2) > 2 and np.asanyarray(X).dtype == np.uint8
+
+
 def fit_input_scale(input_scale, X):
-    """Return the factor that X is read with: 1/255 for uint8 images under "auto"."""
-    if isinstance(input_scale, str):
-        return 1 / 255 if X.dtype == np.uint8 else 1.0
-    return float(input_scale)
+    """Return the factor that X, as the user has passed it, is read with."""
+    if not isinstance(input_scale, str):
+        return float(input_scale)
+    return _BYTE_SCALE if are_images(X) else 1.0
 
 
-def check_family(estimator, X):
-    """Raise if "auto" has scaled the training data and would not scale these, or the reverse."""
-    if (
-        not isinstance(estimator.input_scale, str)
-        or (X.dtype == np.uint8) == estimator._fitted_on_uint8
-    ):
+def warn_of_bytes(input_scale, X, rows):
+    """Warn of a table of uint8 that looks like flattened images, which "auto" does not scale."""
+    if not isinstance(input_scale, str) or are_images(X):
         return
-    fitted, got = "uint8", X.dtype
-    if not estimator._fitted_on_uint8:
-        fitted = "floating"
+    is_table_of_bytes = rows.dtype == np.uint8 or getattr(X, "dtype", None) == np.uint8
+    if is_table_of_bytes and rows.max() > _MOST_OF_A_TABLE:
+        warnings.warn(
+            f"X is a table of uint8 with values up to {int(rows.max())}, read as they are: if these "
+            "are images, pass input_scale=1/255, or X of shape (n_rows, height, width)",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def check_family(estimator, X, dtype):
+    """Raise if "auto" has scaled the training data and would not scale X, or the reverse.
+
+    `dtype` is what scikit-learn's checks have made of X. Where images have been learnt, rows of
+    uint8 are images too, flattened.
+    """
+    if not isinstance(estimator.input_scale, str):
+        return
+    fitted_on_images = estimator.input_scale_ != 1
+    if (dtype == np.uint8) if fitted_on_images else not are_images(X):
+        return
+    fitted = "images of uint8" if fitted_on_images else "floating images or a table"
     raise ValueError(
-        f"X must have the kind of dtype that the estimator was fitted on ({fitted}, read times "
-        f"input_scale_={estimator.input_scale_:.6g}), got {got}: convert it, or pass "
-        "input_scale=1.0 or another number instead of 'auto'"
+        f"X must be of the kind that the estimator was fitted on ({fitted}, read times "
+        f"input_scale_={estimator.input_scale_:.6g}), got shape {np.shape(X)} and dtype {dtype}: "
+        "convert it, or pass input_scale=1.0 or another number instead of 'auto'"
     )
 
 
@@ -88,15 +115,18 @@ def predict_rows(estimator, X):
     """Return (Rows, whether X still has to be checked for NaN and infinity)."""
     if not hasattr(estimator, "classes_"):
         check_is_fitted(estimator, "classes_")
-    plain = is_plain(estimator, X)
-    if not plain:
-        X = check_fit_X(estimator, X, reset=False)
-    check_family(estimator, X)
-    return Rows(X, estimator.input_scale_), plain
+    scale, plain = scale_of(estimator, "input_scale_"), is_plain(estimator, X)
+    if plain:
+        check_family(estimator, X, X.dtype)
+        return Rows(X, scale), True
+    checked = check_fit_X(estimator, X, reset=False)
+    check_family(estimator, X, checked.dtype)
+    return Rows(checked, scale), False
 
 
 def read_sample_weight(sample_weight, X):
     """Return the weight of each row of X in double."""
+    refuse_masked(sample_weight, "sample_weight")
     weights = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
     )
@@ -128,17 +158,18 @@ def hold_out(estimator, train, labels, y, seed):
     """Return the rows to train on and, under early stopping, a stratified share to validate on."""
     if not estimator.early_stopping:
         return train, None
-    n_rows, stratify = train.n_rows, None if labels.is_multilabel else y
-    least = 1 if labels.is_multilabel else len(labels.classes)
+    rows = np.arange(train.n_rows) if train.index is None else train.index
+    n_rows, stratify = len(rows), None if labels.is_multilabel else y[rows]
+    least = 1 if labels.is_multilabel else len(np.unique(stratify))
     n_held = max(math.ceil(estimator.validation_fraction * n_rows), least)
     if n_rows - n_held < least:
         raise ValueError(
-            f"early_stopping needs more rows: of {n_rows}, "
-            f"validation_fraction={estimator.validation_fraction:g} would hold out {n_held} and "
+            f"early_stopping needs more rows: of {n_rows}"
+            f"{'' if train.index is None else ' of positive weight'}, validation_fraction={estimator.validation_fraction:g} would hold out {n_held} and "
             f"leave {n_rows - n_held}, fewer than {least}; or pass X_val and y_val"
         )
     kept, held = train_test_split(
-        np.arange(n_rows), test_size=n_held, random_state=seed, stratify=stratify
+        rows, test_size=n_held, random_state=seed, stratify=stratify
     )
     parts = (np.sort(kept), np.sort(held))
     return [Split(train.rows, train.targets, train.weights, part) for part in parts]
@@ -150,9 +181,9 @@ def validation_split(estimator, X_val, y_val, labels):
         raise ValueError("X_val and y_val must be given together")
     if X_val is None:
         return None
-    X_val = check_fit_X(estimator, X_val, reset=False)
-    check_family(estimator, X_val)
-    y_val = read_targets(y_val)
-    if len(y_val) != X_val.shape[0]:
-        raise ValueError(f"y_val must have {X_val.shape[0]} rows like X_val, got {len(y_val)}")
-    return Split(Rows(X_val, estimator.input_scale_), labels.encode(y_val))
+    checked = check_fit_X(estimator, X_val, reset=False)
+    check_family(estimator, X_val, checked.dtype)
+    y_val = read_targets(y_val, "y_val")
+    if len(y_val) != checked.shape[0]:
+        raise ValueError(f"y_val must have {checked.shape[0]} rows like X_val, got {len(y_val)}")
+    return Split(Rows(checked, estimator.input_scale_), labels.encode(y_val))

@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 from . import _fused
 from ._losses import Tally
+from ._loop import wants_to_stop
 from ._network import Network, loss_and_gradients
 from ._state import evaluate_split
 
@@ -162,6 +163,15 @@ class Objective:
         bounds = [(0, None)] * (2 * self.n_coefs) + [(None, None)] * biases.size
         return np.concatenate([np.maximum(coefs, 0), np.maximum(-coefs, 0), biases]), bounds
 
+    def largest_slope(self, vector, gradient):
+        """Return the largest entry of a gradient, of those along which the vector may move."""
+        if self.l1:
+            n = 2 * self.n_coefs
+            gradient = gradient.copy()
+            gradient[:n] = np.minimum(gradient[:n], vector[:n])
+        return np.abs(gradient).max(initial=0.0)
+
+    @np.errstate(all="ignore")  # a line search may try what leaves the range
     def __call__(self, vector):
         """Return the objective and its gradient."""
         joined = self._joined(vector)
@@ -197,7 +207,7 @@ class Iterations:
                 f"training was interrupted in iteration {self.state.epoch + 1} of {max_iter}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         self.reporter.close()
         self.state.restore_best()
@@ -212,7 +222,7 @@ class Iterations:
             "maxfun": 100 * max_iter,
             "maxls": 50,
             "gtol": self.host.tol,
-            "ftol": 64 * np.finfo(float).eps,
+            "ftol": 0.0,
         }
         with self.objective.sums.blas():
             return optimize.minimize(
@@ -243,21 +253,28 @@ class Iterations:
         self.reporter.epoch_begins(state.epoch, None)
         if self.host.early_stopping:
             state.watch(logs, self.host.tol, True)
-        if self.host.stop_training or state.stale >= self.host.n_iter_no_change:
+        if wants_to_stop(self.host) or state.stale >= self.host.n_iter_no_change:
             raise StopIteration
 
     def _check(self, result, max_iter):
-        """Warn where the result is not a minimum."""
+        """Set `converged_`, and warn where the result is not the minimum that was asked for."""
+        host, state = self.host, self.state
         if not np.isfinite(result.fun):
             message = (
-                f"the loss became NaN or infinite in iteration {self.state.epoch + 1} of lbfgs: "
-                "training stops and keeps the last good weights"
-            )
-        elif result.status == 1:
-            message = (
-                f"lbfgs did not converge in max_iter={max_iter} iterations: raise max_iter, "
-                "scale the data, or accept the model as it is"
+                f"the loss became NaN or infinite in iteration {state.epoch + 1} of lbfgs: "
+                "training stops and keeps the last good weights. Scale the data, or set a penalty"
             )
         else:
-            return
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+            slope = self.objective.largest_slope(result.x, result.jac)
+            stood_still = state.stale >= host.n_iter_no_change
+            host.converged_ = bool(slope <= host.tol or stood_still)
+            if host.converged_ or wants_to_stop(host):
+                return
+            why = f"in max_iter={max_iter} iterations: raise max_iter,"
+            if result.status != 1:
+                why = f"and finds no better weights in {self.objective.like.dtype}: raise tol,"
+            message = (
+                f"lbfgs did not converge {why} scale the data, or accept the model as it is; "
+                f"the largest entry of the gradient is {slope:.3g}, tol={host.tol:g}"
+            )
+        warnings.warn(message, ConvergenceWarning, stacklevel=7)

@@ -14,6 +14,11 @@ BLOCK_ROWS = 1 << 14
 """Rows between two looks at Ctrl-C and at the loss: a tenth of a second and less."""
 
 
+def wants_to_stop(estimator):
+    """Whether a callback has set `stop_training`."""
+    return getattr(estimator, "stop_training", False)
+
+
 class LossIsNaN(Exception):
     """The training loss has left the finite numbers."""
 
@@ -26,6 +31,7 @@ class Epochs:
         self.callbacks, self.reporter = callbacks, reporter
         self.rule, self.batch_size = rule, batch_size
         self.step = self._make_step()
+        self._ran_out = False
 
     def _make_step(self):
         train, state = self.problem.train, self.state
@@ -45,17 +51,18 @@ class Epochs:
         state = self.state
         self.callbacks.train_begins()
         try:
-            while state.epoch < n_epochs and not self.host.stop_training:
+            while state.epoch < n_epochs and not wants_to_stop(self.host):
                 self._one_epoch(n_epochs)
                 if self._has_converged():
                     break
+            self._ran_out = state.epoch >= n_epochs and not wants_to_stop(self.host)
         except KeyboardInterrupt:
             self._keep()
             warnings.warn(
                 f"training was interrupted in epoch {state.epoch + 1} of {n_epochs}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=6,
             )
         except LossIsNaN:
             self._warn_of_nan(n_epochs)
@@ -125,6 +132,19 @@ class Epochs:
             )
         return True
 
+    def warn_unless_converged(self, n_epochs):
+        """Set `converged_`, and warn where the epochs have run out, as scikit-learn does."""
+        self.host.converged_ = self.state.stale >= self.host.n_iter_no_change
+        if self._ran_out and not self.host.converged_:
+            what = "val_accuracy" if self.host.early_stopping else "loss"
+            warnings.warn(
+                f"training has reached max_iter={n_epochs} epochs before the {what} stood still "
+                f"(tol={self.host.tol:g} for {self.host.n_iter_no_change} epochs): raise max_iter, "
+                "or accept the model as it is",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+
     def _warn_of_nan(self, n_epochs):
         """Go back to the last good weights and say so."""
         state = self.state
@@ -137,5 +157,5 @@ class Epochs:
             f"{rate:g}: training stops and keeps the last good weights, {kept}. "
             "Try a smaller learning_rate_init",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=7,
         )

@@ -119,9 +119,11 @@ class LogisticLoss:
         return log_expit(logits)
 
 
+@np.errstate(all="ignore")
 def tally_of(loss, logits, targets, weights=None):
     """Return the sums that a history and an evaluation are made of."""
     losses, correct = loss.rows(logits, targets), loss.correct(logits, targets)
     if weights is None:
         weights = np.ones(len(logits))
+    losses = np.where(weights > 0, losses, 0)  # a row of weight 0 may have an infinite loss
     return Tally(float(weights @ losses), float(weights.sum()), float(weights @ correct))

@@ -63,7 +63,8 @@ class MLPClassifier(SoftmaxClassifier):
     warm_start : bool, default False
         Whether `fit` starts from the weights of the last fit.
     input_scale : float or "auto", default "auto"
-        What X is multiplied with as it is read; "auto" is 1/255 for uint8, 1 for all else.
+        What X is multiplied with as it is read; "auto" is 1/255 for images, that is uint8 of more
+        than two axes, and 1 for all else.
     random_state : int, RandomState or None, default None
         Makes a fit reproducible, bit for bit, for every number of threads.
     verbose : int, default 0
@@ -90,6 +91,9 @@ class MLPClassifier(SoftmaxClassifier):
         validated.
     n_iter_ : int
         Epochs or iterations done.
+    converged_ : bool
+        Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
+        entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -180,12 +184,32 @@ class MLPClassifier(SoftmaxClassifier):
     def _penalties(self, weight):
         return self.alpha / weight, 0.0
 
+    _coefs_are_turned = False
+
+    def _layers(self):
+        coefs, intercepts = getattr(self, "coefs_", None), getattr(self, "intercepts_", None)
+        for name, arrays in (("coefs_", coefs), ("intercepts_", intercepts)):
+            if not isinstance(arrays, (list, tuple)) or not arrays:
+                raise ValueError(f"{name} must be a list of arrays, got {type(arrays).__name__}")
+        if len(coefs) != len(intercepts):
+            raise ValueError(
+                f"coefs_ and intercepts_ must have one array a layer, "
+                f"got {len(coefs)} and {len(intercepts)}"
+            )
+        return [
+            (f"coefs_[{i}]", coef, f"intercepts_[{i}]", intercept)
+            for i, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True))
+        ]
+
     @property
     def _network(self):
-        return Network(self.coefs_, self.intercepts_)
+        while True:  # of one epoch, also while another thread trains
+            coefs, intercepts = self.coefs_, self.intercepts_
+            if coefs is self.coefs_:
+                return Network(coefs, intercepts)
 
     def _store(self, network):
-        self.coefs_, self.intercepts_ = list(network.coefs), list(network.intercepts)
+        vars(self).update(coefs_=list(network.coefs), intercepts_=list(network.intercepts))
 
     def fit(
         self,
@@ -208,7 +232,8 @@ class MLPClassifier(SoftmaxClassifier):
         y : array_like, shape (n_rows,) or (n_rows, n_labels)
             Classes (numbers or strings), or labels 0 and 1.
         sample_weight : array_like, shape (n_rows,), optional
-            Factor of the loss of each row.
+            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
+            finite like all others.
         X_val, y_val : array_like, optional
             Data to validate on after every epoch.
         callbacks : list of Callback, optional

@@ -5,7 +5,9 @@ from numbers import Integral
 import numpy as np
 
 from .._validate import integer, number
+from ._checks import SCALES
 
+_MOST_UNITS = 2**31
 _SOLVERS = ("lbfgs", "adam", "sgd")
 _SCHEDULES = ("constant", "invscaling", "cosine")
 
@@ -53,7 +55,7 @@ def check_options(params):
     if not isinstance(params["batch_size"], str) or params["batch_size"] != "auto":
         integer(params["batch_size"], "batch_size", low=1)
     if not isinstance(params["input_scale"], str) or params["input_scale"] != "auto":
-        number(params["input_scale"], "input_scale", 0, open_low=True)
+        number(params["input_scale"], "input_scale", *SCALES)
     if not isinstance(params["verbose"], (bool, np.bool_)):
         integer(params["verbose"], "verbose", low=0)
     for name in ("fit_intercept", "early_stopping", "warm_start"):
@@ -73,4 +75,7 @@ def hidden_sizes(value):
         raise TypeError(
             f"hidden_layer_sizes must be a sequence of integers, got {value!r}"
         ) from None
-    return tuple(integer(size, "hidden_layer_sizes", low=1) for size in sizes)
+    for size in sizes:
+        if integer(size, "hidden_layer_sizes", low=1) >= _MOST_UNITS:
+            raise ValueError(f"hidden_layer_sizes must be less than {_MOST_UNITS}, got {size}")
+    return tuple(int(size) for size in sizes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
-from ._inference import logits_of
+from ._checks import fitted_network, scale_of
+from ._inference import is_compiled, logits_of
 from ._inputs import predict_rows, read_sample_weight
 from ._losses import tally_of
 from ._targets import read_targets
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
     from ._types import Array, ArrayLike, NDArray, Rows
 
+TEMPERATURES = (0.01, 100.0)
+"""Between these `calibrate` looks for the temperature."""
+
 
 class Prediction:
     """Prediction, evaluation and calibration, from the logits of the fitted network."""
@@ -26,10 +32,23 @@ class Prediction:
     def _logits(self, X):
         """Return the logits of every row, (n_rows, n_outputs)."""
         rows, unchecked = predict_rows(self, X)
-        logits, finite = logits_of(self._network, rows)
-        if unchecked and not finite:
+        logits, rows_are_finite, is_finite = self._logits_of(rows)
+        if unchecked and not rows_are_finite:
             check_array(rows.X, dtype=None, input_name="X", estimator=self)
+        if not is_finite:
+            fitted_network(self, finite=True)
         return logits
+
+    def _logits_of(self, rows):
+        """Return what `logits_of` does, with the fitted network as it is now."""
+        n_outputs = self._labels.n_outputs
+        try:
+            network = self._network
+            if is_compiled(network, rows):
+                return logits_of(network, rows, n_outputs)
+        except (AttributeError, IndexError, TypeError, ValueError):
+            pass  # the next line says what is wrong with it
+        return logits_of(fitted_network(self), rows, n_outputs)
 
     def decision_function(self, X: Rows) -> Array:
         """Return the logits.
@@ -47,7 +66,8 @@ class Prediction:
 
     @property
     def _is_binary(self):
-        return not self.multilabel_ and len(self.classes_) == 2
+        labels = self._labels
+        return labels.logistic and not labels.is_multilabel
 
     def predict(self, X: Rows) -> NDArray:
         """Return the most probable class of each row, or the labels of each row as 0 and 1.
@@ -92,7 +112,11 @@ class Prediction:
         return self._loss.log_probabilities(self._tempered(logits))
 
     def _tempered(self, logits):
-        return logits if self.temperature_ == 1 else logits / logits.dtype.type(self.temperature_)
+        temperature = scale_of(self, "temperature_")
+        if temperature == 1:
+            return logits
+        with np.errstate(all="ignore"):
+            return logits / logits.dtype.type(temperature)
 
     def _logits_and_targets(self, X, y):
         """Return the logits of X and the targets that the loss reads, both checked."""
@@ -140,7 +164,9 @@ class Prediction:
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
 
-    def calibrate(self, X: Rows, y: ArrayLike) -> Self:
+    def calibrate(
+        self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 
         It minimises the loss on data that was not used for training, so that among rows predicted
@@ -150,27 +176,46 @@ class Prediction:
         ----------
         X : array_like, shape (n_rows, ...)
         y : array_like, shape (n_rows,) or (n_rows, n_labels)
+        sample_weight : array_like, shape (n_rows,), optional
 
         Returns
         -------
         self
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the best temperature lies at or beyond 0.01 or 100, where the search ends: the rows
+            are predicted without a fault, or no better than by chance.
 
         Notes
         -----
         Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
         """
         logits, targets = self._logits_and_targets(X, y)
+        weights = np.ones(len(logits))
+        if sample_weight is not None:
+            weights = read_sample_weight(sample_weight, logits)
         logits = logits.astype(np.float64)
         loss = type(self._loss)()
 
         def mean_loss(log_temperature):
-            return loss.rows(logits / np.exp(log_temperature), targets).mean()
+            return tally_of(loss, logits / np.exp(log_temperature), targets, weights).means["loss"]
 
-        bounds = (np.log(0.01), np.log(100))
+        bounds = np.log(TEMPERATURES)
         found = optimize.minimize_scalar(
             mean_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}
         )
         self.temperature_ = float(np.exp(found.x))
+        nearest = int(np.argmin(np.abs(bounds - found.x)))
+        if abs(bounds[nearest] - found.x) < 1e-4:
+            self.temperature_ = TEMPERATURES[nearest]
+            warnings.warn(
+                f"calibrate() has ended at temperature_={self.temperature_:g}, the bound of its "
+                "search: calibrate on rows that were not used for training, and on more of them",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
 

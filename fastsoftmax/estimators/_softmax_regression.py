@@ -74,7 +74,8 @@ class SoftmaxRegression(SoftmaxClassifier):
     warm_start : bool, default False
         Whether `fit` starts from the weights of the last fit.
     input_scale : float or "auto", default "auto"
-        What X is multiplied with as it is read; "auto" is 1/255 for uint8, 1 for all else.
+        What X is multiplied with as it is read; "auto" is 1/255 for images, that is uint8 of more
+        than two axes, and 1 for all else.
     random_state : int, RandomState or None, default None
         Makes a fit reproducible, bit for bit, for every number of threads.
     verbose : int, default 0
@@ -90,6 +91,9 @@ class SoftmaxRegression(SoftmaxClassifier):
         validated.
     n_iter_ : int
         Epochs or iterations done.
+    converged_ : bool
+        Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
+        entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -178,13 +182,21 @@ class SoftmaxRegression(SoftmaxClassifier):
         strength = 1 / (self.C * weight)
         return (1 - self.l1_ratio) * strength, self.l1_ratio * strength
 
+    _coefs_are_turned = True
+
+    def _layers(self):
+        coef, intercept = getattr(self, "coef_", None), getattr(self, "intercept_", None)
+        return [("coef_", coef, "intercept_", intercept)]
+
     @property
     def _network(self):
-        return Network([self.coef_.T], [self.intercept_])
+        while True:  # of one epoch, also while another thread trains
+            coef, intercept = self.coef_, self.intercept_
+            if coef is self.coef_:
+                return Network([coef.T], [intercept])
 
     def _store(self, network):
-        self.coef_ = network.coefs[0].T
-        self.intercept_ = network.intercepts[0]
+        vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])
 
     def fit(
         self,
@@ -207,7 +219,8 @@ class SoftmaxRegression(SoftmaxClassifier):
         y : array_like, shape (n_rows,) or (n_rows, n_labels)
             Classes (numbers or strings), or labels 0 and 1.
         sample_weight : array_like, shape (n_rows,), optional
-            Factor of the loss of each row.
+            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
+            finite like all others.
         X_val, y_val : array_like, optional
             Data to validate on after every epoch.
         callbacks : list of Callback, optional

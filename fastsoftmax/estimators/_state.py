@@ -57,11 +57,18 @@ class Split:
         return Split(rows, self.targets[self.index], weights)
 
 
+def weighted_rows(split):
+    """Return the rows of positive weight: the others take no part, whatever they hold."""
+    if split.weights is None or (split.weights > 0).all():
+        return split
+    return Split(split.rows, split.targets, split.weights, np.flatnonzero(split.weights))
+
+
 def evaluate_split(network, loss, split):
     """Return the Tally of a network on a split."""
     tally = Tally()
     for rows, targets, weights in split.parts():
-        logits, _ = logits_of(network, rows)
+        logits, _, _ = logits_of(network, rows, network.sizes[-1])
         tally += tally_of(loss, logits, targets, weights)
     return tally
 

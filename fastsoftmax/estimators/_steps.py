@@ -5,6 +5,7 @@ offers `run(order, learning_rate) -> Tally`, which trains on the rows of `order`
 and `network` and `optimizer`, copies of what it has reached.
 """
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from . import _fused
@@ -26,6 +27,7 @@ class NumpyStep:
         # cores.
         self._blas = ThreadpoolController()
 
+    @np.errstate(all="ignore")  # the loop looks for NaN
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         tally = Tally()

@@ -1,19 +1,26 @@
-"""Models as files: weights as safetensors, all else as JSON in its metadata. Nothing is pickled."""
+"""Models as files: weights as safetensors, all else as JSON in its metadata. Nothing is pickled.
+
+What a file says is not believed: every field and every array is checked, by itself and against the
+others, before an estimator is made of it. `_fields` reads the metadata.
+"""
 
 import json
 import os
-import stat
 import warnings
 
 import numpy as np
 
 from .._version import __version__
+from . import _checks, _fields, _files
+from ._data import computing_dtype
 from ._network import Network
 from ._optimizers import OptimizerState
+from ._options import check_options
 from ._state import FitState
 
 FORMAT = "fastsoftmax-model-1"
 _FREE_ON_RESUME = ("max_iter", "verbose", "warm_start", "random_state")
+_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 
 
 def _libraries():
@@ -27,50 +34,24 @@ def _libraries():
     return safetensors
 
 
+# Writing
+
+
 def _json_params(estimator):
     """Return the parameters that JSON can hold; warn about the others."""
     kept, lost = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
-            kept[name] = json.loads(json.dumps(value, default=_plain))
-        except (TypeError, ValueError):
+            kept[name] = _fields.as_json(value)
+        except (TypeError, ValueError, RecursionError):
             lost.append(name)
     if lost:
         warnings.warn(
             f"{', '.join(lost)} cannot be written as JSON: the saved model has the default instead",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return kept
-
-
-def _plain(value):
-    """Return NumPy's numbers and arrays as JSON writes them."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"{value!r} is not JSON")
-
-
-def _classes_as_json(classes):
-    if classes.dtype.kind not in "biufUO":
-        raise ValueError(
-            f"classes must be numbers or strings to be saved, got dtype {classes.dtype}"
-        )
-    values = classes.tolist()
-    if classes.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
-        raise ValueError("classes of mixed types cannot be saved")
-    return {"dtype": classes.dtype.str if classes.dtype.kind != "O" else "O", "values": values}
-
-
-def _classes_from_json(classes):
-    if classes["dtype"] == "O" or classes["dtype"][1] == "U":
-        values = [str(value) for value in classes["values"]]
-        found = np.array(values, dtype=object if classes["dtype"] == "O" else None)
-    else:
-        found = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
-    if found.dtype.kind not in "biufUO" or not np.array_equal(np.unique(found), found):
-        raise ValueError("classes are not sorted numbers or strings")
-    return found
 
 
 def _metadata(estimator):
@@ -79,16 +60,16 @@ def _metadata(estimator):
         "class": type(estimator).__name__,
         "version": __version__,
         "params": _json_params(estimator),
-        "classes": _classes_as_json(estimator.classes_),
-        "multilabel": estimator.multilabel_,
+        "classes": _fields.classes_as_json(_checks.classes_of(estimator)),
+        "multilabel": estimator._labels.is_multilabel,
         "n_features_in": int(estimator.n_features_in_),
         "feature_names_in": None if names is None else [str(name) for name in names],
-        "input_scale": estimator.input_scale_,
-        "temperature": estimator.temperature_,
-        "fitted_on_uint8": estimator._fitted_on_uint8,
-        "n_layers": len(estimator._network.coefs),
-        "n_iter": estimator.n_iter_,
-        "history": estimator.history_,
+        "input_scale": _checks.scale_of(estimator, "input_scale_"),
+        "temperature": _checks.scale_of(estimator, "temperature_"),
+        "fitted_on_uint8": bool(getattr(estimator, "_fitted_on_uint8", False)),
+        "converged": bool(getattr(estimator, "converged_", False)),
+        "n_iter": getattr(estimator, "n_iter_", None),
+        "history": _checks.check_history(getattr(estimator, "history_", None)),
         "notes": getattr(estimator, "_notes", None),
     }
 
@@ -115,129 +96,166 @@ def _state_tensors(state):
     return tensors
 
 
+def _training(state):
+    """Return the numbers of a FitState."""
+    return {
+        "step": state.optimizer.step,
+        "seed": state.seed,
+        "epoch": state.epoch,
+        "best_score": state.best_score if np.isfinite(state.best_score) else None,
+        "stale": state.stale,
+    }
+
+
 def save(estimator, path, training_state):
-    """Write the estimator; the file appears whole or not at all."""
+    """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
-    metadata = _metadata(estimator)
-    tensors = _network_tensors("", estimator._network)
+    check_options(estimator.get_params(deep=False))
+    network = _checks.fitted_network(estimator, finite=True)
+    _checks.check_layers(estimator, network)
+    metadata = _metadata(estimator) | {"n_layers": len(network.coefs)}
+    tensors = _network_tensors("", network)
     if training_state:
-        state = estimator._state
+        state = _checks.state_of(estimator, network)
         tensors |= _state_tensors(state)
-        metadata["training"] = {
-            "step": state.optimizer.step,
-            "seed": state.seed,
-            "epoch": state.epoch,
-            "best_score": state.best_score if np.isfinite(state.best_score) else None,
-            "stale": state.stale,
-        }
-    header = {"format": FORMAT, "fastsoftmax": json.dumps(metadata)}
-    _replace(_regular_file(path), libraries.numpy.save(tensors, metadata=header))
+        metadata["training"] = _training(state)
+    content = json.dumps(metadata, default=_fields.plain)
+    _restore(type(estimator)(), json.loads(content), tensors)  # raises about what load would refuse
+    header = {"format": FORMAT, "fastsoftmax": content}
+    _files.replace(path, libraries.numpy.save(tensors, metadata=header))
 
 
-def _regular_file(path):
-    """Return the file that a path leads to; devices, pipes and folders are none."""
-    path = os.path.realpath(os.fsdecode(path))
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"path must lead to a regular file, got {path}")
-    return path
-
-
-def _replace(path, content):
-    """Put `content` where `path` is, whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.part"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+# Reading
 
 
 def read(path):
     """Return (metadata, tensors) of a file, or say in what way it is no model."""
     safetensors = _libraries()
-    file_path, path = _regular_file(path), os.fsdecode(path)
-    with open(file_path, "rb"):  # OSError in Python's own words
-        pass
+    content, path = _files.read(path), os.fsdecode(path)
     try:
-        with safetensors.safe_open(file_path, framework="numpy") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        tensors = safetensors.deserialize(content)
+        length = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:length]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
     if header.get("format") != FORMAT:
         raise ValueError(
-            f"{path} is not a fastsoftmax model: its format is {header.get('format')!r}, "
+            f"{path} is not a fastsoftmax model: its format is {header.get('format')!r:.80}, "
             f"expected {FORMAT!r}"
         )
     try:
-        metadata = json.loads(header["fastsoftmax"])
-        if not isinstance(metadata, dict):
-            raise ValueError("its metadata are no JSON object")
-    except (KeyError, ValueError) as error:
+        metadata = _fields.parse(header.get("fastsoftmax", ""))
+        return metadata, {name: _tensor(name, tensor) for name, tensor in tensors}
+    except ValueError as error:
         raise ValueError(f"{path} is a damaged fastsoftmax model: {error}") from None
-    return metadata, tensors
 
 
-def _network_from(tensors, prefix, n_layers):
-    return Network(
-        [tensors[f"{prefix}coefs.{i}"] for i in range(n_layers)],
-        [tensors[f"{prefix}intercepts.{i}"] for i in range(n_layers)],
-    )
+def _tensor(name, tensor):
+    """Return the array of a safetensors entry."""
+    if tensor["dtype"] not in _DTYPES:
+        raise ValueError(f"{name} must have dtype F32 or F64, got {tensor['dtype']}")
+    array = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A", "W"])
 
 
-def _check_network(network, sizes):
-    """Raise if the arrays do not fit together: a damaged file must not reach compiled code."""
-    for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
-        shapes = (coef.shape, intercept.shape)
-        if shapes != ((sizes[i], sizes[i + 1]), (sizes[i + 1],)):
-            raise ValueError(f"layer {i} has shapes {shapes}")
-        if coef.dtype not in (np.float32, np.float64) or coef.dtype != intercept.dtype:
-            raise ValueError(f"layer {i} has dtypes {coef.dtype} and {intercept.dtype}")
+class _Tensors:
+    """Takes the arrays of a file network by network: each must be there, shaped and finite."""
+
+    def __init__(self, tensors, sizes):
+        self._left, self._sizes, self._dtype = dict(tensors), sizes, None
+
+    def _take(self, name, shape):
+        if name not in self._left:
+            raise ValueError(f"{name} is missing")
+        array = self._left.pop(name)
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        self._dtype = self._dtype or array.dtype
+        if array.dtype != self._dtype:
+            raise ValueError(
+                f"{name} must have the dtype of all arrays, {self._dtype}, got {array.dtype}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        return array
+
+    def network(self, prefix, n_layers):
+        """Return the network of a prefix."""
+        sizes = self._sizes
+        return Network(
+            [self._take(f"{prefix}coefs.{i}", sizes[i : i + 2]) for i in range(n_layers)],
+            [self._take(f"{prefix}intercepts.{i}", sizes[i + 1 : i + 2]) for i in range(n_layers)],
+        )
+
+    def has(self, prefix):
+        """Whether any array of a prefix is left."""
+        return any(name.startswith(prefix) for name in self._left)
+
+    def end(self):
+        """Raise about arrays that nothing has taken."""
+        if self._left:
+            raise ValueError(f"{min(self._left)!r:.80} is no array of such a model")
 
 
 def _restore(estimator, metadata, tensors):
-    estimator.set_params(**metadata["params"])
-    estimator.classes_ = _classes_from_json(metadata["classes"])
-    estimator.multilabel_ = bool(metadata["multilabel"])
-    estimator.n_features_in_ = int(metadata["n_features_in"])
-    if metadata["feature_names_in"] is not None:
-        estimator.feature_names_in_ = np.array(metadata["feature_names_in"], dtype=object)
-    estimator.input_scale_ = float(metadata["input_scale"])
-    estimator.temperature_ = float(metadata["temperature"])
-    estimator._fitted_on_uint8 = bool(metadata["fitted_on_uint8"])
-    estimator.n_iter_, estimator.history_ = metadata["n_iter"], metadata["history"]
+    """Make `estimator` what metadata and tensors say; ValueError where they are not whole."""
+    fields = _fields.Fields(metadata)
+    estimator.set_params(**fields.params(estimator))
+    check_options(estimator.get_params(deep=False))
+    estimator.multilabel_ = fields.boolean("multilabel")
+    estimator.classes_ = fields.classes(estimator.multilabel_)
+    estimator.n_features_in_ = fields.count("n_features_in", low=1)
+    names = fields.feature_names(estimator.n_features_in_)
+    if names is not None:
+        estimator.feature_names_in_ = names
+    estimator.input_scale_ = fields.scale("input_scale")
+    estimator.temperature_ = fields.scale("temperature")
+    estimator._fitted_on_uint8 = fields.boolean("fitted_on_uint8")
+    estimator.converged_ = fields.boolean("converged", default=False)
+    estimator.n_iter_, estimator.history_ = fields.count("n_iter"), fields.history()
     estimator._notes = metadata.get("notes")  # the command line's own, which checks them
-    network = _network_from(tensors, "", metadata["n_layers"])
-    _check_network(network, estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs))
+    sizes = estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs)
+    n_layers = fields.count("n_layers", low=1)
+    if n_layers != len(sizes) - 1:
+        raise ValueError(f"n_layers must be {len(sizes) - 1}, got {n_layers}")
+    arrays = _Tensors(tensors, sizes)
+    network = arrays.network("", n_layers)
     estimator._store(network)
-    estimator._state = _read_state(metadata, tensors, network)
+    estimator._state = _read_state(fields, arrays, network, estimator.history_)
+    arrays.end()
     return estimator
 
 
-def _read_state(metadata, tensors, network):
+def _read_state(fields, arrays, network, history):
     """Return the training state of a checkpoint; of a plain model, a state that starts afresh."""
-    training, n_layers = metadata.get("training"), metadata["n_layers"]
+    training, n_layers = fields.training(), len(network.coefs)
     if training is None:
-        return FitState(network, OptimizerState.zeros(network), 0, history=metadata["history"])
-    moments = [_network_from(tensors, f"{name}.", n_layers).arrays for name in ("first", "second")]
-    best = _network_from(tensors, "best.", n_layers) if "best.coefs.0" in tensors else None
-    best_score = training["best_score"]
-    return FitState(
-        network=_network_from(tensors, "last.", n_layers),
-        optimizer=OptimizerState(training["step"], *moments),
-        seed=training["seed"],
-        epoch=training["epoch"],
-        history=metadata["history"],
-        best_score=-np.inf if best_score is None else best_score,
-        best_network=best,
-        stale=training["stale"],
+        return FitState(network, OptimizerState.zeros(network), 0, history=history)
+    first, second = (arrays.network(f"{name}.", n_layers).arrays for name in ("first", "second"))
+    if any((array < 0).any() for array in second):
+        raise ValueError("the second moments, second.*, must not be negative")
+    step = training.count("step")
+    state = FitState(
+        network=arrays.network("last.", n_layers),
+        optimizer=OptimizerState(step, first, second),
+        seed=training.count("seed", high=2**32),
+        epoch=training.count("epoch"),
+        history=history,
+        best_score=training.score("best_score"),
+        stale=training.count("stale"),
     )
+    if arrays.has("best."):
+        state.best_network = arrays.network("best.", n_layers)
+    return state
 
 
 def load(path, *expected):
     """Return the estimator in a file, whose class must be one of `expected`."""
+    estimator, _ = _load(path, *expected)
+    return estimator
+
+
+def _load(path, *expected):
     metadata, tensors = read(path)
     name, path = metadata.get("class"), os.fsdecode(path)
     for cls in expected:
@@ -245,17 +263,16 @@ def load(path, *expected):
             break
     else:
         names = " or ".join(cls.__name__ for cls in expected)
-        raise ValueError(f"{path} holds a {name}, expected a {names}")
+        raise ValueError(f"{path} holds a {name!s:.80}, expected a {names}")
     try:
-        return _restore(cls(), metadata, tensors)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        return _restore(cls(), metadata, tensors), metadata
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged fastsoftmax model: {error}") from None
 
 
-def load_training_state(estimator, path):
-    """Return the state in a checkpoint of an estimator with the same options and data."""
-    other = load(path, type(estimator))
-    metadata, _ = read(path)
+def load_training_state(estimator, path, dtype):
+    """Return the state in a checkpoint of an estimator with the same options and data of `dtype`."""
+    other, metadata = _load(path, type(estimator))
     if "training" not in metadata:
         raise ValueError(
             f"{os.fsdecode(path)} holds no training state: save it with training_state=True"
@@ -267,10 +284,15 @@ def load_training_state(estimator, path):
                 f"the checkpoint was written with {name}={theirs.get(name)!r}, "
                 f"got {mine.get(name)!r}"
             )
+    pairs = {
+        "multilabel_": (other.multilabel_, estimator.multilabel_),
+        "features": (other.n_features_in_, estimator.n_features_in_),
+        "input_scale_": (other.input_scale_, estimator.input_scale_),
+        "the dtype": (other._state.network.dtype, computing_dtype(dtype)),
+    }
     if not np.array_equal(other.classes_, estimator.classes_):
         raise ValueError(f"the checkpoint has classes {other.classes_}, got {estimator.classes_}")
-    if other.n_features_in_ != estimator.n_features_in_:
-        raise ValueError(
-            f"the checkpoint has {other.n_features_in_} features, got {estimator.n_features_in_}"
-        )
+    for name, (there, here) in pairs.items():
+        if there != here:
+            raise ValueError(f"the checkpoint has {name} {there}, the data have {here}")
     return other._state

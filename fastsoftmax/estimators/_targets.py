@@ -8,6 +8,8 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from ._checks import refuse_masked
+
 
 class Labels(NamedTuple):
     """The sorted classes of a problem, and whether a row may have several of them."""
@@ -29,6 +31,8 @@ class Labels(NamedTuple):
         """Return int32 class numbers (n_rows,); uint8 labels (n_rows, n_outputs) for sigmoids."""
         if self.is_multilabel:
             return _encode_indicators(y, len(self.classes))
+        if y.ndim != 1:
+            raise ValueError(f"y must have shape (n_rows,), got {y.shape}")
         codes = np.searchsorted(self.classes, y)
         codes[codes == len(self.classes)] = 0
         unknown = np.flatnonzero(self.classes[codes] != y)
@@ -64,15 +68,16 @@ def _encode_indicators(y, n_labels):
     return np.ascontiguousarray(y, dtype=np.uint8)
 
 
-def read_targets(y):
+def read_targets(y, name="y"):
     """Return y as a vector of labels, or as a matrix where rows may have several."""
+    refuse_masked(y, name)
     if sparse.issparse(y):
         y = y.toarray()
     y = y if isinstance(y, np.ndarray) else np.asarray(y)
     if y.ndim == 2 and y.shape[1] > 1:
-        return check_array(y, dtype=None, input_name="y")
+        return check_array(y, dtype=None, input_name=name)
     y = column_or_1d(y, warn=True)
-    assert_all_finite(y, input_name="y")
+    assert_all_finite(y, input_name=name)
     return y
 
 
@@ -87,7 +92,7 @@ def find_labels(y, name):
                 "every row of y has exactly one 1, so the classes exclude each other: "
                 "pass y.argmax(axis=1) to train one softmax instead of a sigmoid a column",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return Labels(np.arange(y.shape[1]), True)
     classes = np.unique(y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class ModelCheckpoint(Callback):
         self.model.save(path, training_state=True)
 
 
+_training_lock = threading.Lock()
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 _HOOKS = (*_BATCH_HOOKS, "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end")
 
@@ -202,11 +204,23 @@ def _overrides(callback, hook):
     return method is not None and method is not getattr(Callback, hook)
 
 
+_in_training = set()
+"""The ids of the estimators that are being fitted: not an attribute, which copies would inherit."""
+
+
 @contextlib.contextmanager
 def training(model):
-    """Give the estimator its `stop_training` flag for the time of a fit."""
-    model.stop_training = False
+    """Give the estimator its `stop_training` flag for the time of a fit, which is one at a time."""
+    with _training_lock:
+        if id(model) in _in_training:
+            raise RuntimeError(
+                f"this {type(model).__name__} is being fitted, by another thread or by the fit that "
+                "has called this callback: fit a clone of it (sklearn.base.clone)"
+            )
+        _in_training.add(id(model))
     try:
+        model.stop_training = False
         yield
     finally:
-        del model.stop_training
+        vars(model).pop("stop_training", None)
+        _in_training.discard(id(model))

@@ -15,12 +15,12 @@ def dtype(request):
 
 
 def make_images(n_rows=300, n_features=40, n_classes=5, dtype="float32", seed=0):
-    """Rows around one centre per class, in [0, 1], or in [0, 255] as uint8."""
+    """Rows around one centre per class, in [0, 1], or images one pixel wide, uint8 in [0, 255]."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(0.2, 0.8, (n_classes, n_features))
     y = rng.integers(0, n_classes, n_rows)
     X = np.clip(centres[y] + rng.normal(0, 0.15, (n_rows, n_features)), 0, 1)
-    return (X * 255).astype(np.uint8) if dtype == "uint8" else X.astype(dtype), y
+    return (X * 255).astype(np.uint8)[..., np.newaxis] if dtype == "uint8" else X.astype(dtype), y
 
 
 @pytest.fixture

@@ -116,13 +116,13 @@ def test_compiled_logits_are_numpys(dtype, sizes, n_rows):
     rows, _, _ = make_problem(dtype, n_rows, sizes[0], 3, False, False)
     network = glorot_network(sizes, rows.dtype, np.random.default_rng(0))
     with fs.use_backend("numpy"):
-        expected, _ = logits_of(network, rows)
+        expected, _, _ = logits_of(network, rows, sizes[-1])
     for n_threads in (1, 3):
         with fs.set_num_threads(n_threads):
-            got, finite = logits_of(network, rows)
-        assert finite
+            got, *finite = logits_of(network, rows, sizes[-1])
+        assert finite == [True, True]
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
-    one, _ = logits_of(network, Rows(rows.X[-1:], rows.scale))
+    one, _, _ = logits_of(network, Rows(rows.X[-1:], rows.scale), sizes[-1])
     np.testing.assert_array_equal(one, got[-1:])
 
 
@@ -131,7 +131,9 @@ def test_compiled_logits_notice_what_is_not_finite(bad):
     X = np.zeros((50, 7), np.float32)
     X[49, 6] = bad
     network = glorot_network((7, 3), np.float32, np.random.default_rng(0))
-    assert not logits_of(network, Rows(X, 1.0))[1]
+    assert logits_of(network, Rows(X, 1.0), 3)[1:] == (False, False)
+    network.intercepts[0][1] = bad
+    assert logits_of(network, Rows(X[:2], 1.0), 3)[1:] == (True, False)
 
 
 @pytest.mark.parametrize("logistic", [False, True])

@@ -11,10 +11,13 @@ import fastsoftmax as fs
 
 def test_images_are_flattened(images):
     X, y = images(n_features=36, dtype="uint8")
-    flat = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(X, y)
+    flat = fs.MLPClassifier((8,), max_iter=3, input_scale=1 / 255, random_state=0)
+    flat.fit(X.reshape(-1, 36), y)
     cube = fs.MLPClassifier((8,), max_iter=3, random_state=0).fit(X.reshape(-1, 6, 6), y)
     assert cube.n_features_in_ == 36
-    np.testing.assert_array_equal(flat.predict_proba(X), cube.predict_proba(X.reshape(-1, 6, 6)))
+    expected = flat.predict_proba(X.reshape(-1, 36))
+    for other in (X, X.reshape(-1, 6, 6), X.reshape(-1, 36)):
+        np.testing.assert_array_equal(cube.predict_proba(other), expected)
 
 
 def test_csr_rows_are_the_dense_rows(images):
@@ -75,7 +78,7 @@ def test_memmap_is_read_where_it_is(images, tmp_path):
 @pytest.mark.parametrize("backend", ["cython", "numpy"])
 def test_images_are_never_floats_as_a_whole(backend):
     rng = np.random.default_rng(0)
-    X = rng.integers(0, 256, (20_000, 784), dtype=np.uint8)
+    X = rng.integers(0, 256, (20_000, 28, 28), dtype=np.uint8)
     y = rng.integers(0, 10, len(X))
     with fs.use_backend(backend):
         for clf in (

@@ -1,0 +1,159 @@
+"""What raises about data and about fitted attributes before anything computes with them.
+
+Every fitted attribute is public and may be changed between two calls, so each use checks anew
+what it reads: a ValueError names the attribute.
+"""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+
+from .._validate import number
+from ._network import Network
+
+SCALES = (1e-30, 1e30)
+"""Factors and divisors beyond these leave the range of float32 together with any data."""
+
+
+# Data
+
+
+def refuse_masked(value, name):
+    """Raise about masked values, which NumPy would read as if they were not masked."""
+    parts = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise TypeError(
+            f"{name} must have no masked values, which would be read as if they were not: "
+            "fill them or leave these rows out"
+        )
+
+
+# Fitted attributes
+
+
+def scale_of(estimator, name):
+    """Return a fitted attribute that multiplies or divides: a number in SCALES."""
+    value, (low, high) = getattr(estimator, name, None), SCALES
+    if type(value) is float and low <= value <= high:
+        return value
+    try:
+        return number(value, name, low, high)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def classes_of(estimator):
+    """Return classes_, a vector of at least two."""
+    classes = getattr(estimator, "classes_", None)
+    is_array = isinstance(classes, np.ndarray) and not isinstance(classes, np.ma.MaskedArray)
+    if not is_array or classes.ndim != 1 or len(classes) < 2:
+        got = f"shape {classes.shape}" if is_array else f"{classes!r:.80}"
+        raise ValueError(f"classes_ must be a vector of at least two classes, got {got}")
+    return classes
+
+
+def _array(value, name, shape):
+    """Return weights as an ndarray that compiled code can read, or name what is wrong with them."""
+    refuse = f"{name} must be a float32 or float64 array of shape {shape}"
+    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{refuse}, got {type(value).__name__}")
+    array = np.asarray(value)
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        raise ValueError(f"{refuse}, got dtype {array.dtype.str}")
+    if array.shape != shape:
+        raise ValueError(f"{refuse}, got {array.shape}")
+    if not array.flags.aligned:
+        raise ValueError(f"{name} must be aligned in memory: assign a copy of it")
+    return array
+
+
+def _sizes(estimator, n_features):
+    """Return the numbers of features, of each layer's units but the last, and of outputs."""
+    if not isinstance(n_features, Integral) or n_features < 1:
+        raise ValueError(f"n_features_in_ must be an integer of at least 1, got {n_features!r}")
+    coefs = [coef for _, coef, _, _ in estimator._layers()]
+    hidden = [
+        coef.shape[1] if isinstance(coef, np.ndarray) and coef.ndim == 2 else -1
+        for coef in coefs[:-1]
+    ]
+    return (int(n_features), *hidden, estimator._labels.n_outputs)
+
+
+def fitted_network(estimator, *, finite=False, n_features=None):
+    """Return the fitted network, whose arrays fit each other, the features and the classes.
+
+    Where `finite`, NaN and infinite weights are refused too. `n_features` is n_features_in_.
+    """
+    if n_features is None:
+        n_features = getattr(estimator, "n_features_in_", None)
+    sizes, layers, arrays = _sizes(estimator, n_features), estimator._layers(), []
+    for i, (coef_name, coef, intercept_name, intercept) in enumerate(layers):
+        shape = sizes[i : i + 2]
+        turned = estimator._coefs_are_turned
+        coef = _array(coef, coef_name, shape[::-1] if turned else shape)
+        arrays.append((coef.T if turned else coef, _array(intercept, intercept_name, shape[1:])))
+        for name, array in ((coef_name, coef), (intercept_name, intercept)):
+            if array.dtype != arrays[0][0].dtype:
+                raise ValueError(
+                    f"{name} must have the dtype of all weights, {arrays[0][0].dtype}, "
+                    f"got {array.dtype}"
+                )
+            if finite and not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return Network(*map(list, zip(*arrays, strict=True)))
+
+
+def check_layers(estimator, network):
+    """Raise unless the fitted layers are those that the options ask for."""
+    wanted = estimator._sizes(network.sizes[0], network.sizes[-1])
+    if network.sizes != wanted:
+        name = estimator._layers()[0][0].split("[")[0]
+        raise ValueError(
+            f"{name} must have the layers that the options ask for, {wanted}, got {network.sizes}"
+        )
+
+
+def state_of(estimator, network):
+    """Return the training state, whose moments are shaped and typed as the weights are."""
+    state = getattr(estimator, "_state", None)
+    if state is None:
+        raise ValueError("the state of the optimiser is missing: fit anew")
+    moments = (state.optimizer.first, state.optimizer.second)
+    kinds = [[(array.shape, array.dtype) for array in arrays] for arrays in moments]
+    wanted = [(array.shape, array.dtype) for array in network.arrays]
+    if kinds != [wanted, wanted]:
+        name = estimator._layers()[0][0].split("[")[0]
+        raise ValueError(
+            f"{name} must have the shapes and the dtype of the last step, for the optimiser "
+            f"remembers a number for each weight: expected {kinds[0]}, got {wanted}; or fit anew"
+        )
+    return state
+
+
+def check_history(history):
+    """Raise unless a history is a dict of lists of numbers; return it."""
+    if not isinstance(history, dict):
+        raise ValueError(f"history_ must be a dict of lists, got {type(history).__name__}")
+    for name, values in history.items():
+        if not isinstance(name, str) or not isinstance(values, list):
+            raise ValueError(f"history_ must be a dict of lists, got {name!r}: {values!r:.80}")
+        for value in values:
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise ValueError(f"history_[{name!r}] must be numbers, got {value!r:.80}")
+    return history
+
+
+def is_count(value, high=2**53):
+    """Whether a value is an integer in [0, high)."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value < high
+
+
+def is_finite_number(value):
+    """Whether a value is a finite real number."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
