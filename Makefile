@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt check-all serial bench guard lint format docs sanitize clean
+.PHONY: help dev build test hunt fuzz check-all serial bench guard lint format docs sanitize clean
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -10,6 +10,7 @@ help:
 	@echo "test       the whole suite"
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
 	@echo "check-all  what takes longer: more seeds, a build without OpenMP, sanitizers"
+	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "bench      every benchmark, and the table of ratios"
 	@echo "serial     the suite over a build without OpenMP"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
@@ -36,8 +37,14 @@ hunt:
 
 check-all: test hunt
 	for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q tests || exit 1; done
+	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
 	$(MAKE) serial
 	$(MAKE) sanitize
+
+SEED ?= 0
+
+fuzz:
+	$(BIN)/python tests/fuzz.py --count 8000 --seed $(SEED)
 
 # Environments of their own under build/, each with another build of the package installed. Tests run in the folder
 # of the environment: in this one the source tree would hide the package from the processes that tests start. Numba's

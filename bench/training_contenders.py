@@ -83,6 +83,8 @@ def fastsoftmax(case, X, y):
     )
     if "float64" in case:
         X = X / 255.0
+    else:
+        clf.set_params(input_scale=1 / 255)
     classes = np.arange(N_CLASSES)
     return lambda: clf.partial_fit(X, y, classes=classes), lambda: clf.predict(X)
 

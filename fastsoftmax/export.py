@@ -49,6 +49,8 @@ def to_onnx(
         If onnx is not installed.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
+    ValueError
+        If a fitted attribute has been changed to what does not fit the others.
 
     Notes
     -----
@@ -56,10 +58,12 @@ def to_onnx(
     """
     from sklearn.utils.validation import check_is_fitted
 
+    from .estimators._checks import fitted_network
+
     check_is_fitted(estimator, "classes_")
-    onnx = _onnx()
-    graph = _Graph(onnx, estimator._network.dtype)
-    logits = _layers(graph, estimator)
+    onnx, network = _onnx(), fitted_network(estimator, finite=True)
+    graph = _Graph(onnx, network.dtype)
+    logits = _layers(graph, estimator, network)
     _probabilities(graph, estimator, logits)
     model = graph.model(estimator)
     onnx.checker.check_model(model)
@@ -112,9 +116,9 @@ class _Graph:
         return model
 
 
-def _layers(graph, estimator):
+def _layers(graph, estimator, network):
     """Append the layers; return the name of the logits."""
-    x, network = "X", estimator._network
+    x = "X"
     if estimator._fitted_on_uint8:
         x = graph.node("Cast", [x], "X_real", to=graph.element_type(graph.dtype))
     if estimator.input_scale_ != 1:

@@ -38,6 +38,9 @@ BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
 WORSE_THAN_GUESSING = 2  # times the loss of equal probabilities
 
+MOST_OF_A_TABLE = 100
+"""Bytes above this in rows without shape are pixels."""
+
 
 def add_arguments(parser):
     """Declare the options of `fastsoftmax train`."""
@@ -395,6 +398,10 @@ def _fit(args, recipe, estimator_class, data):
             rows, labels = validation
             rows = rows.reshape(len(rows), -1).astype(dtype)
             validation = _standardized(rows, mean, scale), labels
+    elif is_uint8 and X.ndim == 2 and X.max(initial=0) > MOST_OF_A_TABLE:
+        X = X[..., np.newaxis]  # images that somebody has flattened: the estimators scale images
+        if validation is not None:
+            validation = validation[0][..., np.newaxis], validation[1]
     if data.features is not None:
         X = _models.named(X, data.features)
         if validation is not None:
@@ -439,6 +446,8 @@ def _fit_or_stop(estimator, X, y, validation):
         warnings.simplefilter("ignore", RuntimeWarning)  # told by what they lead to
         warnings.filterwarnings("error", "training was interrupted", UserWarning)
         warnings.filterwarnings("error", "(?s).*(NaN|infinite)", ConvergenceWarning)
+        # As many epochs as were asked for.
+        warnings.filterwarnings("ignore", "training has reached max_iter", UserWarning)
         try:
             estimator.fit(X, y, X_val=X_val, y_val=y_val)
         except ConvergenceWarning as warning:

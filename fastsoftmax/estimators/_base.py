@@ -206,7 +206,9 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         first = not hasattr(self, "classes_")
         given, (X, y) = X, self._read(X, y, reset=first)
         if first:
-            self._begin(given, X, y, classes)
+            self._learn_shape(given, X, self._first_labels(y, classes))
+            self._state = self._start(None, X)
+            self._take(self._state)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes must be those of the first call, {self.classes_}, got {classes}"
@@ -222,16 +224,13 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         rows = Rows(X, scale, network.dtype)
         self._train_once(Problem(weighted_rows(Split(rows, targets, weights)), None, self._loss))
 
-    def _begin(self, given, X, y, classes):
-        """Make the estimator ready for the first batch of partial_fit."""
+    def _first_labels(self, y, classes):
+        """Return the Labels that the first call of partial_fit tells."""
         if classes is None:
             raise ValueError("classes must be passed to the first call of partial_fit")
         refuse_masked(classes, "classes")
         y_all = y if y.ndim == 2 else np.unique(np.asarray(classes))
-        labels = find_labels(y_all, type(self).__name__)
-        self._learn_shape(given, X, labels)
-        self._state = self._start(None, X)
-        self._take(self._state)
+        return find_labels(y_all, type(self).__name__)
 
     def _train_once(self, problem):
         """Run one epoch over what partial_fit was given; early stopping takes no part."""

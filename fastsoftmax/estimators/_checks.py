@@ -72,12 +72,20 @@ def _sizes(estimator, n_features):
     """Return the numbers of features, of each layer's units but the last, and of outputs."""
     if not isinstance(n_features, Integral) or n_features < 1:
         raise ValueError(f"n_features_in_ must be an integer of at least 1, got {n_features!r}")
-    coefs = [coef for _, coef, _, _ in estimator._layers()]
-    hidden = [
-        coef.shape[1] if isinstance(coef, np.ndarray) and coef.ndim == 2 else -1
-        for coef in coefs[:-1]
-    ]
+    layers = estimator._layers()
+    turned = estimator._coefs_are_turned
+    ends = [(_size(coef, 2, turned), _size(coef, 2, not turned)) for _, coef, _, _ in layers]
+    hidden = []
+    for (_, outputs), (inputs, _), (*_, intercept) in zip(ends, ends[1:], layers, strict=False):
+        # What most arrays say: the one that differs has been changed, and is named.
+        sizes = (outputs, _size(intercept, 1, 0), inputs)
+        hidden.append(max(sizes, key=sizes.count))
     return (int(n_features), *hidden, estimator._labels.n_outputs)
+
+
+def _size(array, ndim, axis):
+    """Return the size of an array along an axis; -1 where it has not as many axes."""
+    return array.shape[axis] if isinstance(array, np.ndarray) and array.ndim == ndim else -1
 
 
 def fitted_network(estimator, *, finite=False, n_features=None):

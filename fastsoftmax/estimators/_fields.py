@@ -30,7 +30,7 @@ def as_json(value):
 
 def _from_json(value):
     if isinstance(value, dict) and set(value) == {"pairs"}:
-        return {key: item for key, item in value["pairs"]}
+        return dict(value["pairs"])
     return value
 
 
@@ -113,7 +113,7 @@ class Fields:
     def history(self):
         """Return the history."""
         try:
-            return _checks.check_history(self._get("history"))
+            return _checks.check_history(self._values.get("history"))
         except ValueError as error:
             raise ValueError(f"history: {error}") from None
 

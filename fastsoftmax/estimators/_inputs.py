@@ -163,14 +163,13 @@ def hold_out(estimator, train, labels, y, seed):
     least = 1 if labels.is_multilabel else len(np.unique(stratify))
     n_held = max(math.ceil(estimator.validation_fraction * n_rows), least)
     if n_rows - n_held < least:
+        of_what = "" if train.index is None else " of positive weight"
         raise ValueError(
-            f"early_stopping needs more rows: of {n_rows}"
-            f"{'' if train.index is None else ' of positive weight'}, validation_fraction={estimator.validation_fraction:g} would hold out {n_held} and "
+            f"early_stopping needs more rows: of {n_rows}{of_what}, "
+            f"validation_fraction={estimator.validation_fraction:g} would hold out {n_held} and "
             f"leave {n_rows - n_held}, fewer than {least}; or pass X_val and y_val"
         )
-    kept, held = train_test_split(
-        rows, test_size=n_held, random_state=seed, stratify=stratify
-    )
+    kept, held = train_test_split(rows, test_size=n_held, random_state=seed, stratify=stratify)
     parts = (np.sort(kept), np.sort(held))
     return [Split(train.rows, train.targets, train.weights, part) for part in parts]
 

@@ -9,8 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController
 
 from . import _fused
-from ._losses import Tally
 from ._loop import wants_to_stop
+from ._losses import Tally
 from ._network import Network, loss_and_gradients
 from ._state import evaluate_split
 

@@ -46,7 +46,7 @@ class Prediction:
             network = self._network
             if is_compiled(network, rows):
                 return logits_of(network, rows, n_outputs)
-        except (AttributeError, IndexError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             pass  # the next line says what is wrong with it
         return logits_of(fitted_network(self), rows, n_outputs)
 
@@ -164,9 +164,7 @@ class Prediction:
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
 
-    def calibrate(
-        self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Self:
+    def calibrate(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 
         It minimises the loss on data that was not used for training, so that among rows predicted

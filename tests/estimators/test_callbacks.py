@@ -196,7 +196,11 @@ def test_a_pipe_gets_plain_lines(tmp_path):
         "fs.MLPClassifier((4,), max_iter=2, verbose=1).fit(X, X[:, 0] > 0)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=os.environ, check=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=True,
     )
     assert done.stderr == ""
     assert [line[:9] for line in done.stdout.splitlines()] == ["Epoch 1/2", "Epoch 2/2"]

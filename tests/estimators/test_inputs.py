@@ -66,6 +66,82 @@ def test_auto_scale_refuses_the_other_family(images):
     np.testing.assert_allclose(clf.predict_proba(X), clf.predict_proba(X.astype("f4")), rtol=1e-5)
 
 
+def test_tables_of_uint8_are_read_as_they_are(make, recwarn):
+    rng = np.random.default_rng(0)
+    category = rng.integers(0, 5, 400)
+    y = (category + rng.integers(0, 2, 400)) % 3
+    table = np.eye(5, dtype=np.uint8)[category]
+    clf = make(max_iter=20, random_state=0).fit(table, y)
+    assert clf.input_scale_ == 1
+    expected = make(max_iter=20, random_state=0).fit(table.astype(np.float32), y)
+    np.testing.assert_allclose(
+        clf.predict_proba(table), expected.predict_proba(table), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_array_equal(clf.predict(table), clf.predict(table.astype(np.float64)))
+    assert not [w for w in recwarn if "uint8" in str(w.message)]
+
+
+@pytest.mark.parametrize("kind", ["array", "csr", "frame", "partial_fit"])
+def test_a_table_of_bytes_draws_a_warning(kind, images):
+    X, y = images(dtype="uint8")
+    X = X[..., 0]
+    clf = fs.SoftmaxRegression(solver="adam", max_iter=1)
+    if kind == "csr":
+        X = sparse.csr_array(X)
+    if kind == "frame":
+        X = pytest.importorskip("pandas", reason="pandas is absent").DataFrame(X).add_prefix("x")
+    with pytest.warns(UserWarning, match=r"values up to 2\d\d, .* pass input_scale=1/255") as told:
+        clf.partial_fit(X, y, np.arange(5)) if kind == "partial_fit" else clf.fit(X, y)
+    assert told[0].filename == __file__
+    assert clf.input_scale_ == 1
+    clf.set_params(input_scale=1 / 255).fit(X, y)
+    assert clf.input_scale_ == 1 / 255
+
+
+@pytest.mark.parametrize("name", ["X", "y", "sample_weight", "X_val", "y_val", "rows of X"])
+def test_masked_values_are_refused(name, images):
+    X, y = images(60)
+    given = {"X": X, "y": y, "sample_weight": np.ones(60), "X_val": X, "y_val": y}
+    clf = fs.SoftmaxRegression(max_iter=1, tol=10)
+    if name == "rows of X":
+        given["X"] = [np.ma.masked_array(row, row == row.max()) for row in X]
+    else:
+        given[name] = np.ma.masked_array(given[name])
+        clf.fit(**given)  # a masked array without a masked value is an array
+        given[name] = given[name].copy()
+        given[name][5] = np.ma.masked
+    with pytest.raises(
+        TypeError, match=f"{name[-1] if ' ' in name else name.split('_val')[0]}.* masked"
+    ):
+        clf.fit(**given)
+    if name == "X":
+        clf.fit(X, y)
+        for use in (clf.predict, clf.predict_proba, lambda X: clf.evaluate(X, y)):
+            with pytest.raises(TypeError, match="X must have no masked values"):
+                use(given["X"])
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Int64", "UInt8", "boolean"])
+def test_nullable_frames(dtype):
+    pandas = pytest.importorskip("pandas", reason="pandas is absent")
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (60, 3))
+    y = X[:, 0] ^ (rng.random(60) < 0.2)
+    frame = pandas.DataFrame(X, columns=list("abc")).astype(dtype)
+    labels, weights = pandas.Series(y).astype("Int64"), pandas.Series(np.ones(60)).astype("Float64")
+    clf = fs.SoftmaxRegression().fit(frame, labels, weights)
+    expected = fs.SoftmaxRegression().fit(X.astype(np.float64), y).predict_proba(X)
+    np.testing.assert_allclose(clf.predict_proba(frame), expected, rtol=1e-4)
+    assert clf.score(frame, labels) == clf.evaluate(frame, labels)["accuracy"]
+    frame.loc[3, "a"] = pandas.NA
+    for use in (clf.predict, lambda X: clf.fit(X, labels)):
+        with pytest.raises(ValueError, match=r"NA|NaN"):
+            use(frame)
+    labels[3] = pandas.NA
+    with pytest.raises((ValueError, TypeError), match=r"NA|NaN|y"):
+        clf.fit(X, labels)
+
+
 def test_memmap_is_read_where_it_is(images, tmp_path):
     X, y = images(dtype="uint8")
     X.tofile(tmp_path / "x")

@@ -2,6 +2,7 @@ import json
 import os
 import stat
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -179,6 +180,88 @@ def test_a_file_gets_the_permissions_of_a_new_file(fitted, tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE(os.stat(tmp_path / "model").st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs modes")
+def test_a_file_that_is_replaced_keeps_its_permissions(fitted, tmp_path):
+    path = tmp_path / "model"
+    path.touch(mode=0o600)
+    fitted.save(path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_writers_and_readers_at_once(images, tmp_path):
+    X, y = images(30, n_features=200)
+    models = [fs.MLPClassifier((n,), max_iter=1).fit(X, y) for n in (500, 400)]
+    path, faults, end = tmp_path / "model", [], threading.Event()
+    models[0].save(path)
+
+    def write(model):
+        while not end.is_set():
+            try:
+                model.save(path)
+            except Exception as error:
+                faults.append(error)
+
+    threads = [threading.Thread(target=write, args=(model,)) for model in models]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        loaded = fs.load_model(path)
+        if not any(np.array_equal(loaded.coefs_[0], model.coefs_[0]) for model in models):
+            faults.append("mixed")
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_loaded_model_does_not_hold_its_file(fitted, images, tmp_path):
+    X, _ = images(dtype="uint8")
+    path = tmp_path / "model"
+    fitted.save(path)
+    loaded = fs.load_model(path)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    assert all(coef.flags.writeable for coef in loaded.coefs_)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_planted_links_are_not_followed(fitted, tmp_path, monkeypatch):
+    names = iter(["taken", "taken too", "free"])
+    monkeypatch.setattr("fastsoftmax.estimators._files.secrets.token_hex", lambda n: next(names))
+    for name in ("taken", "taken too"):
+        (tmp_path / f".fastsoftmax-{name}.part").symlink_to(tmp_path / "victim")
+    fitted.save(tmp_path / "model")
+    assert not (tmp_path / "victim").exists()
+    assert fs.load_model(tmp_path / "model").n_iter_ == 3
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_what_fails_on_the_way_leaves_nothing_behind(fitted, tmp_path, monkeypatch, step):
+    path = tmp_path / "model"
+    fitted.save(path)
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError("no space is left")
+
+    monkeypatch.setattr(f"fastsoftmax.estimators._files.os.{step}", full)
+    with pytest.raises(OSError, match="no space is left"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_class_weights_keep_their_keys(images, tmp_path):
+    X, y = images()
+    weights = {0: 2.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
+    clf = fs.MLPClassifier((4,), max_iter=1, class_weight=weights).fit(X, y)
+    clf.save(tmp_path / "model", training_state=True)
+    assert fs.load_model(tmp_path / "model").class_weight == weights
+    clf.set_params(max_iter=2).fit(X, y, resume_from=tmp_path / "model")
+    fs.load_model(tmp_path / "model").partial_fit(X, y)
 
 
 def test_a_folder_that_is_absent_is_an_os_error(fitted, tmp_path):
