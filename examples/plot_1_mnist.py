@@ -8,14 +8,19 @@ and what flattening an image does.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 
 # A quick run, for tests.
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
+
+# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 # %%
 # The data
@@ -58,7 +63,7 @@ for ax, image, label in zip(axes, X[:10], y[:10], strict=True):
 # ---------
 # Pixels are divided by the brightest value, so that every input lies between 0 and 1. Then one
 # learning rate suits all of them. (MNIST's bytes may also stay as they are: the estimators read
-# ``uint8`` times 1/255 by themselves, and save a copy of the data.)
+# images of ``uint8`` times 1/255 by themselves, and save a copy of the data.)
 
 X, X_test = (np.float32(images) / brightest for images in (X, X_test))
 print(f"pixels from {X.min()} to {X.max()}")

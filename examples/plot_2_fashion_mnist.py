@@ -9,14 +9,19 @@ softmax is not "pick the largest".
 
 import os
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 
 # A quick run, for tests.
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
+
+# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 # %%
 # Load the data

@@ -9,15 +9,20 @@ here it is compared with three networks, and with a softmax, which answers the w
 
 import os
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 
 # sphinx_gallery_thumbnail_number = 3
 
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
+
+# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+warnings.simplefilter("ignore", ConvergenceWarning)
 N_TRAIN, N_TEST, EPOCHS = (1500, 500, 10) if SMALL else (12_000, 3000, 25)
 LABELS = ("car", "bus", "pedestrian")
 

@@ -46,6 +46,8 @@ def scale_of(estimator, name):
 def classes_of(estimator):
     """Return classes_, a vector of at least two."""
     classes = getattr(estimator, "classes_", None)
+    if type(classes) is np.ndarray and classes.ndim == 1 and len(classes) >= 2:
+        return classes
     is_array = isinstance(classes, np.ndarray) and not isinstance(classes, np.ma.MaskedArray)
     if not is_array or classes.ndim != 1 or len(classes) < 2:
         got = f"shape {classes.shape}" if is_array else f"{classes!r:.80}"

@@ -90,7 +90,7 @@ def check_family(estimator, X, dtype):
     if not isinstance(estimator.input_scale, str):
         return
     fitted_on_images = estimator.input_scale_ != 1
-    if (dtype == np.uint8) if fitted_on_images else not are_images(X):
+    if dtype == np.uint8 if fitted_on_images else not are_images(X):
         return
     fitted = "images of uint8" if fitted_on_images else "floating images or a table"
     raise ValueError(
@@ -117,7 +117,8 @@ def predict_rows(estimator, X):
         check_is_fitted(estimator, "classes_")
     scale, plain = scale_of(estimator, "input_scale_"), is_plain(estimator, X)
     if plain:
-        check_family(estimator, X, X.dtype)
+        if scale != 1:  # a table is no image
+            check_family(estimator, X, X.dtype)
         return Rows(X, scale), True
     checked = check_fit_X(estimator, X, reset=False)
     check_family(estimator, X, checked.dtype)

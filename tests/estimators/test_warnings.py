@@ -77,7 +77,7 @@ def test_who_stops_training_is_not_told_about_it(images):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_nan_in_learning_says_what_to_do(solver, backend, images):
     X, y = images()
-    clf = fs.MLPClassifier((8,), solver=solver, learning_rate_init=1e30, max_iter=5)
+    clf = fs.MLPClassifier((8,), solver=solver, learning_rate_init=1e30, max_iter=5, random_state=0)
     with fs.use_backend(backend):
         for learn in (clf.fit, lambda X, y: clf.partial_fit(X, y)):
             with pytest.warns(ConvergenceWarning, match="NaN or infinite .* Try a smaller"):
