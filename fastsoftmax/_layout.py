@@ -57,8 +57,9 @@ class Layout:
         return array.flags.aligned and array.transpose(self.order).flags.c_contiguous
 
     def unblock(self, block):
-        """Return a block as an array of the layout's shape."""
-        turned = block.reshape([self.shape[d] for d in self.order])
+        """Return a block as an array of the layout's shape; of one class axis it may hold another number of classes."""
+        sizes = [block.shape[1] if (d,) == self.axes else self.shape[d] for d in self.order]
+        turned = block.reshape(sizes)
         return turned.transpose(np.argsort(self.order))
 
     @property

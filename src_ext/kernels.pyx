@@ -16,6 +16,8 @@ include "logsumexp.pxi"
 include "losses.pxi"
 include "inspect.pxi"
 include "binary.pxi"
+include "divergences.pxi"
+include "top_k.pxi"
 
 cnp.import_array()
 
@@ -187,6 +189,35 @@ def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray lo
     run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
                (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
                n_threads, binary_scratch(task.kind, task.target_kind))
+
+
+def entropy(cnp.ndarray logits, cnp.ndarray losses, grad, double divisor, int n_threads):
+    """Write the entropy of each row to losses, and the gradient / divisor to grad unless that is None."""
+    cdef DivergenceTask task
+    cut_block(&task.g, logits, True)
+    task.p, task.q, task.losses = cnp.PyArray_DATA(logits), NULL, <double *>cnp.PyArray_DATA(losses)
+    task.grad_p, task.grad_q, task.divisor = data_or_null(grad), NULL, divisor
+    run_divergence(&task, n_threads)
+
+
+def kl_div(cnp.ndarray p_logits, cnp.ndarray q_logits, cnp.ndarray losses, grad_p, grad_q, double divisor,
+           int n_threads):
+    """Write the divergence of each row to losses, and the gradients / divisor unless they are None."""
+    cdef DivergenceTask task
+    cut_block(&task.g, p_logits, True)
+    task.p, task.q = cnp.PyArray_DATA(p_logits), cnp.PyArray_DATA(q_logits)
+    task.losses, task.divisor = <double *>cnp.PyArray_DATA(losses), divisor
+    task.grad_p, task.grad_q = data_or_null(grad_p), data_or_null(grad_q)
+    run_divergence(&task, n_threads)
+
+
+def top_k_softmax(cnp.ndarray x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
+    """Write the largest probabilities of each row to values and their classes to indices."""
+    cdef TopTask task
+    cut_block(&task.g, x, True)
+    task.x, task.values, task.k = cnp.PyArray_DATA(x), cnp.PyArray_DATA(values), values.shape[1]
+    task.indices = <int64_t *>cnp.PyArray_DATA(indices)
+    run_top_k(&task, n_threads)
 
 
 include "doors.pxi"

@@ -10,6 +10,7 @@
 
 #include "vec_sums.h"
 #include "log1p.h"
+#include "divergence_rows.h"
 #include "lane_losses.h"
 #include "targets.h"
 
@@ -69,6 +70,8 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #include "dense.h"
 #include "lane_targets.h"
 #include "binary.h"
+#include "divergences.h"
+#include "top_k.h"
 #include "real_undef.h"
 
 #define REAL double
@@ -105,6 +108,8 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #include "dense.h"
 #include "lane_targets.h"
 #include "binary.h"
+#include "divergences.h"
+#include "top_k.h"
 #include "real_undef.h"
 
 #endif

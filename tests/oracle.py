@@ -207,3 +207,34 @@ def binary_cross_entropy(x, targets, weight=None, pos_weight=None):
         used = w != 0
         grad, scale = np.where(used, up - down, 0), np.where(used, np.maximum(up, down), 0)
     return np.where(used, losses, 0), grad, scale
+
+
+def entropy(x, axis=-1):
+    """Return (entropies, gradient of their sum, scale of the gradient's error bound)."""
+    r = Rows(x, axis)
+    distance = np.where(r.probs != 0, r.m - r.z, 0)
+    mean = (r.probs * distance).sum(axis, keepdims=True)
+    entropies = r.L + mean
+    scale = r.probs * (np.abs(distance + r.L) + entropies)
+    return entropies.squeeze(axis), r.probs * (distance - mean), scale
+
+
+def divergence(p_logits, q_logits, axis=-1):
+    """Return (divergences, the scale of their error bound, the gradients of their sum, the scales of theirs).
+
+    With r = log p - log q the terms are p * (exp(-r) - 1 + r): the sum is that of p * r, and nothing cancels.
+    """
+    p, q = Rows(p_logits, axis), Rows(q_logits, axis)
+    used = p.probs != 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        r = ((q.m - q.z) - (p.m - p.z)) + (q.L - p.L)
+        r = np.where(used, r, -2)  # any of the far ones
+        near = np.abs(r) <= 1
+        excess = np.where(near, p.probs * -np.expm1(-r), p.probs - q.probs)
+        terms = np.where(near, p.probs * r - excess, q.probs + p.probs * (r - 1))
+        kl = terms.sum(axis, keepdims=True)
+        absolute = (p.probs * np.abs(r)).sum(axis, keepdims=True)
+        logs = np.where(used, np.abs(p.log_probs) + np.abs(q.log_probs), 0)
+        grads = np.where(used, p.probs * (r - kl), 0), -excess
+        scales = np.where(used, p.probs * (logs + absolute), 0), p.probs + q.probs
+    return kl.squeeze(axis), absolute.squeeze(axis), grads, scales

@@ -1,11 +1,9 @@
-"""What is composed of the contract: linear and sampled losses, entropy, divergence, top-k."""
+"""What is composed of the contract: linear and sampled losses."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
-from oracle import Rows, ulp_error
-from tolerances import DIFFERENCES, ULP
 
 import fastsoftmax as fs
 from fastsoftmax.functional import _linear, _sampled
@@ -197,89 +195,3 @@ def test_sampled_seeds_and_errors(rng):
         call(x, weight, targets, 5, seed=-1)
     with pytest.raises(TypeError, match=r"seed must be None.*, got 'a'"):
         call(x, weight, targets, 5, seed="a")
-
-
-@pytest.mark.parametrize("shape", [(6, 10), (3, 2, 5), (2, 300_000)])
-def test_entropy(dtype, rng, shape):
-    x = (rng.standard_normal(shape) * 3).astype(dtype)
-    rows = Rows(x)
-    terms = rows.probs * rows.log_probs
-    entropy = -terms.sum(axis=-1)
-    got, grad = fs.entropy_with_logits_with_grad(x, reduction="none")
-    assert ulp_error(got, entropy) <= ULP
-    want = -rows.probs * (rows.log_probs + entropy[..., None])
-    assert ulp_error(grad, want, rows.probs * (np.abs(rows.log_probs) + entropy[..., None])) <= ULP
-    np.testing.assert_array_equal(fs.entropy_with_logits(x, reduction="none"), got)
-    assert fs.entropy_with_logits(x) == pytest.approx(float(entropy.mean()), rel=1e-6)
-    np.testing.assert_allclose(fs.entropy_with_logits(x.T, 0, reduction="none"), got.T, rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(6, 10), (3, 2, 5), (2, 100_000)])
-def test_kl_div(dtype, rng, shape):
-    p_logits, q_logits = ((rng.standard_normal(shape) * 3).astype(dtype) for _ in range(2))
-    p, q = Rows(p_logits), Rows(q_logits)
-    ratio = p.log_probs - q.log_probs
-    divergence = (p.probs * ratio).sum(axis=-1)
-    absolute = (p.probs * np.abs(ratio)).sum(axis=-1)
-    got, grad_p, grad_q = fs.kl_div_with_logits_with_grad(p_logits, q_logits, reduction="none")
-    assert ulp_error(got, divergence, absolute) <= ULP
-    scale = p.probs * (np.abs(p.log_probs) + np.abs(q.log_probs) + absolute[..., None])
-    assert ulp_error(grad_p, p.probs * (ratio - divergence[..., None]), scale) <= ULP
-    assert ulp_error(grad_q, q.probs - p.probs, q.probs + p.probs) <= ULP
-    np.testing.assert_array_equal(fs.kl_div_with_logits(p_logits, q_logits, reduction="none"), got)
-    total = fs.kl_div_with_logits(p_logits, q_logits, reduction="sum")
-    assert total == pytest.approx(float(divergence.sum()), rel=1e-5)
-
-
-def test_divergences_with_infinities():
-    x = np.array([[0.0, -np.inf, 0.0]])
-    assert fs.entropy_with_logits(x) == pytest.approx(np.log(2))
-    assert fs.entropy_with_logits_with_grad(x)[1][0, 1] == 0
-    assert fs.kl_div_with_logits(x, x) == 0
-    assert fs.kl_div_with_logits(np.zeros((1, 3)), x) == np.inf
-    with pytest.raises(ValueError, match="q_logits must have the shape of p_logits"):
-        fs.kl_div_with_logits(x, x[:, :2])
-    with pytest.raises(ValueError, match="at least one class"):
-        fs.entropy_with_logits(np.zeros((3, 0)))
-
-
-def test_divergence_gradients_against_differences(rng):
-    p, q = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
-    _, grad_p, grad_q = fs.kl_div_with_logits_with_grad(p, q)
-    entropy_grad = fs.entropy_with_logits_with_grad(p)[1]
-    for at in np.ndindex(p.shape):
-        step = np.zeros_like(p)
-        step[at] = 1e-5
-        for grad, f in (
-            (grad_p, lambda s: fs.kl_div_with_logits(p + s, q)),
-            (grad_q, lambda s: fs.kl_div_with_logits(p, q + s)),
-            (entropy_grad, lambda s: fs.entropy_with_logits(p + s)),
-        ):
-            slope = (f(step) - f(-step)) / 2e-5
-            assert grad[at] == pytest.approx(slope, rel=1e-5, abs=DIFFERENCES * 1e-3)
-
-
-@pytest.mark.parametrize("k", [1, 3, 40])
-@pytest.mark.parametrize("axis", [-1, 0])
-def test_top_k(dtype, rng, k, axis):
-    x = (rng.standard_normal((40, 40)) * 3).astype(dtype)
-    values, indices = fs.top_k_softmax(x, k, axis)
-    probs = fs.softmax(x, axis)
-    order = np.argsort(-x, axis=axis, kind="stable")
-    want = np.take(order, range(k), axis)
-    np.testing.assert_array_equal(indices, want)
-    assert values.dtype == dtype
-    assert ulp_error(values, np.take_along_axis(Rows(x, axis).probs, want, axis)) <= ULP
-    np.testing.assert_allclose(values, np.take_along_axis(probs, want, axis), rtol=1e-6)
-
-
-def test_top_k_edges():
-    values, indices = fs.top_k_softmax(np.zeros((2, 5), np.float32), 5)
-    np.testing.assert_array_equal(indices, [[0, 1, 2, 3, 4]] * 2)
-    np.testing.assert_array_equal(values, np.full((2, 5), 0.2, np.float32))
-    assert np.isnan(fs.top_k_softmax([[np.nan, 1, 2]], 2)[0]).all()
-    assert fs.top_k_softmax(np.zeros((0, 5)), 2)[1].shape == (0, 2)
-    with pytest.raises(ValueError, match="k must be at most the number of classes, 5, got 6"):
-        fs.top_k_softmax(np.zeros((2, 5)), 6)
-    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        fs.top_k_softmax(np.zeros((2, 5)), 0)

@@ -109,3 +109,24 @@ class Backend(Protocol):
         same shape; `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,). Where `weight` is 0,
         so are the loss and the gradient.
         """
+
+    def entropy(self, logits, losses, grad, divisor: float, n_threads: int) -> None:
+        """Write the entropy of softmax(logits) to `losses` and, unless None, its gradient / divisor to `grad`.
+
+        `losses` is float64 of shape (outer, inner), the gradient that of their sum.
+        """
+
+    def kl_div(
+        self, p_logits, q_logits, losses, grad_p, grad_q, divisor: float, n_threads: int
+    ) -> None:
+        """Write KL(softmax(p_logits) || softmax(q_logits)) to `losses`, and the gradients / divisor.
+
+        `grad_p` and `grad_q` are both None or apart from all else. A class with p = 0 contributes 0.
+        """
+
+    def top_k_softmax(self, x, values, indices, n_threads: int) -> None:
+        """Write the largest of softmax(x), with its bits, to `values` and their classes to `indices`.
+
+        Both are (outer, k, inner), 1 <= k <= n_classes; indices are int64, in the order of falling x. NaN ranks
+        before every number; of equals the smaller index does.
+        """

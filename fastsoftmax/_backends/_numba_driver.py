@@ -23,6 +23,7 @@ from numba.extending import overload
 from .._threads import runtime
 from .._version import __version__
 from ._numba_binary import BinaryTask, SigmoidTask, binary_piece, sigmoid_piece
+from ._numba_divergences import DivergenceTask, EntropyTask, divergence_piece, entropy_piece
 from ._numba_losses import LossTask, loss_piece
 from ._numba_memory import pointer_to
 from ._numba_softmax import (
@@ -41,6 +42,8 @@ _PIECES = {
     LossTask: loss_piece,
     SigmoidTask: sigmoid_piece,
     BinaryTask: binary_piece,
+    EntropyTask: entropy_piece,
+    DivergenceTask: divergence_piece,
 }
 _TURN_ELEMENTS = 1 << 25  # between two looks for Ctrl-C: a few tens of milliseconds
 _PAD = 16  # of the scratch of each worker: no cache line is shared

@@ -70,3 +70,6 @@ inspect_targets = kernels.inspect_targets
 cross_entropy = kernels.cross_entropy
 sigmoid = kernels.sigmoid
 binary_cross_entropy = kernels.binary_cross_entropy
+entropy = kernels.entropy
+kl_div = kernels.kl_div
+top_k_softmax = kernels.top_k_softmax

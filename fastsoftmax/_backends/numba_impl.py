@@ -23,6 +23,7 @@ if numba.config.DISABLE_JIT:
 from .._threads import runtime
 from . import numpy_impl
 from ._numba_binary import BinaryTask, SigmoidTask
+from ._numba_divergences import DivergenceTask, EntropyTask
 from ._numba_driver import run
 from ._numba_losses import LANE_ARRAYS, LossTask
 from ._numba_softmax import BackwardTask, LogsumexpTask, SoftmaxTask
@@ -37,8 +38,8 @@ def _address(array):
     return 0 if array is None else runtime.address(array)
 
 
-def _through_float32(output=None):
-    """Let an operation take 16-bit arrays too, through copies; `output` is the place of the one that it fills."""
+def _through_float32(*outputs):
+    """Let an operation take 16-bit arrays too, through copies; `outputs` are the places of those that it fills."""
 
     def widened(operation):
         @functools.wraps(operation)
@@ -48,9 +49,10 @@ def _through_float32(output=None):
                 for one in arguments
             ]
             operation(*wide)
-            if output is not None and wide[output] is not arguments[output]:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    arguments[output][...] = wide[output]
+            for output in outputs:
+                if wide[output] is not arguments[output]:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        arguments[output][...] = wide[output]
 
         return run_widened
 
@@ -240,6 +242,36 @@ def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad
         logits.size,
     )
     run(task, dtype, 1, 0, 2 * (piece + 16), n_threads)
+
+
+def _plain_geometry(block):
+    """Return the last fields of a task whose rows are computed one by one where they lie."""
+    outer, n_classes, inner = block.shape
+    per_block = max(1, BLOCK_ELEMENTS // n_classes)
+    return 1, per_block, outer * inner, n_classes, inner
+
+
+@_through_float32(2)
+def entropy(logits, losses, grad, divisor, n_threads):
+    """Write the entropy of each row to `losses` and, unless None, the gradient / divisor to `grad`."""
+    like = logits.dtype.type(0)
+    addresses = _address(logits), _address(losses), _address(grad)
+    task = EntropyTask(*addresses, like, float(divisor), *_plain_geometry(logits))
+    run(task, logits.dtype, logits.shape[1], 0, 0, n_threads)
+
+
+@_through_float32(3, 4)
+def kl_div(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads):
+    """Write the divergence of each pair of rows to `losses` and, unless None, the gradients / divisor."""
+    like, arrays = p_logits.dtype.type(0), (p_logits, q_logits, losses, grad_p, grad_q)
+    addresses = (_address(array) for array in arrays)
+    task = DivergenceTask(*addresses, like, float(divisor), *_plain_geometry(p_logits))
+    run(task, p_logits.dtype, p_logits.shape[1], 0, 0, n_threads)
+
+
+def top_k_softmax(x, values, indices, n_threads):
+    """Write the largest of softmax(x) to `values`, and their classes to `indices`."""
+    numpy_impl.take_largest(x, softmax, values, indices, n_threads)
 
 
 door = plain_door(softmax, log_softmax, cross_entropy)

@@ -214,3 +214,49 @@ def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad
         if grad is not None:
             slope = (1 - y) / (1 + np.exp(-x)) - positive / (1 + np.exp(x))
             _store(grad, np.where(w != 0, w * slope * grad_scale, 0))
+
+
+def entropy(logits, losses, grad, divisor, n_threads):
+    """Write L + sum p * (m - z), and p * (m - z - that sum): nothing cancels in the former."""
+    z = _widen(logits)
+    rows = _Rows(z)
+    with np.errstate(all="ignore"):
+        distance = rows.m - z
+        mean = _weighted(rows.probs, distance).sum(axis=1, keepdims=True)
+        losses[...] = (rows.L + mean)[:, 0]
+        if grad is not None:
+            _store(grad, _weighted(rows.probs, distance - mean) / divisor)
+
+
+def kl_div(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads):
+    """Write sum p * (exp(-r) - 1 + r), r = log p - log q, and p * (r - that sum) and q - p.
+
+    It is the sum of p * r because p and q sum to 1; but no term is negative. Where p = 0 its term is q.
+    """
+    zp, zq = _widen(p_logits), _widen(q_logits)
+    p, q = _Rows(zp), _Rows(zq)
+    with np.errstate(all="ignore"):
+        r = ((q.m - zq) - (p.m - zp)) + (q.L - p.L)
+        near = np.abs(r) <= 1
+        excess = np.where(near, p.probs * -np.expm1(-r), p.probs - q.probs)
+        far = q.probs + _weighted(p.probs, r - 1)
+        terms = np.where(near, np.maximum(p.probs * r - excess, 0), far)
+        divergence = terms.sum(axis=1, keepdims=True)
+        losses[...] = divergence[:, 0]
+        if grad_p is not None:
+            _store(grad_p, _weighted(p.probs, r - divergence) / divisor)
+            _store(grad_q, -excess / divisor)
+
+
+def top_k_softmax(x, values, indices, n_threads):
+    """Write the largest of softmax(x) to `values`, and their classes to `indices`."""
+    take_largest(x, softmax, values, indices, n_threads)
+
+
+def take_largest(x, softmax, values, indices, n_threads):
+    """Take the largest of what `softmax` makes of x: in the order of falling x, NaN before all numbers."""
+    probs = np.empty_like(x)
+    softmax(x, probs, None, 1.0, n_threads)
+    z = _widen(x)
+    indices[...] = np.lexsort((-z, ~np.isnan(z)), axis=1)[:, : values.shape[1]]
+    values[...] = np.take_along_axis(probs, indices, axis=1)
