@@ -131,7 +131,8 @@ cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *sta
     cdef long double total = 0, terms
     for k in range(n_parts):
         if parts[k].max > -INFINITY:
-            terms = <long double>parts[k].terms.sum + parts[k].terms.sum_error + parts[k].terms.n_max * unit_of(parts + k)
+            terms = <long double>parts[k].terms.sum + parts[k].terms.sum_error
+            terms += parts[k].terms.n_max * unit_of(parts + k)
             total += ((parts[k].distance + terms * (<long double>stat.max - parts[k].max))
                       * outweighed(parts[k].max, stat.max, 1.0) / unit_of(parts + k))
     return <double>(total / (<long double>stat.total + stat.total_error))
@@ -261,7 +262,7 @@ cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first
 
 cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stage, Py_ssize_t first,
                               Py_ssize_t n_lanes, char *scratch, const Upcoming *ahead) noexcept nogil:
-    """A tile of lanes; the terms go to another one unless that is NULL, and the gradients take the place of the logits."""
+    """A tile of lanes; the terms go to another one unless that is NULL, and gradients take the place of logits."""
     cdef const Geometry *g = &task.g
     cdef real *m = <real *>lane_array(g, scratch, 0)
     cdef LaneSums a = lane_sums(g, scratch, 1)
@@ -588,8 +589,9 @@ cdef inline void lane_factor(const real *dtype, const LaneSums *a, Py_ssize_t la
         put_factor(dtype, UNIT_POWER / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
 
 
-cdef inline long double unit_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    return <long double>a.unit[lane] + a.unit_error[lane]
+cdef inline long double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
+    """Return the same in the unit of the maximum's term: 1 + S'."""
+    return total_of_lane(a, lane) / (<long double>a.unit[lane] + a.unit_error[lane])
 
 
 cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_ssize_t first,
@@ -613,14 +615,14 @@ cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_s
     for lane in range(width):
         lane_factor(dtype, &a, lane, 1.0, d.p_factor, d.p_error)
         lane_factor(dtype, &b, lane, 1.0, d.q_factor, d.q_error)
-        p_total, q_total = total_of_lane(&a, lane) / unit_of_lane(&a, lane), total_of_lane(&b, lane) / unit_of_lane(&b, lane)
+        p_total, q_total = whole_of_lane(&a, lane), whole_of_lane(&b, lane)
         log_of_ratio(dtype, p_total, q_total, d.shift + lane, d.shift_error + lane)
         d.mean[lane], d.unit[lane] = 0, 1
     sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     if drop_shifts(dtype, &d, width):
         sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     for lane in range(width):
-        p_total, q_total = total_of_lane(&a, lane) / unit_of_lane(&a, lane), total_of_lane(&b, lane) / unit_of_lane(&b, lane)
+        p_total, q_total = whole_of_lane(&a, lane), whole_of_lane(&b, lane)
         d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], <double>p_total,
                                        <double>q_total, &d)
         d.unit[lane] = unit_for(d.mean[lane])

@@ -32,8 +32,8 @@ NEAR = (1e-1, 1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
 
 @pytest.fixture(autouse=True)
 def needs_extended(request):
-    is_double = request.node.callspec.params.get("dtype") is np.float64
-    if is_double and not oracle.HAS_EXTENDED:
+    params = getattr(request.node, "callspec", None)
+    if params and params.params.get("dtype") is np.float64 and not oracle.HAS_EXTENDED:
         pytest.skip("long double is no wider than double here")
 
 

@@ -45,7 +45,9 @@ class DivergenceTask(NamedTuple):
     inner: int
 
 
-EXP_MINUS_64 = math.exp(-64)
+TINY = 47.5
+"""An exponent whose exp(-TINY) is nearer to a double than a hundredth of its last place."""
+EXP_MINUS_TINY = math.exp(-TINY)
 
 
 @compiled
@@ -107,8 +109,8 @@ def row_sums(x, at, n, step):
 def share(x, m, others):
     """Return (p / unit, unit, m - x, the rounding error of that); the unit keeps the digits of a tiny p."""
     d, lost = difference(m, np.float64(x))
-    if d > 600 and math.isfinite(d):
-        return exp_minus(d - 64, lost) / (1 + others), EXP_MINUS_64, d, lost
+    if d > 680 and math.isfinite(d):
+        return exp_minus(d - TINY, lost) / (1 + others), EXP_MINUS_TINY, d, lost
     return exp_minus(d, lost) / (1 + others), 1.0, d, lost
 
 
@@ -139,10 +141,10 @@ def log_ratio(p_distance, p_error, q_distance, q_error, shift):
 
 
 @compiled
-def log_of_ratio(p_total, q_total):
-    """Return log(q / p)."""
-    ratio = q_total / p_total
-    return math.log1p((q_total - p_total) / p_total) if 0.5 < ratio < 2 else math.log(ratio)
+def log_of_ratio(p_others, q_others):
+    """Return log((1 + q') / (1 + p')) of two S'."""
+    more = (q_others - p_others) / (1 + p_others)
+    return math.log1p(more) if abs(more) < 0.5 else math.log1p(q_others) - math.log1p(p_others)
 
 
 @compiled
@@ -162,7 +164,7 @@ def divergence_piece(task, first, n_lanes, scratch, wide):
         at = start_of(task, lane)
         stop = at + n * step
         p_sums, q_sums = row_sums(zp, at, n, step), row_sums(zq, at, n, step)
-        shift = log_of_ratio(1 + p_sums[1], 1 + q_sums[1])
+        shift = log_of_ratio(p_sums[1], q_sums[1])
         total, error = 0.0, 0.0
         for i in range(at, stop, step):
             p, unit, q, r = pair_at(zp[i], zq[i], p_sums, q_sums, shift)
