@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from .._layout import Layout
-from ._arrays import Result
+from ._arrays import Result, empty
 from ._cross_entropy import reduce_losses
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ def _compute(operation, names, arrays, axis, reduction, n_threads, with_grad):
     layout = Layout(first, _validate.axes(axis, first.ndim))
     outer, n_classes, inner = layout.block_shape
     _validate.n_classes(n_classes, names[0], first.shape)
-    losses = np.empty((outer, inner))
+    losses = empty((outer, inner))
     results = [Result(layout, first.dtype) if with_grad else None for _ in arrays]
     getattr(implementation(), operation)(
         *(layout.block(array) for array in arrays),

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from .._layout import Layout
+from ._arrays import empty
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, NDArray
@@ -68,8 +69,8 @@ def top_k_softmax(
         raise ValueError(f"k must be at most the number of classes, {n_classes}, got {k}")
     layout = Layout(array, (axis,))
     outer, _, inner = layout.block_shape
-    values = np.empty((outer, k, inner), array.dtype)
-    indices = np.empty((outer, k, inner), np.int64)
+    values = empty((outer, k, inner), array.dtype)
+    indices = empty((outer, k, inner), np.int64)
     n_threads = threads_for(array.size, n_threads)
     implementation().top_k_softmax(layout.block(array), values, indices, n_threads)
     return layout.unblock(values), layout.unblock(indices)
