@@ -132,10 +132,12 @@ static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, Py_ss
     const REAL rounded = (REAL)center;
     const VEC c = FN(all)(rounded), lost = FN(all)((REAL)(center - rounded + center_error)), zero = {0};
     const FN(factor) f = FN(factor_of_row)(factor, error);
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        const Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        const VEC v = FN(load_part)(x + i, k, c), terms = FN(load_part)(e + i, k, zero);
-        FN(store_part)(out + i, k, FN(entropy_slope)(terms, v, c, lost, &f));
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FN(store)(out + i, FN(entropy_slope)(FN(load)(e + i), FN(load)(x + i), c, lost, &f));
+    if (i < n) {
+        const VEC v = FN(load_part)(x + i, n - i, c), terms = FN(load_part)(e + i, n - i, zero);
+        FN(store_part)(out + i, n - i, FN(entropy_slope)(terms, v, c, lost, &f));
     }
 }
 
@@ -211,15 +213,15 @@ INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, 
                                 Py_ssize_t n, const FN(divergence_frame) *f, FN(sums) *terms, FN(sums) *excess) {
     Py_ssize_t i = 0;
     for (; i + 4 <= n; i += 4) {
-        VEC term[4], more[4];
-        for (int k = 0; k < 4; k++) {
-            const Py_ssize_t at = (i + k) * step;
+        VEC term = {0}, more = {0};
+#pragma GCC unroll 1 /* one after the other: four at once do not fit the registers */
+        for (Py_ssize_t at = i * step; at < (i + 4) * step; at += step) {
             const FN(divergence_term) t =
                 FN(divergence_of)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), f);
-            term[k] = t.term, more[k] = t.excess;
+            term += t.term, more += t.excess;
         }
-        FN(sums_add)(terms, (term[0] + term[1]) + (term[2] + term[3]));
-        FN(sums_add)(excess, (more[0] + more[1]) + (more[2] + more[3]));
+        FN(sums_add)(terms, term);
+        FN(sums_add)(excess, more);
     }
     for (; i < n; i++) {
         const Py_ssize_t at = i * step;
@@ -277,9 +279,15 @@ static void FN(row_divergence_slopes)(const REAL *zp, const REAL *zq, const REAL
                                       REAL *for_q, Py_ssize_t n, const DivergenceRow *row) {
     const FN(divergence_frame) f = FN(divergence_of_row)(row);
     const VEC zero = {0};
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        const Py_ssize_t k = n - i < LANES ? n - i : LANES;
-        VEC p, q;
+    VEC p, q;
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FN(divergence_slopes)(FN(load)(zp + i), FN(load)(zq + i), FN(load)(ep + i), FN(load)(eq + i), &f, &p, &q);
+        FN(store)(for_p + i, p);
+        FN(store)(for_q + i, q);
+    }
+    const Py_ssize_t k = n - i;
+    if (k) {
         FN(divergence_slopes)(FN(load_part)(zp + i, k, zero), FN(load_part)(zq + i, k, zero),
                               FN(load_part)(ep + i, k, zero), FN(load_part)(eq + i, k, zero), &f, &p, &q);
         FN(store_part)(for_p + i, k, p);

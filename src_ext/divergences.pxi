@@ -7,7 +7,7 @@
 # Error: 4 ULP of the entropy, 4 ULP of the sum of p * abs(log(p) - log(q)), gradients 4 ULP of the sum of their
 # absolute terms.
 
-from libc.math cimport log
+from libc.math cimport fabs, log
 
 cdef extern from "<math.h>":
     long double log1pl(long double x) noexcept nogil
@@ -260,6 +260,12 @@ cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first
         entropy_rows(task, first + i, &row, 1, &out, <real *>scratch, <Part *>(scratch + stage_bytes(&task.g)))
 
 
+cdef inline long double total_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
+    """Return the sum of all terms of a lane, the maxima among them, in the unit of the terms."""
+    return (<long double>a.sum[lane] + a.sum_error[lane]
+            + a.n_max[lane] * (<long double>a.unit[lane] + a.unit_error[lane]))
+
+
 cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stage, Py_ssize_t first,
                               Py_ssize_t n_lanes, char *scratch, const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; the terms go to another one unless that is NULL, and gradients take the place of logits."""
@@ -300,12 +306,6 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
             lanes_entropy_slope_f64(tile, stage, width, g.n_classes, mean, lost, factor, error)
 
 
-cdef inline long double total_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    """Return the sum of all terms of a lane, the maxima among them, in the unit of the terms."""
-    return (<long double>a.sum[lane] + a.sum_error[lane]
-            + a.n_max[lane] * (<long double>a.unit[lane] + a.unit_error[lane]))
-
-
 cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
     cdef const DivergenceTask *task = <const DivergenceTask *>argument
     cdef const Geometry *g = &task.g
@@ -343,10 +343,10 @@ cdef void entropy_block_f64(const void *task, Py_ssize_t block, char *scratch) n
 cdef inline void log_of_ratio(const real *dtype, long double p, long double q, double *shift,
                               double *error) noexcept nogil:
     """log(q / p) in two parts."""
-    cdef double ratio = <double>(q / p)
+    cdef double ratio = <double>q / <double>p
     cdef long double exact
     if real is float:
-        shift[0] = log1p(<double>(q - p) / <double>p) if 0.5 < ratio < 2 else log(ratio)
+        shift[0] = log1p((<double>q - <double>p) / <double>p) if 0.5 < ratio < 2 else log(ratio)
         error[0] = 0
     else:
         exact = log1pl((q - p) / p) if 0.5 < ratio < 2 else logl(q / p)
@@ -363,10 +363,11 @@ cdef inline double divergence_from(double terms, double excess) noexcept nogil:
     return max(0.0, terms - excess * excess * (0.5 + excess / 3))
 
 
-cdef inline void correct_shift(DivergenceRow *row, double excess) noexcept nogil:
-    """Take the common error out of the r."""
-    if isfinite(excess):
-        row.shift_error += log1p(-excess)
+cdef inline double correction_of(double excess) noexcept nogil:
+    """Return log(1 - excess), which takes the common error out of the r."""
+    if fabs(excess) < 1e-4:
+        return -excess * (1 + excess * (0.5 + excess * (1.0 / 3 + excess * 0.25)))
+    return log1p(-excess) if excess < 1 else 0
 
 
 cdef inline double unit_for(double divergence) noexcept nogil:
@@ -434,7 +435,7 @@ cdef inline double row_divergence(const Pair *pair, Py_ssize_t n_classes, const 
         d.shift = d.shift_error = 0
         sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
     if isfinite(terms):
-        correct_shift(d, excess)
+        d.shift_error += correction_of(excess)
         return divergence_from(terms, excess)
     if real is float:
         return wide_divergence_f32(<const float *>pair.rows[0].x, <const float *>pair.rows[1].x, 1, n_classes,
@@ -552,15 +553,20 @@ cdef inline bint drop_shifts(const real *dtype, const DivergenceLanes *d, Py_ssi
     return found
 
 
+cdef inline long double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
+    """Return the same in the unit of the maximum's term: 1 + S'."""
+    return total_of_lane(a, lane) / (<long double>a.unit[lane] + a.unit_error[lane])
+
+
 cdef inline double lane_divergence(const Geometry *g, const real *p, const real *q, Py_ssize_t lane, Py_ssize_t width,
-                                   real p_max, real q_max, double p_total, double q_total, const DivergenceLanes *d,
-                                   ) noexcept nogil:
+                                   real p_max, real q_max, const LaneSums *a, const LaneSums *b,
+                                   const DivergenceLanes *d) noexcept nogil:
     """The divergence of a lane; its shift is left corrected."""
-    cdef double correction
+    cdef double p_total, q_total
     if isfinite(d.terms[lane]):
-        correction = log1p(-d.excess[lane])
-        d.shift_error[lane] += correction if isfinite(correction) else 0
+        d.shift_error[lane] += correction_of(d.excess[lane])
         return divergence_from(d.terms[lane], d.excess[lane])
+    p_total, q_total = <double>whole_of_lane(a, lane), <double>whole_of_lane(b, lane)
     if not (isfinite(p_total) and isfinite(q_total)):
         return NAN
     if real is float:
@@ -589,9 +595,20 @@ cdef inline void lane_factor(const real *dtype, const LaneSums *a, Py_ssize_t la
         put_factor(dtype, UNIT_POWER / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
 
 
-cdef inline long double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    """Return the same in the unit of the maximum's term: 1 + S'."""
-    return total_of_lane(a, lane) / (<long double>a.unit[lane] + a.unit_error[lane])
+cdef inline void shifts_of_lanes(const real *dtype, const LaneSums *a, const LaneSums *b, Py_ssize_t width,
+                                 const DivergenceLanes *d) noexcept nogil:
+    """log(q / p) of the sums of each lane; for floats a difference of two logarithms in double will do."""
+    cdef Py_ssize_t lane
+    if real is float:
+        lanes_others(a, width, False, d.shift_error)
+        lanes_others(b, width, False, d.shift)
+        log1p_lanes(d.shift_error, d.shift_error, width)
+        log1p_lanes(d.shift, d.shift, width)
+    for lane in range(width):
+        if real is float:
+            d.shift[lane], d.shift_error[lane] = d.shift[lane] - d.shift_error[lane], 0
+        else:
+            log_of_ratio(dtype, whole_of_lane(a, lane), whole_of_lane(b, lane), d.shift + lane, d.shift_error + lane)
 
 
 cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_ssize_t first,
@@ -608,23 +625,19 @@ cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_s
     cdef LaneSums a = lane_sums(g, scratch, 1), b = lane_sums(g, scratch + n_bytes, 1)
     cdef DivergenceLanes d = divergence_lanes(g, scratch, scratch + n_bytes)
     cdef Upcoming ahead = next_piece(g, task.p, task.grad_p, first)
-    cdef long double p_total, q_total
     exp_of_tile(g, p, ep, width, p_max, &a, &ahead)
     ahead = next_piece(g, task.q, task.grad_q, first)
     exp_of_tile(g, q, eq, width, q_max, &b, &ahead)
     for lane in range(width):
         lane_factor(dtype, &a, lane, 1.0, d.p_factor, d.p_error)
         lane_factor(dtype, &b, lane, 1.0, d.q_factor, d.q_error)
-        p_total, q_total = whole_of_lane(&a, lane), whole_of_lane(&b, lane)
-        log_of_ratio(dtype, p_total, q_total, d.shift + lane, d.shift_error + lane)
         d.mean[lane], d.unit[lane] = 0, 1
+    shifts_of_lanes(dtype, &a, &b, width, &d)
     sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     if drop_shifts(dtype, &d, width):
         sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     for lane in range(width):
-        p_total, q_total = whole_of_lane(&a, lane), whole_of_lane(&b, lane)
-        d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], <double>p_total,
-                                       <double>q_total, &d)
+        d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], &a, &b, &d)
         d.unit[lane] = unit_for(d.mean[lane])
     memcpy(task.losses + first, d.mean, n_lanes * sizeof(double))
     if task.grad_p == NULL:

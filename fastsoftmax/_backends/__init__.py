@@ -113,7 +113,7 @@ class Backend(Protocol):
     def entropy(self, logits, losses, grad, divisor: float, n_threads: int) -> None:
         """Write the entropy of softmax(logits) to `losses` and, unless None, its gradient / divisor to `grad`.
 
-        `losses` is float64 of shape (outer, inner), the gradient that of their sum.
+        `losses` is float64 of shape (outer, inner), the gradient that of their sum; `grad` lies apart from `logits`.
         """
 
     def kl_div(
