@@ -1,8 +1,8 @@
 /* Template for one REAL: the passes of the entropy and of the Kullback-Leibler divergence, over a row or down the lanes
  * of a tile. Included by primitives.h.
  *
- * Entropy = L + sum of p * (m - x), L = log1p(S'): no term is negative. Its gradient is p * ((m - x) - mean), where mean
- * is that sum.
+ * Entropy = L + sum of p * (m - x), L = log1p(S'): no term is negative. Its gradient is p * ((m - x) - mean), where
+ * mean is that sum.
  *
  * Divergence: with r = log(p) - log(q), sum of p * r cancels where p and q are near. Since p and q sum to 1 it is also
  * the sum of q - p + p * r = p * (exp(-r) - 1 + r), in which no term is negative; where abs(r) <= 1 a series replaces
@@ -20,7 +20,7 @@ typedef struct {
 /* e * (m - x), 0 where e is, also beside x = -inf. */
 INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
 
-/* Add four vectors of terms, `step` values apart, and their moments; if `asks`, look for maxima before counting them. */
+/* Add four vectors of terms, `step` values apart, and their moments; `asks`: look for maxima before counting them. */
 INLINE void FN(moments_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m, const FN(exp_frame) *f,
                              FN(moment_sums) *s, int stores, int asks) {
     VEC v[4], e[4], d[4];
@@ -311,7 +311,7 @@ static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, cons
     }
 }
 
-/* The divergence of a row in long double: where a class has p > 0 and q = 0, or a term is beyond the range of the dtype.
+/* The divergence of a row in long double: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
  * Such rows are rare, and so this goes one by one. */
 static double FN(wide_divergence)(const REAL *zp, const REAL *zq, Py_ssize_t step, Py_ssize_t n, REAL p_max, REAL q_max,
                                   double p_total, double q_total) {

@@ -1,8 +1,8 @@
 /* Template for one REAL: the k largest of a row, in order. Included by primitives.h.
  *
  * A heap holds the k best so far with the worst of them on top; vectors of the row are compared with that one, and only
- * what exceeds it is looked at: about k * log(n / k) values of a random row. NaN ranks before every number; of equals the
- * smaller index does. */
+ * what exceeds it is looked at: about k * log(n / k) values of a random row. NaN ranks before every number; of equals
+ * the smaller index does. */
 
 /* Whether value a, number i, ranks before value b, number j. */
 INLINE int FN(ranks_before)(REAL a, int64_t i, REAL b, int64_t j) {
@@ -45,7 +45,8 @@ static void FN(row_top)(const REAL *x, Py_ssize_t n, Py_ssize_t k, REAL *v /* OU
     }
     for (; i < n && v[0] == v[0]; i += LANES) {
         const VEC worst = FN(all)(v[0]);
-        FN(heap_take)(x, i, FN(exceeds)(FN(load_part)(x + i, n - i < LANES ? n - i : LANES, worst), worst), v, index, k);
+        const VEC values = FN(load_part)(x + i, n - i < LANES ? n - i : LANES, worst);
+        FN(heap_take)(x, i, FN(exceeds)(values, worst), v, index, k);
     }
     for (Py_ssize_t last = k - 1; last > 0; last--) {
         const REAL value = v[last];

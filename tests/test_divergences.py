@@ -144,7 +144,7 @@ def test_near_distributions_keep_their_digits(implementation, dtype, rng, distan
         assert abs(Decimal(float(got[k])) - want) <= ULP * unit
         if implementation.startswith("cython") and 1e-30 < want < 0.01:
             unit = Decimal(float(np.spacing(dtype(float(want)))))
-            assert abs(Decimal(float(got[k])) - want) <= ULP * unit
+            assert abs(Decimal(float(got[k])) - want) <= 2 * ULP * unit  # of the result itself
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 37, 161, 9000])

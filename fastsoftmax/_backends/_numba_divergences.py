@@ -79,14 +79,17 @@ def settled(total, error):
 
 @compiled
 def exp_minus(d, error):
-    """Return exp(-(d + error))."""
+    """Return exp(-(d + error)), the error being small."""
     e = math.exp(-d)
     return e - e * error if e > 0 else e
 
 
 @compiled
 def row_sums(x, at, n, step):
-    """Return (m, S', sum of exp(x - m) * (m - x)) of a row; S' is NaN where m is infinite."""
+    """Return (m, S', 1 + S', what its rounding lost over it, sum of exp(x - m) * (m - x)) of a row.
+
+    S' is NaN where m is infinite.
+    """
     m = -np.inf
     for i in range(at, at + n * step, step):
         m = x[i] if x[i] > m else m
@@ -101,17 +104,22 @@ def row_sums(x, at, n, step):
         total, error = add(total, error, e)
         if e != 0:
             moment, moment_error = add(moment, moment_error, e * d)
-    others = settled(total, error) + (n_max - 1) if math.isfinite(m) else np.nan
-    return m, others, settled(moment, moment_error)
+    sum_below = settled(total, error) if math.isfinite(m) else np.nan
+    whole, lost = difference(np.float64(n_max), -sum_below)
+    lost = (lost + ((total - sum_below) + error)) / whole
+    return m, sum_below + (n_max - 1), whole, lost, settled(moment, moment_error)
 
 
 @compiled
-def share(x, m, others):
+def share(x, sums):
     """Return (p / unit, unit, m - x, the rounding error of that); the unit keeps the digits of a tiny p."""
+    m, _, whole, whole_lost, _ = sums
     d, lost = difference(m, np.float64(x))
-    if d > 680 and math.isfinite(d):
-        return exp_minus(d - TINY, lost) / (1 + others), EXP_MINUS_TINY, d, lost
-    return exp_minus(d, lost) / (1 + others), 1.0, d, lost
+    is_tiny = d > 680 and math.isfinite(d)
+    p = math.exp(TINY - d if is_tiny else -d) / whole
+    if p > 0:
+        p -= p * (lost + whole_lost)
+    return p, EXP_MINUS_TINY if is_tiny else 1.0, d, lost
 
 
 @compiled
@@ -121,13 +129,13 @@ def entropy_piece(task, first, n_lanes, scratch, wide):
     n, step = task.n_classes, task.inner
     for lane in range(first, first + n_lanes):
         at = start_of(task, lane)
-        m, others, moment = row_sums(x, at, n, step)
-        mean = moment / (1 + others)
-        losses[lane] = math.log1p(others) + mean
+        sums = row_sums(x, at, n, step)
+        mean = sums[4] / sums[2]
+        losses[lane] = math.log1p(sums[1]) + mean
         if task.grad:
-            grad, (center, lost) = pointer_to(task.grad, task.like), difference(m, mean)
+            grad, (center, lost) = pointer_to(task.grad, task.like), difference(sums[0], mean)
             for i in range(at, at + n * step, step):
-                p, unit, _, _ = share(x[i], m, others)
+                p, unit, _, _ = share(x[i], sums)
                 d, error = difference(center, np.float64(x[i]))
                 grad[i] = 0.0 if p == 0 else (p * d + p * (error + lost)) / task.divisor * unit
 
@@ -150,8 +158,8 @@ def log_of_ratio(p_others, q_others):
 @compiled
 def pair_at(p_logit, q_logit, p_sums, q_sums, shift):
     """Return (p / unit, unit, q, r) of a class."""
-    p, unit, p_distance, p_error = share(p_logit, p_sums[0], p_sums[1])
-    q, q_unit, q_distance, q_error = share(q_logit, q_sums[0], q_sums[1])
+    p, unit, p_distance, p_error = share(p_logit, p_sums)
+    q, q_unit, q_distance, q_error = share(q_logit, q_sums)
     return p, unit, q * q_unit, log_ratio(p_distance, p_error, q_distance, q_error, shift)
 
 
@@ -179,5 +187,7 @@ def divergence_piece(task, first, n_lanes, scratch, wide):
             grad_p, grad_q = pointer_to(task.grad_p, task.like), pointer_to(task.grad_q, task.like)
             for i in range(at, stop, step):
                 p, unit, q, r = pair_at(zp[i], zq[i], p_sums, q_sums, shift)
-                grad_p[i] = 0.0 if p == 0 else p * (r - divergence) / task.divisor * unit
+                d, error = difference(r, divergence)
+                slope = p * d + p * error if math.isfinite(d) else p * d
+                grad_p[i] = 0.0 if p == 0 else slope / task.divisor * unit
                 grad_q[i] = (q - p * unit) / task.divisor

@@ -168,7 +168,7 @@ def kl_div_with_logits(
     -----
     With r = log(p) - log(q), taken from the logits in two parts, the terms are p * (exp(-r) - 1 + r), whose sum is that
     of p * r because p and q each sum to 1. No term is negative, so that near distributions keep their digits and no
-    divergence is negative; equal ones have 0. Error: at most 4 ULP of sum(p * abs(r)) for each row, and about 4 ULP of
+    divergence is negative; equal ones have 0. Error: at most 4 ULP of sum(p * abs(r)) for each row, and a few ULP of
     the result itself where p and q are near. NaN, +inf or nothing but -inf in a row of either make it NaN. The
     convention is that of `torch.distributions.kl_divergence`.
 
