@@ -142,9 +142,11 @@ cdef inline bint is_plain(x):
             and cnp.PyArray_SIZE(<cnp.ndarray>x) > 0)
 
 
-cdef inline void cut_rows(Geometry *g, cnp.ndarray x):
+cdef inline Steps cut_rows(Geometry *g, cnp.ndarray x):
+    """Cut the rows of a plain array, and return its steps."""
     cdef Py_ssize_t n_classes = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
     cut(g, cnp.PyArray_SIZE(x) // n_classes, n_classes, 1, kind_of_data(x), True)
+    return dense_steps(n_classes, 1)
 
 
 cdef inline bint lie_apart(cnp.ndarray a, cnp.ndarray b):
@@ -165,7 +167,7 @@ cdef inline softmax_through_door(x, out, bint log):
     cdef SoftmaxTask task
     if not is_plain(x):
         return None
-    cut_rows(&task.g, x)
+    task.x_steps = task.out_steps = cut_rows(&task.g, x)
     if out is None:
         out = result_like(x, &task.g)
     elif not is_plain_result(out, x):
@@ -221,7 +223,7 @@ cdef cross_entropy_through_door(x, targets, grad, bint with_grad):
     cdef double mean = 0
     if not is_plain(x) or cnp.PyArray_NDIM(<cnp.ndarray>x) != 2:
         return None
-    cut_rows(&task.g, x)
+    task.logits_steps = task.grad_steps = cut_rows(&task.g, x)
     if not are_plain_targets(targets, task.g.n_lanes):
         return None
     task.logits, task.targets, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(targets), INDEX_INT64

@@ -1,7 +1,6 @@
 # How a block (outer, n_classes, inner) is cut into pieces of work.
 
 cdef enum:
-    FEW_CLASSES = 160           # up to here a contiguous row is turned, so that its lanes fill the vectors
     TURNED_GROUPS = 4           # vectors of lanes in a tile: what one of them waits for, the others compute
     TURNED_CLASSES = 40         # together
     ROW_GROUP = 4               # likewise rows that are computed in step,
@@ -62,16 +61,32 @@ cdef inline Py_ssize_t first_lane(const Geometry *g, Py_ssize_t block, Py_ssize_
     return block * g.per_block + piece * g.stride
 
 
-cdef inline Upcoming next_piece(const Geometry *g, const void *x, void *out, Py_ssize_t first) noexcept nogil:
-    """Return what the piece after the one at `first` reads and writes, where that lies in one run."""
+cdef inline Steps dense_steps(Py_ssize_t n_classes, Py_ssize_t inner) noexcept nogil:
+    """Return the steps of a C-contiguous block."""
+    cdef Steps steps
+    steps.per_group, steps.group = ONE_GROUP, 0
+    steps.outer, steps.classes = n_classes * inner, inner
+    return steps
+
+
+cdef inline char *row_at(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t row) noexcept nogil:
+    """Return where a row starts, inner being 1."""
+    return <char *>x + outer_start(steps, row) * g.data_bytes
+
+
+cdef inline char *run_after(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t first) noexcept nogil:
+    """Return where the piece after the one at `first` lies, if that is one run, or a row for each row; else NULL."""
+    if x == NULL or g.inner != 1 or (g.form == TURNED and steps.outer != g.n_classes):
+        return NULL
+    return row_at(g, x, steps, first + g.stride)
+
+
+cdef inline Upcoming next_piece(const Geometry *g, const void *x, const Steps *x_steps, void *out,
+                                const Steps *out_steps, Py_ssize_t first) noexcept nogil:
+    """Return what to fetch for the piece after the one at `first`."""
     cdef Upcoming ahead
-    cdef Py_ssize_t at = (first + g.stride) * g.n_classes * g.data_bytes
-    ahead.item_bytes = g.data_bytes
-    ahead.read = ahead.also = ahead.write = NULL
-    if g.inner == 1:
-        ahead.read = <const char *>x + at
-        if out != NULL:
-            ahead.write = <char *>out + at
+    ahead.item_bytes, ahead.also = g.data_bytes, NULL
+    ahead.read, ahead.write = run_after(g, x, x_steps, first), run_after(g, out, out_steps, first)
     return ahead
 
 

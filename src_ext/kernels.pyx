@@ -49,14 +49,43 @@ cdef inline Kind kind_of_data(cnp.ndarray x):
 
 cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint has_tiles):
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
-    cut(g, shape[0], shape[1], shape[2], kind_of_data(x), has_tiles)
+    cdef Py_ssize_t n_groups = 1
+    if cnp.PyArray_NDIM(x) == 4:
+        n_groups = shape[0]
+        shape += 1
+    cut(g, n_groups * shape[0], shape[1], shape[2], kind_of_data(x), has_tiles)
+
+
+cdef inline Steps steps_of(cnp.ndarray x):
+    """Return the steps of a block (outer, n_classes, inner), or of groups of such blocks."""
+    cdef Steps steps
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
+    cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(x)
+    steps.per_group, steps.group = ONE_GROUP, 0
+    if cnp.PyArray_NDIM(x) == 4:
+        steps.per_group, steps.group = cnp.PyArray_DIM(x, 1), strides[0] // size
+        strides += 1
+    steps.outer, steps.classes = strides[0] // size, strides[1] // size
+    return steps
+
+
+cdef inline Py_ssize_t n_columns(cnp.ndarray x):
+    """Return the number of classes of a block."""
+    return cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 2)
+
+
+cdef inline void fill_mask(SoftmaxTask *task, where):
+    task.where = <const uint8_t *>data_or_null(where)
+    if where is not None:
+        task.where_steps = steps_of(where)
 
 
 cdef int start_softmax(cnp.ndarray x, cnp.ndarray out, where, double temperature, bint log, int n_threads) except -1:
     cdef SoftmaxTask task
     cut_block(&task.g, x, True)
     task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
-    task.where = <const uint8_t *>data_or_null(where)
+    task.x_steps, task.out_steps = steps_of(x), steps_of(out)
+    fill_mask(&task, where)
     task.temperature, task.log = temperature, log
     return run_softmax(&task, n_threads)
 
@@ -75,8 +104,8 @@ def logsumexp(cnp.ndarray x, cnp.ndarray out, where, int n_threads):
     """Write log(sum(exp(x))) to out, which is float32 for 16-bit x."""
     cdef SoftmaxTask task
     cut_block(&task.g, x, True)
-    task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
-    task.where = <const uint8_t *>data_or_null(where)
+    task.x, task.out, task.x_steps = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), steps_of(x)
+    fill_mask(&task, where)
     run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
                task.g.per_block * task.g.n_classes, n_threads, softmax_scratch(&task.g))
 
@@ -86,6 +115,7 @@ cdef int start_backward(cnp.ndarray grad, cnp.ndarray forward, cnp.ndarray out, 
     cut_block(&task.g, forward, False)
     task.grad, task.forward = cnp.PyArray_DATA(grad), cnp.PyArray_DATA(forward)
     task.out, task.log = cnp.PyArray_DATA(out), log
+    task.grad_steps, task.forward_steps, task.out_steps = steps_of(grad), steps_of(forward), steps_of(out)
     return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
                       task.g.per_block * task.g.n_classes, n_threads, 2 * tile_bytes(&task.g))
 
@@ -152,7 +182,9 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, g
     cdef LossTask task
     fill_targets(&task, targets, options)
     task.logits, task.losses = cnp.PyArray_DATA(logits), <double *>cnp.PyArray_DATA(losses)
-    task.grad = data_or_null(grad)
+    task.grad, task.logits_steps = data_or_null(grad), steps_of(logits)
+    if grad is not None:
+        task.grad_steps = steps_of(grad)
     task.smoothing, task.z_loss = options.label_smoothing, options.z_loss
     task.softcap, task.temperature = options.softcap, options.temperature
     task.shift = 0
@@ -160,9 +192,9 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, g
     cut_block(&task.g, logits, task.softcap == 0)
     base = None
     if task.kind == PROBABILITIES:
-        task.target_kind = kind_of_data(targets)
+        task.target_kind, task.targets_steps = kind_of_data(targets), steps_of(targets)
     else:
-        base = _smoothing_base(options, logits.shape[1], "d" if task.softcap or task.g.kind == KIND_F64 else "f")
+        base = _smoothing_base(options, task.g.n_classes, "d" if task.softcap or task.g.kind == KIND_F64 else "f")
     task.base = data_or_null(base)
     run_loss(&task, n_threads)
 
@@ -171,6 +203,7 @@ def sigmoid(cnp.ndarray x, cnp.ndarray out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
     cdef SigmoidTask task
     task.x, task.out, task.n, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), x.size, kind_of_data(x)
+    task.x_steps, task.out_steps, task.per_row = steps_of(x), steps_of(out), n_columns(x)
     run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
                (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, n_threads,
                binary_scratch(task.kind, task.kind))
@@ -183,7 +216,10 @@ def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray lo
     task.logits, task.targets = cnp.PyArray_DATA(logits), cnp.PyArray_DATA(targets)
     task.losses, task.grad = <double *>cnp.PyArray_DATA(losses), data_or_null(grad)
     task.weight, task.pos_weight = <const double *>data_or_null(weight), <const double *>data_or_null(pos_weight)
-    task.grad_scale, task.n_rows, task.n_labels = grad_scale, logits.shape[0], logits.shape[1]
+    task.logits_steps, task.targets_steps = steps_of(logits), steps_of(targets)
+    if grad is not None:
+        task.grad_steps = steps_of(grad)
+    task.grad_scale, task.n_rows, task.n_labels = grad_scale, losses.shape[0], n_columns(logits)
     task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
     task.kind, task.target_kind = kind_of_data(logits), kind_of_data(targets)
     run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,

@@ -22,12 +22,13 @@ cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowP
 
 cdef inline void logsumexp_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
                                  Part *parts, real *out) noexcept nogil:
-    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef Row rows[ROW_GROUP]
     cdef Stat stats[ROW_GROUP]
     cdef Py_ssize_t i, n = task.g.n_classes
     for i in range(n_rows):
-        place_row(&task.g, task.x, NULL, first + i, scratch + i * n * task.g.item_bytes, False, 1.0, True, rows + i)
+        place_row(&task.g, task.x, &task.x_steps, NULL, NULL, first + i, scratch + i * n * task.g.item_bytes, False, 1.0,
+                  True, rows + i)
     reduce_rows(rows, n_rows, n, out, parts, stats)
     for i in range(n_rows):
         out[first + i] = <real>lse_of_row(<const real *>rows[i].x, n, stats + i)
@@ -58,17 +59,17 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
     if g.form == ROWS and task.where == NULL:
         logsumexp_group(task, first, n_lanes, scratch, parts, out)
         return
-    plan_row(g, x, NULL, first, False, 1.0, True, &plan)
-    tile_load(g, g.kind, x, first, n_lanes, tile)
+    plan_row(g, x, &task.x_steps, NULL, NULL, first, 1.0, True, &plan)
+    tile_load(g, g.kind, x, &task.x_steps, first, n_lanes, tile)
     if is_tile(g):
         if task.where != NULL:
-            tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
+            tile_load(g, KIND_MASK, task.where, &task.where_steps, first, n_lanes, mask)
             lanes_mask(tile, mask, width_of(g, n_lanes) * n, <real>-INFINITY)
         logsumexp_tile(g, tile, n_lanes, out + first, scratch, &plan.ahead)
         return
     for lane in range(n_lanes):
         if task.where != NULL:
-            mask_row(tile + lane * n, mask_of(task, first + lane), g.inner, n, <real>-INFINITY)
+            mask_row(tile + lane * n, mask_of(task, first + lane), task.where_steps.classes, n, <real>-INFINITY)
         out[first + lane] = <real>logsumexp_row(tile + lane * n, n, &plan, parts)
 
 
@@ -95,6 +96,7 @@ cdef struct BackwardTask:
     const void *grad
     const void *forward
     void *out
+    Steps grad_steps, forward_steps, out_steps
     bint log
 
 
@@ -116,14 +118,15 @@ cdef inline void backward_block(const void *argument, Py_ssize_t block, char *sc
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
         if lies_ready(g):
-            backward_row(<const real *>task.grad + first * n, <const real *>task.forward + first * n,
-                         <real *>task.out + first * n, n, task.log)
+            backward_row(<const real *>row_at(g, task.grad, &task.grad_steps, first),
+                         <const real *>row_at(g, task.forward, &task.forward_steps, first),
+                         <real *>row_at(g, task.out, &task.out_steps, first), n, task.log)
             continue
-        tile_load(g, g.kind, task.grad, first, n_lanes, grad)
-        tile_load(g, g.kind, task.forward, first, n_lanes, forward)
+        tile_load(g, g.kind, task.grad, &task.grad_steps, first, n_lanes, grad)
+        tile_load(g, g.kind, task.forward, &task.forward_steps, first, n_lanes, forward)
         for lane in range(n_lanes):
             backward_row(grad + lane * n, forward + lane * n, grad + lane * n, n, task.log)
-        tile_store(g, grad, first, n_lanes, task.out)
+        tile_store(g, grad, first, n_lanes, task.out, &task.out_steps)
 
 
 cdef void backward_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

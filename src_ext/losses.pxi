@@ -24,6 +24,8 @@ cdef struct LossTask:
     Kind target_kind            # of probabilities in memory
     double *losses
     void *grad                  # or NULL
+    Steps logits_steps, grad_steps
+    Steps targets_steps         # of probabilities
     const double *weight        # or NULL
     const double *sample_weight  # or NULL
     bint has_ignore
@@ -194,33 +196,33 @@ cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
 cdef inline const char *targets_after(const LossTask *task, Py_ssize_t lane) noexcept nogil:
     """Return the dense targets of the piece after the one at `lane`, to be fetched with its logits; NULL for none."""
     cdef const Geometry *g = &task.g
-    if task.kind != PROBABILITIES or task.target_kind != g.kind or g.inner != 1:
+    if task.kind != PROBABILITIES or task.target_kind != g.kind:
         return NULL
-    return <const char *>task.targets + (lane + g.stride) * g.n_classes * g.data_bytes
+    return run_after(g, task.targets, &task.targets_steps, lane)
 
 
 cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, real *scratch) noexcept nogil:
-    """Return the dense targets of a contiguous row, in place or in scratch; or what all rows have in common."""
+    """Return the dense targets of a row, in place or in scratch; or what all rows have in common."""
     cdef const Geometry *g = &task.g
     if task.kind != PROBABILITIES:
         return <const real *>task.base
     if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
-        return <const real *>task.targets + lane * g.n_classes
-    tile_load(g, task.target_kind, task.targets, lane, 1, scratch)
+        return <const real *>row_at(g, task.targets, &task.targets_steps, lane)
+    tile_load(g, task.target_kind, task.targets, &task.targets_steps, lane, 1, scratch)
     dense_targets(task, scratch)
     return scratch
 
 
 cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
                             const real *dtype) noexcept nogil:
-    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
     cdef Py_ssize_t i, n_bytes = g.n_classes * g.item_bytes
     cdef real *dense
     for i in range(n_rows):
-        place_row(g, task.logits, task.grad, first + i, scratch + i * n_bytes, task.grad != NULL, task.temperature,
-                  True, rows + i)
+        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i, scratch + i * n_bytes,
+                  task.grad != NULL, task.temperature, True, rows + i)
         rows[i].plan.ahead.also = targets_after(task, first + i)
         dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
         rows[i].t = targets_of_row(task, first + i, dense)
@@ -232,7 +234,7 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
     """Rows that have been gathered in scratch, one by one; the gradients take their place."""
     cdef Row row
     cdef Py_ssize_t i, n = task.g.n_classes
-    plan_row(&task.g, task.logits, task.grad, first, False, task.temperature, True, &row.plan)
+    plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True, &row.plan)
     for i in range(n_rows):
         row.x, row.t, row.stage = values + i * n, task.base, NULL
         if task.grad != NULL:
@@ -254,19 +256,19 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     if g.form == ROWS:
         loss_group(task, first, n_lanes, scratch, logits)
         return
-    tile_load(g, g.kind, logits, first, n_lanes, tile)
+    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
     if is_probabilities:
-        tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
+        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
-        ahead = next_piece(g, logits, grad, first)
+        ahead = next_piece(g, logits, &task.logits_steps, grad, &task.grad_steps, first)
         ahead.also = targets_after(task, first)
         loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
     else:
         loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
     if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad)
+        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
 
 
 include "softcap.pxi"

@@ -15,16 +15,21 @@ cdef extern from "geometry.h":
         Form form
         Kind kind
         Py_ssize_t outer, n_classes, inner, n_lanes, stride, per_block, n_blocks, item_bytes, data_bytes
+    ctypedef struct Steps:
+        Py_ssize_t per_group, group, outer, classes
+    int FEW_CLASSES
+    Py_ssize_t ONE_GROUP
+    Py_ssize_t outer_start(const Steps *steps, Py_ssize_t outer) noexcept nogil
 
 cdef extern from "tile_kinds.h":
-    void tile_load_f32(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
-                       float *tile) noexcept nogil
-    void tile_load_f64(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
-                       double *tile) noexcept nogil
+    void tile_load_f32(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                       Py_ssize_t n_lanes, float *tile) noexcept nogil
+    void tile_load_f64(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                       Py_ssize_t n_lanes, double *tile) noexcept nogil
     void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                        void *out) noexcept nogil
+                        void *out, const Steps *steps) noexcept nogil
     void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                        void *out) noexcept nogil
+                        void *out, const Steps *steps) noexcept nogil
     void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
     void run_store_f32(Kind kind, const float *values, void *out, Py_ssize_t first, Py_ssize_t n) noexcept nogil
     float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) noexcept nogil
@@ -274,18 +279,18 @@ cdef inline void lanes_combine(real *tile, const real *t, const real *base, Py_s
         lanes_combine_f64(tile, t, base, stride, n_classes, factor, error, scale)
 
 
-cdef inline void tile_load(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
-                           real *tile) noexcept nogil:
+cdef inline void tile_load(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                           Py_ssize_t n_lanes, real *tile) noexcept nogil:
     """Read lanes first .. first + n_lanes into scratch, in the form of the geometry."""
     if real is float:
-        tile_load_f32(g, kind, x, first, n_lanes, tile)
+        tile_load_f32(g, kind, x, steps, first, n_lanes, tile)
     else:
-        tile_load_f64(g, kind, x, first, n_lanes, tile)
+        tile_load_f64(g, kind, x, steps, first, n_lanes, tile)
 
 
 cdef inline void tile_store(const Geometry *g, const real *tile, Py_ssize_t first, Py_ssize_t n_lanes,
-                            void *out) noexcept nogil:
+                            void *out, const Steps *steps) noexcept nogil:
     if real is float:
-        tile_store_f32(g, tile, first, n_lanes, out)
+        tile_store_f32(g, tile, first, n_lanes, out, steps)
     else:
-        tile_store_f64(g, tile, first, n_lanes, out)
+        tile_store_f64(g, tile, first, n_lanes, out, steps)

@@ -39,9 +39,8 @@ cdef struct RowPlan:
     bint splits                 # leave the maxima out of the sum
     Upcoming ahead              # what follows the row
     Kind kind
-    const void *narrow          # read values from here into scratch, and write results there; NULL: in place
+    const void *narrow          # read the row from here into scratch, and write its result there; NULL: in place
     void *narrow_out
-    Py_ssize_t first            # position of the row in both
 
 
 # Where a row is computed: x and stage in memory or in scratch, t its dense targets or NULL.
@@ -78,7 +77,7 @@ cdef inline real chunk_max(real *x, Py_ssize_t at, Py_ssize_t n, const RowPlan *
     """Return the maximum of a chunk, which 16-bit data are read for into x."""
     if real is float:
         if plan.narrow != NULL:
-            return run_max_f32(plan.kind, plan.narrow, plan.first + at, n, x)
+            return run_max_f32(plan.kind, plan.narrow, at, n, x)
     return row_max(x, n)
 
 
@@ -263,7 +262,7 @@ cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, const Fac
         row_shrink(stage, n, factor.value)
     if real is float:
         if plan.narrow != NULL:
-            row_scale(plan.kind, stage, plan.narrow_out, plan.first + at, n, factor.value, factor.error)
+            row_scale(plan.kind, stage, plan.narrow_out, at, n, factor.value, factor.error)
             return
     row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor.value, factor.error)
 
@@ -272,36 +271,36 @@ cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, c
     """Write n values of a row in scratch from `at` on, where the row is one of 16 bits."""
     if real is float:
         if plan.narrow != NULL:
-            run_store_f32(plan.kind, values + at, plan.narrow_out, plan.first + at, n)
+            run_store_f32(plan.kind, values + at, plan.narrow_out, at, n)
 
 
 cdef inline void load_narrow(real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:
     """Read n values of a row into scratch, where the row is one of 16 bits."""
     if real is float:
         if plan.narrow != NULL:
-            run_load_f32(plan.kind, plan.narrow, plan.first + at, n, values + at)
+            run_load_f32(plan.kind, plan.narrow, at, n, values + at)
 
 
-cdef inline void plan_row(const Geometry *g, const void *x, void *out, Py_ssize_t lane, bint passes, double temperature,
-                          bint splits, RowPlan *plan) noexcept nogil:
-    """Fill the plan of a row; one of 16 bits that `passes` goes through scratch in chunks."""
+cdef inline void plan_row(const Geometry *g, const void *x, const Steps *x_steps, void *out, const Steps *out_steps,
+                          Py_ssize_t lane, double temperature, bint splits, RowPlan *plan) noexcept nogil:
+    """Fill the plan of a row that is computed where it is, in memory or in scratch."""
     plan.temperature, plan.splits, plan.kind = temperature, splits, g.kind
-    plan.ahead = next_piece(g, x, out, lane)
-    plan.first = lane * g.n_classes
-    plan.narrow = x if passes and g.form == ROWS and not lies_ready(g) else NULL
-    plan.narrow_out = out
+    plan.ahead = next_piece(g, x, x_steps, out, out_steps, lane)
+    plan.narrow = plan.narrow_out = NULL
 
 
-cdef inline void place_row(const Geometry *g, const void *x, void *out, Py_ssize_t lane, char *scratch, bint stores,
-                           double temperature, bint splits, Row *row) noexcept nogil:
-    """Fill a row that is computed where it lies, or of 16 bits that goes through a row of scratch."""
-    cdef Py_ssize_t at = lane * g.n_classes * g.item_bytes
-    plan_row(g, x, out, lane, True, temperature, splits, &row.plan)
+cdef inline void place_row(const Geometry *g, const void *x, const Steps *x_steps, void *out, const Steps *out_steps,
+                           Py_ssize_t lane, char *scratch, bint stores, double temperature, bint splits,
+                           Row *row) noexcept nogil:
+    """Fill a row that is computed where it lies, or of 16 bits that goes through a row of scratch in chunks."""
+    cdef void *from_here = row_at(g, x, x_steps, lane)
+    cdef void *to_here = NULL if out == NULL else row_at(g, out, out_steps, lane)
+    plan_row(g, x, x_steps, out, out_steps, lane, temperature, splits, &row.plan)
     row.t = NULL
-    row.x = scratch if row.plan.narrow != NULL else <char *>x + at
-    row.stage = NULL
-    if stores:
-        row.stage = scratch if row.plan.narrow != NULL else <char *>out + at
+    if not lies_ready(g):
+        row.plan.narrow, row.plan.narrow_out = from_here, to_here
+        from_here = to_here = scratch
+    row.x, row.stage = from_here, to_here if stores else NULL
 
 
 cdef inline Py_ssize_t parts_bytes(const Geometry *g) noexcept nogil:

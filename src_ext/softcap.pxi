@@ -40,8 +40,7 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
     cdef Row row
     cdef Py_ssize_t i, n = task.g.n_classes
     cdef double max = row_max(x, n)
-    plan_row(&task.g, NULL, NULL, lane, False, 1.0, True, &row.plan)
-    row.plan.ahead.read = NULL
+    plan_row(&task.g, NULL, NULL, NULL, NULL, lane, 1.0, True, &row.plan)
     row.x, row.t, row.stage = z, t, NULL
     if grad != NULL:
         row.stage = z
@@ -99,9 +98,9 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
     cdef double *t_row = z + 2 * round_up(n, LANES_F64)
     cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
     cdef const double *t = <const double *>task.base
-    tile_load(g, g.kind, logits, first, n_lanes, tile)
+    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
     if task.kind == PROBABILITIES:
-        tile_load(g, task.target_kind, task.targets, first, n_lanes, dense)
+        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
     for lane in range(n_lanes):
         row = tile + lane * n
         if task.kind == PROBABILITIES:
@@ -114,4 +113,4 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
         else:
             capped_row_f64(task, first + lane, row, t, <double *>NULL if grad == NULL else row, <long double *>z)
     if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad)
+        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)

@@ -9,6 +9,7 @@ cdef struct SoftmaxTask:
     const void *x
     void *out
     const uint8_t *where
+    Steps x_steps, out_steps, where_steps
     double temperature
     bint log
     Part *parts                 # of all rows, where the chunks of a row are shared by threads
@@ -24,7 +25,7 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_
         scale_chunk(out, at, n, &factor, plan)
         return
     if plan.narrow != NULL:
-        row_log_shift(plan.kind, x, plan.narrow_out, plan.first + at, n, <real>stat.max, log1p(stat.others),
+        row_log_shift(plan.kind, x, plan.narrow_out, at, n, <real>stat.max, log1p(stat.others),
                       plan.temperature)
     else:
         row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.others),
@@ -48,18 +49,18 @@ cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, bin
 
 cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch, Part *parts,
                                const real *dtype) noexcept nogil:
-    """Contiguous rows, computed where they lie or, of 16 bits, through scratch."""
+    """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
     cdef Stat stats[ROW_GROUP]
     cdef Py_ssize_t i, n = g.n_classes
     cdef real *out
     for i in range(n_rows):
-        place_row(g, task.x, task.out, first + i, scratch + i * n * g.item_bytes, not task.log, task.temperature,
-                  task.log, rows + i)
+        place_row(g, task.x, &task.x_steps, task.out, &task.out_steps, first + i, scratch + i * n * g.item_bytes,
+                  not task.log, task.temperature, task.log, rows + i)
     reduce_rows(rows, n_rows, n, dtype, parts, stats)
     for i in range(n_rows):
-        out = <real *>task.out + (first + i) * n
+        out = <real *>row_at(g, task.out, &task.out_steps, first + i)
         if rows[i].plan.narrow != NULL:
             out = <real *>rows[i].x
         finish_row(<const real *>rows[i].x, out, n, task.log, &rows[i].plan, parts + i * n_chunks(n), stats + i)
@@ -101,9 +102,9 @@ cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssi
 
 
 cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noexcept nogil:
-    """Return where the mask of a lane starts; its step is `inner`."""
-    cdef const Geometry *g = &task.g
-    return task.where + lane // g.inner * g.n_classes * g.inner + lane % g.inner
+    """Return where the mask of a lane starts."""
+    cdef Py_ssize_t inner = task.g.inner
+    return task.where + outer_start(&task.where_steps, lane // inner) + lane % inner
 
 
 cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
@@ -112,7 +113,7 @@ cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, 
     cdef const Geometry *g = &task.g
     cdef real *mask = <real *>(scratch + tile_bytes(g))
     cdef Py_ssize_t width = width_of(g, n_lanes)
-    tile_load(g, KIND_MASK, task.where, first, n_lanes, mask)
+    tile_load(g, KIND_MASK, task.where, &task.where_steps, first, n_lanes, mask)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY)
     softmax_tile(g, tile, width, task.temperature, task.log, scratch, ahead)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
@@ -121,7 +122,7 @@ cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, 
 cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *rows, Part *parts,
                               const RowPlan *plan) noexcept nogil:
     """Compute rows in scratch, in place."""
-    cdef Py_ssize_t lane, n = task.g.n_classes, step = task.g.inner
+    cdef Py_ssize_t lane, n = task.g.n_classes, step = task.where_steps.classes
     cdef real *row
     for lane in range(n_lanes):
         row = rows + lane * n
@@ -142,15 +143,15 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
     if g.form == ROWS and task.where == NULL:
         softmax_group(task, first, n_lanes, scratch, parts, x)
         return
-    plan_row(g, x, out, first, False, task.temperature, task.log, &plan)
-    tile_load(g, g.kind, x, first, n_lanes, tile)
+    plan_row(g, x, &task.x_steps, out, &task.out_steps, first, task.temperature, task.log, &plan)
+    tile_load(g, g.kind, x, &task.x_steps, first, n_lanes, tile)
     if not is_tile(g):
         softmax_rows(task, first, n_lanes, tile, parts, &plan)
     elif task.where != NULL:
         softmax_masked_tile(task, first, n_lanes, tile, scratch, &plan.ahead)
     else:
         softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, scratch, &plan.ahead)
-    tile_store(g, tile, first, n_lanes, out)
+    tile_store(g, tile, first, n_lanes, out, &task.out_steps)
 
 
 cdef inline void softmax_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
@@ -181,11 +182,12 @@ cdef inline Py_ssize_t start_of_shared(const SoftmaxTask *task, Py_ssize_t block
                                        RowPlan *plan) noexcept nogil:
     """Plan one chunk of a row, which is a block, and return where in its row it starts."""
     cdef Py_ssize_t n = task.g.n_classes, per_row = n_chunks(n), row = block // per_row, at = block % per_row * CHUNK
-    plan_row(&task.g, task.x, task.out, row, True, task.temperature, task.log, plan)
+    cdef Row placed
+    place_row(&task.g, task.x, &task.x_steps, task.out, &task.out_steps, row, <char *>task.stage + row * n * sizeof(real),
+              True, task.temperature, task.log, &placed)
+    plan[0] = placed.plan
     plan.ahead = shifted(&plan.ahead, at + CHUNK - n)
-    x[0], out[0] = <const real *>task.x + plan.first + at, <real *>task.out + plan.first + at
-    if plan.narrow != NULL:
-        x[0] = out[0] = <real *>task.stage + plan.first + at
+    x[0], out[0] = <const real *>placed.x + at, <real *>placed.stage + at
     return at
 
 

@@ -7,6 +7,7 @@
 #include "transpose.h"
 #include "vec_narrow.h"
 
+#define NOINLINE __attribute__((noinline)) /* what has a large frame keeps it from its callers */
 #define CLASSES_AHEAD 16 /* how far ahead the columns of a tile are fetched: the hardware stays within a page */
 
 #define REAL float
@@ -70,25 +71,27 @@
 #undef LANES
 #undef SMALL_FACTOR
 
-static void tile_load_f32(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
-                          float *tile) {
-    if (kind == KIND_F16) tile_load_f16_f32(g, x, first, n_lanes, tile);
-    else if (kind == KIND_BF16) tile_load_bf16_f32(g, x, first, n_lanes, tile);
-    else if (kind == KIND_MASK) tile_load_mask_f32(g, x, first, n_lanes, tile);
-    else tile_load_f32_f32(g, x, first, n_lanes, tile);
+static void tile_load_f32(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                          Py_ssize_t n_lanes, float *tile) {
+    if (kind == KIND_F16) tile_load_f16_f32(g, x, steps, first, n_lanes, tile);
+    else if (kind == KIND_BF16) tile_load_bf16_f32(g, x, steps, first, n_lanes, tile);
+    else if (kind == KIND_MASK) tile_load_mask_f32(g, x, steps, first, n_lanes, tile);
+    else tile_load_f32_f32(g, x, steps, first, n_lanes, tile);
 }
-static void tile_load_f64(const Geometry *g, Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n_lanes,
-                          double *tile) {
-    if (kind == KIND_MASK) tile_load_mask_f64(g, x, first, n_lanes, tile);
-    else tile_load_f64_f64(g, x, first, n_lanes, tile);
+static void tile_load_f64(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                          Py_ssize_t n_lanes, double *tile) {
+    if (kind == KIND_MASK) tile_load_mask_f64(g, x, steps, first, n_lanes, tile);
+    else tile_load_f64_f64(g, x, steps, first, n_lanes, tile);
 }
-static void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out) {
-    if (g->kind == KIND_F16) tile_store_f16_f32(g, tile, first, n_lanes, out);
-    else if (g->kind == KIND_BF16) tile_store_bf16_f32(g, tile, first, n_lanes, out);
-    else tile_store_f32_f32(g, tile, first, n_lanes, out);
+static void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out,
+                           const Steps *steps) {
+    if (g->kind == KIND_F16) tile_store_f16_f32(g, tile, first, n_lanes, out, steps);
+    else if (g->kind == KIND_BF16) tile_store_bf16_f32(g, tile, first, n_lanes, out, steps);
+    else tile_store_f32_f32(g, tile, first, n_lanes, out, steps);
 }
-static void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out) {
-    tile_store_f64_f64(g, tile, first, n_lanes, out);
+static void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out,
+                           const Steps *steps) {
+    tile_store_f64_f64(g, tile, first, n_lanes, out, steps);
 }
 
 /* The same of n values in a run that start at value number `first`. */

@@ -49,10 +49,11 @@ static void MOVE(turn_few_in)(const DATA *x, Py_ssize_t n_classes, REAL *tile, P
 }
 #endif
 
-/* Turn up to LANES rows of n_classes into lanes of a tile; absent rows become copies of the last. */
-static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile, Py_ssize_t stride) {
+/* Turn up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows become copies of the last. */
+static void MOVE(turn_in)(const DATA *x, Py_ssize_t step, Py_ssize_t n_classes, Py_ssize_t n_rows, REAL *tile,
+                          Py_ssize_t stride) {
 #if HAS_PERMUTATIONS
-    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES) {
+    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
         MOVE(turn_few_in)(x, n_classes, tile, stride);
         return;
     }
@@ -62,30 +63,40 @@ static void MOVE(turn_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t n_rows
         VEC r[LANES];
         for (int i = 0; i < LANES; i++) {
             Py_ssize_t row = i < n_rows ? i : n_rows - 1;
-            r[i] = LOAD_PART(x + row * n_classes + c, k, (VEC){0});
+            r[i] = LOAD_PART(x + row * step + c, k, (VEC){0});
         }
         FN(transpose)(r);
         for (int i = 0; i < k; i++) FN(store)(tile + (c + i) * stride, r[i]);
     }
 }
 
+/* Rows of two groups and more are brought together before they are turned. */
+static NOINLINE void MOVE(turn_groups_in)(const DATA *x, const Steps *steps, Py_ssize_t n_classes, Py_ssize_t first,
+                                          Py_ssize_t n_rows, REAL *tile, Py_ssize_t stride) {
+    DATA together[LANES * FEW_CLASSES];
+    for (Py_ssize_t i = 0; i < n_rows; i++)
+        memcpy(together + i * n_classes, x + outer_start(steps, first + i), n_classes * sizeof(DATA));
+    MOVE(turn_in)(together, n_classes, n_classes, n_rows, tile, stride);
+}
+
 /* Where a run of lanes with the same outer index starts for class 0, and how long it is, at most `limit`. */
-INLINE const DATA *MOVE(run_of)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t lane,
-                                Py_ssize_t limit, Py_ssize_t *run /* OUT */) {
+INLINE Py_ssize_t MOVE(run_of)(const Steps *steps, Py_ssize_t inner, Py_ssize_t lane, Py_ssize_t limit,
+                               Py_ssize_t *run /* OUT */) {
     Py_ssize_t outer = lane / inner, at = lane % inner;
     *run = inner - at < limit ? inner - at : limit;
-    return x + outer * n_classes * inner + at;
+    return outer_start(steps, outer) + at;
 }
 
 /* Copy lanes first .. first + n_lanes of a block (outer, n_classes, inner) into a tile, or back. */
-static void MOVE(copy_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
+static void MOVE(copy_in)(const DATA *x, const Steps *steps, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
                           Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
+    const Py_ssize_t step = steps->classes;
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        const DATA *from = MOVE(run_of)(x, n_classes, inner, first + lane, n_lanes - lane, &run);
+        const DATA *from = x + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             for (Py_ssize_t i = 0; i < run; i += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(DATA))
-                PREFETCH(from + (c + CLASSES_AHEAD) * inner + i);
-            MOVE(read_run)(from + c * inner, tile + c * stride + lane, run);
+                PREFETCH(from + (c + CLASSES_AHEAD) * step + i);
+            MOVE(read_run)(from + c * step, tile + c * stride + lane, run);
         }
     }
     for (Py_ssize_t lane = n_lanes; lane < stride; lane++)
@@ -94,15 +105,15 @@ static void MOVE(copy_in)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner,
 
 /* Turn lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
  * tile form is computed row by row. */
-static void MOVE(gather_rows)(const DATA *x, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                              Py_ssize_t n_lanes, REAL *rows) {
+static void MOVE(gather_rows)(const DATA *x, const Steps *steps, Py_ssize_t n_classes, Py_ssize_t inner,
+                              Py_ssize_t first, Py_ssize_t n_lanes, REAL *rows) {
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        const DATA *from = MOVE(run_of)(x, n_classes, inner, first + lane, n_lanes - lane, &run);
+        const DATA *from = x + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
         for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
             Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
             VEC r[LANES];
             for (int i = 0; i < LANES; i++)
-                r[i] = i < k ? LOAD_PART(from + (c + i) * inner, run, (VEC){0}) : (VEC){0};
+                r[i] = i < k ? LOAD_PART(from + (c + i) * steps->classes, run, (VEC){0}) : (VEC){0};
             FN(transpose)(r);
             for (int i = 0; i < LANES; i++)
                 if (i < run) FN(store_part)(rows + (lane + i) * n_classes + c, k, r[i]);
@@ -167,10 +178,11 @@ static void MOVE(turn_few_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n
 }
 #endif
 
-/* Turn lanes of a tile back into up to LANES rows. */
-static void MOVE(turn_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t n_rows, DATA *out) {
+/* Turn lanes of a tile back into up to LANES rows, `step` apart. */
+static void MOVE(turn_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t n_rows, DATA *out,
+                           Py_ssize_t step) {
 #if HAS_PERMUTATIONS
-    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES) {
+    if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
         MOVE(turn_few_out)(tile, stride, n_classes, out);
         return;
     }
@@ -181,26 +193,35 @@ static void MOVE(turn_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_cla
         for (int i = 0; i < LANES; i++) r[i] = i < k ? FN(load)(tile + (c + i) * stride) : (VEC){0};
         FN(transpose)(r);
         for (int i = 0; i < LANES; i++)
-            if (i < n_rows) STORE_PART(out + i * n_classes + c, k, r[i]);
+            if (i < n_rows) STORE_PART(out + i * step + c, k, r[i]);
     }
 }
 
+static NOINLINE void MOVE(turn_groups_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t first,
+                                           Py_ssize_t n_rows, DATA *out, const Steps *steps) {
+    DATA together[LANES * FEW_CLASSES];
+    MOVE(turn_out)(tile, stride, n_classes, n_rows, together, n_classes);
+    for (Py_ssize_t i = 0; i < n_rows; i++)
+        memcpy(out + outer_start(steps, first + i), together + i * n_classes, n_classes * sizeof(DATA));
+}
+
 static void MOVE(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
-                           Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
+                           Py_ssize_t first, Py_ssize_t n_lanes, DATA *out, const Steps *steps) {
+    const Py_ssize_t step = steps->classes;
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        DATA *to = (DATA *)MOVE(run_of)(out, n_classes, inner, first + lane, n_lanes - lane, &run);
+        DATA *to = out + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
         for (Py_ssize_t c = 0; c < n_classes; c++) {
             for (Py_ssize_t i = 0; i < run; i += CACHE_LINE_BYTES / (Py_ssize_t)sizeof(DATA))
-                PREFETCH_TO_WRITE(to + (c + CLASSES_AHEAD) * inner + i);
-            MOVE(write_run)(tile + c * stride + lane, to + c * inner, run);
+                PREFETCH_TO_WRITE(to + (c + CLASSES_AHEAD) * step + i);
+            MOVE(write_run)(tile + c * stride + lane, to + c * step, run);
         }
     }
 }
 
 static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_t inner, Py_ssize_t first,
-                               Py_ssize_t n_lanes, DATA *out) {
+                               Py_ssize_t n_lanes, DATA *out, const Steps *steps) {
     for (Py_ssize_t lane = 0, run; lane < n_lanes; lane += run) {
-        DATA *to = (DATA *)MOVE(run_of)(out, n_classes, inner, first + lane, n_lanes - lane, &run);
+        DATA *to = out + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
         for (Py_ssize_t c = 0; c < n_classes; c += LANES) {
             Py_ssize_t k = n_classes - c < LANES ? n_classes - c : LANES;
             VEC r[LANES];
@@ -208,7 +229,7 @@ static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_
                 r[i] = i < run ? FN(load_part)(rows + (lane + i) * n_classes + c, k, (VEC){0}) : (VEC){0};
             FN(transpose)(r);
             for (int i = 0; i < LANES; i++)
-                if (i < k) STORE_PART(to + (c + i) * inner, run, r[i]);
+                if (i < k) STORE_PART(to + (c + i) * steps->classes, run, r[i]);
         }
     }
 }
@@ -216,25 +237,39 @@ static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_
 
 /* Lanes first .. first + n_lanes of a block, at most `stride`, into scratch in the form of the geometry, or back.
  * The tile is as wide as `width_of` says. */
-static void MOVE(tile_load)(const Geometry *g, const DATA *x, Py_ssize_t first, Py_ssize_t n_lanes, REAL *tile) {
+static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps, Py_ssize_t first,
+                            Py_ssize_t n_lanes, REAL *tile) {
     const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
     if (g->form == TURNED)
-        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
-            MOVE(turn_in)(x + (first + lane) * n, n, n_lanes - lane, tile + lane, width);
-    else if (g->form == COLUMNS) MOVE(copy_in)(x, n, g->inner, first, n_lanes, tile, width);
-    else if (g->form == GATHERED) MOVE(gather_rows)(x, n, g->inner, first, n_lanes, tile);
-    else MOVE(read_run)(x + first * n, tile, n_lanes * n);
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
+            const Py_ssize_t at = first + lane, n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
+            if (in_one_group(steps, at, n_rows))
+                MOVE(turn_in)(x + outer_start(steps, at), steps->outer, n, n_rows, tile + lane, width);
+            else MOVE(turn_groups_in)(x, steps, n, at, n_rows, tile + lane, width);
+        }
+    else if (g->form == COLUMNS) MOVE(copy_in)(x, steps, n, g->inner, first, n_lanes, tile, width);
+    else if (g->form == GATHERED) MOVE(gather_rows)(x, steps, n, g->inner, first, n_lanes, tile);
+    else
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane++)
+            MOVE(read_run)(x + outer_start(steps, first + lane), tile + lane * n, n);
 }
 
 #ifdef STORE_PART
-static void MOVE(tile_store)(const Geometry *g, const REAL *tile, Py_ssize_t first, Py_ssize_t n_lanes, DATA *out) {
+static void MOVE(tile_store)(const Geometry *g, const REAL *tile, Py_ssize_t first, Py_ssize_t n_lanes, DATA *out,
+                             const Steps *steps) {
     const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
     if (g->form == TURNED)
-        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
-            MOVE(turn_out)(tile + lane, width, n, n_lanes - lane, out + (first + lane) * n);
-    else if (g->form == COLUMNS) MOVE(copy_out)(tile, width, n, g->inner, first, n_lanes, out);
-    else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out);
-    else MOVE(write_run)(tile, out + first * n, n_lanes * n);
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
+            const Py_ssize_t at = first + lane, n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
+            if (in_one_group(steps, at, n_rows))
+                MOVE(turn_out)(tile + lane, width, n, n_rows, out + outer_start(steps, at), steps->outer);
+            else MOVE(turn_groups_out)(tile + lane, width, n, at, n_rows, out, steps);
+        }
+    else if (g->form == COLUMNS) MOVE(copy_out)(tile, width, n, g->inner, first, n_lanes, out, steps);
+    else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out, steps);
+    else
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane++)
+            MOVE(write_run)(tile + lane * n, out + outer_start(steps, first + lane), n);
 }
 #endif
 

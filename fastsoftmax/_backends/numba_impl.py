@@ -38,21 +38,29 @@ def _address(array):
     return 0 if array is None else runtime.address(array)
 
 
-def _through_float32(*outputs):
-    """Let an operation take 16-bit arrays too, through copies; `outputs` are the places of those that it fills."""
+def _as_dense(value):
+    """Return an argument as the kernels here read it: a C-contiguous block in 32 or 64 bits, copied where need be."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.itemsize == 2:
+        value = value.astype(np.float32, order="C")
+    value = np.ascontiguousarray(value)
+    return value if value.ndim < 4 else value.reshape(-1, *value.shape[2:])
+
+
+def _through_copies(*outputs):
+    """Let an operation take 16-bit and strided blocks too; `outputs` are the places of those that it fills."""
 
     def widened(operation):
         @functools.wraps(operation)
         def run_widened(*arguments):
-            wide = [
-                one.astype(np.float32) if isinstance(one, np.ndarray) and one.itemsize == 2 else one
-                for one in arguments
-            ]
-            operation(*wide)
+            dense = [_as_dense(one) for one in arguments]
+            operation(*dense)
             for output in outputs:
-                if wide[output] is not arguments[output]:
+                given = arguments[output]
+                if given is not None and not np.may_share_memory(dense[output], given):
                     with np.errstate(over="ignore", invalid="ignore"):
-                        arguments[output][...] = wide[output]
+                        given[...] = dense[output].reshape(given.shape)
 
         return run_widened
 
@@ -102,19 +110,19 @@ def _normalise(x, out, where, log, temperature, n_threads):
     run(task, x.dtype, x.shape[1], _scratch_elements(geometry, where), 0, n_threads)
 
 
-@_through_float32(1)
+@_through_copies(1)
 def softmax(x, out, where, temperature, n_threads):
     """Write softmax(x / temperature) to `out`."""
     _normalise(x, out, where, False, temperature, n_threads)
 
 
-@_through_float32(1)
+@_through_copies(1)
 def log_softmax(x, out, where, temperature, n_threads):
     """Write log(softmax(x / temperature)) to `out`."""
     _normalise(x, out, where, True, temperature, n_threads)
 
 
-@_through_float32()
+@_through_copies()
 def logsumexp(x, out, where, n_threads):
     """Write log(sum(exp(x))) to `out`."""
     geometry = _geometry(x, where is None)
@@ -130,13 +138,13 @@ def _backward(grad, forward, out, log, n_threads):
     run(task, forward.dtype, forward.shape[1], 2 * _scratch_elements(geometry), 0, n_threads)
 
 
-@_through_float32(2)
+@_through_copies(2)
 def softmax_backward(grad, probs, out, n_threads):
     """Write probs * (grad - sum(grad * probs)) to `out`."""
     _backward(grad, probs, out, False, n_threads)
 
 
-@_through_float32(2)
+@_through_copies(2)
 def log_softmax_backward(grad, log_probs, out, n_threads):
     """Write grad - exp(log_probs) * sum(grad) to `out`."""
     _backward(grad, log_probs, out, True, n_threads)
@@ -171,7 +179,7 @@ def _ignored(options):
     return (True, index) if index is not None and -(2**63) <= index < 2**63 else (False, 0)
 
 
-@_through_float32(3)
+@_through_copies(3)
 def cross_entropy(logits, targets, losses, grad, options, n_threads):
     """Write the loss of each row to `losses` and, unless None, the gradient to `grad`."""
     dtype, n_classes = logits.dtype, logits.shape[1]
@@ -214,7 +222,7 @@ def cross_entropy(logits, targets, losses, grad, options, n_threads):
     run(task, dtype, n_classes, elements, wide, n_threads)
 
 
-@_through_float32(1)
+@_through_copies(1)
 def sigmoid(x, out, n_threads):
     """Write 1 / (1 + exp(-x)) to `out`."""
     task = SigmoidTask(
@@ -223,7 +231,7 @@ def sigmoid(x, out, n_threads):
     run(task, x.dtype, 1, 0, 0, n_threads)
 
 
-@_through_float32(3)
+@_through_copies(3)
 def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad_scale, n_threads):
     """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`."""
     dtype, piece = logits.dtype, 1024
@@ -251,7 +259,7 @@ def _plain_geometry(block):
     return 1, per_block, outer * inner, n_classes, inner
 
 
-@_through_float32(2)
+@_through_copies(2)
 def entropy(logits, losses, grad, divisor, n_threads):
     """Write the entropy of each row to `losses` and, unless None, the gradient / divisor to `grad`."""
     like = logits.dtype.type(0)
@@ -260,7 +268,7 @@ def entropy(logits, losses, grad, divisor, n_threads):
     run(task, logits.dtype, logits.shape[1], 0, 0, n_threads)
 
 
-@_through_float32(3, 4)
+@_through_copies(3, 4)
 def kl_div(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads):
     """Write the divergence of each pair of rows to `losses` and, unless None, the gradients / divisor."""
     like, arrays = p_logits.dtype.type(0), (p_logits, q_logits, losses, grad_p, grad_q)

@@ -16,7 +16,17 @@ _WIDER = {"f": np.float64, "d": np.longdouble}
 
 
 def _widen(x, is_wide=False):
-    return x.astype(np.longdouble if is_wide else _WIDER.get(x.dtype.char, np.float64))
+    """Return a block in the wider dtype, C-contiguous and with its groups joined."""
+    wider = np.longdouble if is_wide else _WIDER.get(x.dtype.char, np.float64)
+    return _joined(x.astype(wider, order="C"))
+
+
+def _joined(x):
+    return x if x.ndim < 4 else x.reshape(-1, *x.shape[2:])
+
+
+def _mask(where):
+    return None if where is None else _joined(np.ascontiguousarray(where))
 
 
 def _store(out, values):
@@ -27,7 +37,7 @@ def _store(out, values):
         rounded = values.astype(out.dtype)
         if out.dtype in (np.float32, np.float64):
             rounded[np.abs(rounded) < np.finfo(out.dtype).tiny] = 0
-    out[...] = rounded
+    out[...] = rounded.reshape(out.shape)
 
 
 def _masked(x, where):
@@ -76,6 +86,7 @@ class _Rows:
 
 def softmax(x, out, where, temperature, n_threads):
     """Write softmax(x / temperature) to `out`."""
+    where = _mask(where)
     x = _masked(_widen(x, is_extreme(temperature, x.dtype)), where)
     probs = _Rows(x, temperature).probs
     _store(out, probs if where is None else np.where(where, probs, 0))
@@ -83,6 +94,7 @@ def softmax(x, out, where, temperature, n_threads):
 
 def log_softmax(x, out, where, temperature, n_threads):
     """Write (z - m) - L to `out`: both terms are negative, so nothing cancels."""
+    where = _mask(where)
     x = _masked(_widen(x, is_extreme(temperature, x.dtype)), where)
     rows = _Rows(x, temperature)
     with np.errstate(invalid="ignore"):
@@ -92,7 +104,7 @@ def log_softmax(x, out, where, temperature, n_threads):
 
 def logsumexp(x, out, where, n_threads):
     """Write m + L to `out`; where m is infinite it is the result, unless the row has a NaN."""
-    x = _masked(_widen(x), where)
+    x = _masked(_widen(x), _mask(where))
     rows = _Rows(x)
     has_nan = np.isnan(x).any(axis=1, keepdims=True)
     lse = np.where(np.isfinite(rows.m), rows.lse, np.where(has_nan, np.nan, rows.m))
@@ -202,8 +214,8 @@ def _weighted(t, losses):
 
 def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad_scale, n_threads):
     """Write w * [(1 - y) * softplus(x) + pos_weight * y * softplus(-x)], and its gradient."""
-    x = _widen(logits, losses.dtype == np.longdouble)
-    y = targets.astype(x.dtype)
+    x = _widen(logits, losses.dtype == np.longdouble).reshape(losses.shape)
+    y = targets.astype(x.dtype).reshape(losses.shape)
     w = np.ones((), x.dtype) if weight is None else weight.astype(x.dtype)
     positive = y if pos_weight is None else y * pos_weight.astype(x.dtype)
     with np.errstate(all="ignore"):

@@ -13,22 +13,22 @@ empty, empty_like, zeros = runtime.empty, runtime.empty_like, runtime.zeros
 class Result:
     """Where an operation writes: a block for the kernel, and what the caller gets.
 
-    A caller's `out` that lies in memory as the input does is written directly; any other goes
+    A caller's `out` that kernels can reach in the order of the layout is written directly; any other goes
     through a block of its own and is filled by `finish`.
     """
 
     def __init__(self, layout, dtype, out=None):
         self._layout, self._out = layout, out
-        if out is not None and layout.holds(out):
-            self.block = layout.block(out)
-        else:
+        self.block = None if out is None else layout.strided(np.asarray(out))
+        self._is_direct = self.block is not None
+        if not self._is_direct:
             self.block = empty(layout.block_shape, dtype)
 
     def finish(self):
         """Return the array for the caller, filled."""
         if self._out is None:
             return self._layout.unblock(self.block)
-        if not np.may_share_memory(self.block, self._out):
+        if not self._is_direct:
             self._out[...] = self._layout.unblock(self.block)
         return self._out
 
@@ -40,4 +40,4 @@ def prepare(x, axis, out, name="x"):
         _validate.out_array(out, array.shape, array.dtype)
         _validate.no_overlap(out, array, name)
     layout = Layout(array, _validate.axes(axis, array.ndim))
-    return array, layout, layout.block(array), Result(layout, array.dtype, out)
+    return array, layout, layout.read(array), Result(layout, array.dtype, out)

@@ -27,7 +27,7 @@ def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
     result = Result(layout, forward.dtype, out)
     n_threads = threads_for(forward.size, n_threads)
     run = getattr(implementation(), operation)
-    run(layout.block(grad), forward_block, result.block, n_threads)
+    run(layout.read(grad), forward_block, result.block, n_threads)
     return result.finish()
 
 

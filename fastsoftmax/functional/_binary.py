@@ -10,7 +10,8 @@ from .. import _validate
 from .._backends import computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme_weights
 from .._dispatch import implementation, threads_for
-from ._arrays import empty, empty_like, prepare
+from .._layout import Layout, innermost, memory_order
+from ._arrays import Result, empty, empty_like
 from ._cross_entropy import gradient_scale, reduce_losses
 
 if TYPE_CHECKING:
@@ -55,9 +56,17 @@ def sigmoid(
     >>> fs.sigmoid([0.0, 1000.0, -1000.0])
     array([0.5, 1. , 0. ])
     """
-    array, _, block, result = prepare(x, (), out)
-    n_threads = threads_for(array.size, n_threads)
-    implementation().sigmoid(block.reshape(-1), result.block.reshape(-1), n_threads)
+    array = _validate.as_real(x, "x")
+    if out is not None:
+        _validate.out_array(out, array.shape, array.dtype)
+        _validate.no_overlap(out, array, "x")
+    order = memory_order(array)
+    run = innermost([array] if out is None else [array, np.asarray(out)], order)
+    layout = Layout(array, order[array.ndim - run :], order)
+    result = Result(layout, array.dtype, out)
+    implementation().sigmoid(
+        layout.read(array), result.block, threads_for(array.size, n_threads)
+    )
     return result.finish()
 
 
@@ -94,34 +103,34 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
     _validate.reduction(reduction)
     array = _validate.as_real(logits, "logits")
     targets = _labels(targets, array)
-    n_labels = array.shape[-1] if array.ndim else 1
-    shape = (array.size // max(1, n_labels), n_labels)
+    layout = Layout(array, (array.ndim - 1,) if array.ndim else (), tuple(range(array.ndim)))
+    shape = layout.block_shape[:2]
+    n_labels = shape[1]
     weight = _broadcast_weight(weight, array.shape)
     pos_weight = _validate.weights(pos_weight, "pos_weight", (n_labels,))
     if out is not None:
         _validate.out_array(out, array.shape, array.dtype)
         _validate.no_overlap(out, array, "logits")
         _validate.no_overlap(out, targets, "targets")
-    flat = [np.ascontiguousarray(one).reshape(shape) for one in (array, targets)]
     scale = gradient_scale(reduction, array.size)
     is_wide = are_extreme_weights(weight, pos_weight, scale, array.dtype)
-    losses = empty(shape, np.longdouble if is_wide else np.float64)
-    grad = empty(shape, array.dtype) if with_grad else None
+    losses, result = empty(shape, np.longdouble if is_wide else np.float64), None
+    if with_grad:
+        result = Result(layout, array.dtype, empty_like(array) if out is None else out)
+    blocks = layout.read(array), layout.read(targets)
     weight = None if weight is None else weight.reshape(shape)
     run = numpy_impl if is_wide else implementation()
+    grad = result.block if with_grad else None
     n_threads = threads_for(array.size, n_threads)
-    run.binary_cross_entropy(*flat, losses, grad, weight, pos_weight, scale, n_threads)
+    keeps_logits = grad is None or not np.may_share_memory(grad, blocks[0])
+    run.binary_cross_entropy(*blocks, losses, grad, weight, pos_weight, scale, n_threads)
     loss = reduce_losses(losses.reshape(array.shape), reduction, array.size, array.dtype)
-    if reduction == "mean" and array.dtype == np.float64 and np.isinf(loss):
+    if reduction == "mean" and array.dtype == np.float64 and keeps_logits and np.isinf(loss):
         # Single losses may be beyond the range of double where their mean is not.
         losses = losses.astype(np.longdouble)
-        numpy_impl.binary_cross_entropy(*flat, losses, None, weight, pos_weight, scale, 1)
+        numpy_impl.binary_cross_entropy(*blocks, losses, None, weight, pos_weight, scale, 1)
         loss = reduce_losses(losses, reduction, array.size, array.dtype)
-    if not with_grad:
-        return loss, None
-    result = empty_like(array) if out is None else out
-    result[...] = grad.reshape(array.shape)
-    return loss, result
+    return loss, result.finish() if with_grad else None
 
 
 def binary_cross_entropy_with_logits(

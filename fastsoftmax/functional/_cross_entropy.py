@@ -153,18 +153,19 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     else:
         if targets.dtype != array.dtype:
             targets = targets.astype(computing_dtype(array.dtype), copy=False)
-        targets = layout.block(targets)
+        probabilities, targets = targets, layout.read(targets)
     reduced = Reducer(
         reduction, options, targets, array.shape[axis], array.dtype, layout.row_position, n_threads
     )
-    block, result = layout.block(array), Result(layout, array.dtype, out) if with_grad else None
+    block, result = layout.read(array), Result(layout, array.dtype, out) if with_grad else None
     losses = reduced.losses((layout.block_shape[0], layout.block_shape[2]))
     grad = result.block if with_grad else None
     reduced.run(block, targets, losses, grad, reduced.options, n_threads)
     loss = reduced.of(losses)
     keeps_logits = grad is None or not np.may_share_memory(grad, block)
     if array.dtype == np.float64 and keeps_logits and np.isinf(loss).any():
-        loss = reduced.of_beyond_range(block, targets, losses)
+        targets = targets if are_indices else layout.block(probabilities)
+        loss = reduced.of_beyond_range(layout.block(array), targets, losses)
     if reduction == "none":
         loss = layout.unrows(loss)
     return loss, result.finish() if with_grad else None

@@ -25,7 +25,7 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     _validate.n_classes(layout.block_shape[1], "x", array.shape)
     mask = _validate.where_mask(where, array.shape)
     if mask is not None:
-        mask = layout.block(mask)
+        mask = layout.read(mask)
     n_threads = threads_for(array.size, n_threads)
     run = numpy_impl if is_extreme(temperature, array.dtype) else implementation()
     getattr(run, operation)(block, result.block, mask, temperature, n_threads)
@@ -206,9 +206,9 @@ def logsumexp(
     if n_classes == 0:
         rows[...] = -np.inf
     else:
-        mask = None if mask is None else layout.block(mask)
+        mask = None if mask is None else layout.read(mask)
         n_threads = threads_for(array.size, n_threads)
-        implementation().logsumexp(layout.block(array), rows, mask, n_threads)
+        implementation().logsumexp(layout.read(array), rows, mask, n_threads)
     if out is not None:
         out[...] = result
         return out
