@@ -10,6 +10,8 @@ import sys
 
 import numpy as np
 
+from . import _memory, _tables
+
 REDUCTIONS = ("none", "mean", "sum")
 _INDEX_DTYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.uint8))
 
@@ -28,27 +30,70 @@ def is_floating(dtype):
     return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
-def _has_masked(value):
-    """Whether `value` is a masked array with a masked entry; np.ma is imported by who has one."""
+def _is_masked_array(value):
+    """Whether `value` is of np.ma, which is imported by who has such an array."""
     ma = sys.modules.get("numpy.ma")
-    return ma is not None and isinstance(value, ma.MaskedArray) and ma.is_masked(value)
+    return ma is not None and isinstance(value, ma.MaskedArray)
+
+
+def _wrong_array(value, name):
+    """Return what is wrong with an instance of a subclass of ndarray, None if nothing is."""
+    if _is_masked_array(value):
+        if not np.ma.is_masked(value):
+            return None
+        return (
+            f"{name} must have no masked values, which would be read as if they were not (pass `where`, "
+            "sample_weight=0 or ignore_index instead)"
+        )
+    if type(value) is np.ndarray or isinstance(value, np.memmap):
+        return None
+    return (
+        f"{name} must be a plain array, got the subclass {type(value).__name__}, whose meaning would be lost: "
+        f"pass np.asarray({name}) for its values alone"
+    )
+
+
+def _check_items(items, name):
+    """Raise about arrays in (nested) lists that NumPy would unmask or strip of their class."""
+    for item in items:
+        if type(item) in (list, tuple):
+            _check_items(item, name)
+        elif isinstance(item, np.ndarray):
+            _view(item, name)
+
+
+def _view(array, name):
+    """Return the plain array under an ndarray of any class, or raise about the class."""
+    wrong = None if type(array) is np.ndarray else _wrong_array(array, name)
+    if wrong:
+        raise TypeError(wrong)
+    return np.asarray(array)
 
 
 def as_array(value, name):
     """Return `value` as an ndarray, without a copy where NumPy can view it."""
     if type(value) is np.ndarray:
         return value
-    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
-    if _has_masked(value):
-        raise TypeError(
-            f"{name} must have no masked values, which would be read as if they were not (pass `where`, "
-            "sample_weight=0 or ignore_index instead)"
-        )
+    if isinstance(value, np.ndarray):
+        return _view(value, name)
+    if isinstance(value, (list, tuple)):
+        _check_items(value, name)
+    n_missing = _tables.n_missing(value)
+    if n_missing:
+        raise ValueError(f"{name} must have no missing values, got {n_missing} of them")
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} must be an array or nested lists of numbers: {error}") from None
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+        array = _tables.to_array(value)
+    except (TypeError, ValueError, BufferError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name} must be an array or nested lists of numbers: {error}") from error
+    return _view(array, name)
+
+
+def aligned(array):
+    """Return `array`, copied if it is not aligned in memory."""
+    return array if array.flags.aligned else array.copy(order="K")
 
 
 def as_real(value, name):
@@ -63,7 +108,7 @@ def as_real(value, name):
             f"{name} must be float16, bfloat16, float32, float64, integer or boolean, "
             f"got {_describe(array.dtype)}"
         )
-    return array if array.flags.aligned else array.copy(order="K")
+    return aligned(array)
 
 
 def axes(axis, ndim, name="axis"):
@@ -73,12 +118,7 @@ def axes(axis, ndim, name="axis"):
     wanted = axis if isinstance(axis, tuple) else (axis,)
     result = []
     for one in wanted:
-        try:
-            index = operator.index(one)
-        except TypeError:
-            raise TypeError(
-                f"{name} must be an integer, a tuple of integers or None, got {axis!r}"
-            ) from None
+        index = _index(one, f"{name} must be an integer, a tuple of integers or None, got {axis!r}")
         if not -ndim <= index < ndim:
             raise ValueError(
                 f"{name} must be in [{-ndim}, {ndim}) for {ndim} dimensions, got {index}"
@@ -100,7 +140,8 @@ def one_axis(axis, ndim, name="logits"):
 
 def out_array(out, shape, dtype, name="out"):
     """Check that `out` can take a result of this shape and dtype."""
-    if not isinstance(out, np.ndarray):
+    is_array = isinstance(out, np.ndarray) and not _is_masked_array(out)
+    if not is_array or _wrong_array(out, name):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type(out).__name__}")
     if out.dtype != dtype:
         raise TypeError(f"{name} must have {_describe(dtype)}, got {_describe(out.dtype)}")
@@ -108,42 +149,35 @@ def out_array(out, shape, dtype, name="out"):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")
-    return out
-
-
-def overlaps(out, array):
-    """Whether `out` shares memory with `array` otherwise than by being the same view."""
-    if not np.may_share_memory(out, array):
-        return False
-    same_view = (
-        out.__array_interface__["data"] == array.__array_interface__["data"]
-        and out.shape == array.shape
-        and out.strides == array.strides
-        and out.dtype == array.dtype
-    )
-    if same_view:
-        return False
-    try:
-        return np.shares_memory(out, array, max_work=100_000)
-    except np.exceptions.TooHardError:
-        return True
+    if _memory.repeats(out):
+        raise ValueError(
+            f"{name} must have elements that share no memory with each other, got strides {out.strides} "
+            f"for shape {out.shape}"
+        )
 
 
 def no_overlap(out, array, name, out_name="out"):
     """Raise unless `out` is `array` itself or apart from it."""
-    if overlaps(out, array):
+    if _memory.share(out, array) and not _memory.is_same_view(out, array):
         raise ValueError(
             f"{out_name} must be {name} itself or share no memory with it, got a part of it"
         )
 
 
-def where_mask(where, shape):
-    """Return the mask as uint8 broadcast to `shape`, or None."""
+def apart(out, array, name, out_name="out"):
+    """Raise unless `out` is None or shares no memory with `array`."""
+    if out is not None and _memory.share(out, array):
+        raise ValueError(f"{out_name} must share no memory with {name}, got a part of it")
+
+
+def where_mask(where, shape, out=None):
+    """Return the mask as uint8 broadcast to `shape`, or None; `out` must lie apart from it."""
     if where is None:
         return None
     mask = as_array(where, "where")
     if mask.dtype != np.bool_:
         raise TypeError(f"where must be boolean, got {_describe(mask.dtype)}")
+    apart(out, mask, "where")
     try:
         return np.broadcast_to(mask, shape).view(np.uint8)
     except ValueError:
@@ -152,18 +186,29 @@ def where_mask(where, shape):
         ) from None
 
 
+def _as_float(value, message):
+    """Return a real number of any class as a float, or raise TypeError; what is too large is infinite."""
+    dtype = getattr(value, "dtype", None)
+    if (
+        isinstance(value, (str, bytes, bytearray))
+        or (isinstance(dtype, np.dtype) and dtype.kind not in "biuf" and not is_floating(dtype))
+        or getattr(value, "ndim", 0) != 0
+        or (_is_masked_array(value) and np.ma.is_masked(value))
+    ):
+        raise TypeError(message)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError) as error:
+        raise TypeError(message) from error
+
+
 def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
     """Return `value` as a finite float in [low, high], or (low, high] where `open_low`."""
-    if type(value) not in (float, int) and (
-        isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value) != 0
-    ):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
-    try:
-        result = float(value)
-    except OverflowError:
-        result = math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    result = value
+    if type(value) is not float:
+        result = _as_float(value, f"{name} must be a real number, got {value!r}")
     too_low = result <= low if open_low else result < low
     if not math.isfinite(result) or too_low or result > high:
         bounds = f"{'(' if open_low else '['}{low:g}, {high:g}{']' if math.isfinite(high) else ')'}"
@@ -171,17 +216,29 @@ def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
     return result
 
 
+def _index(value, message):
+    """Return an integer of any class as an int, or raise TypeError; booleans are refused."""
+    if isinstance(value, bool):
+        raise TypeError(message)
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise TypeError(message) from error
+
+
 def integer(value, name, low=None):
     """Return `value` as an int of at least `low`; booleans are refused."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        result = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    result = _index(value, f"{name} must be an integer, got {value!r}")
     if low is not None and result < low:
         raise ValueError(f"{name} must be at least {low}, got {result}")
     return result
+
+
+def flag(value, name):
+    """Return a boolean of Python or NumPy as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def generator(seed):
@@ -189,18 +246,22 @@ def generator(seed):
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
-        raise type(error)(
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
             f"seed must be None, an integer >= 0 or a numpy.random.Generator, got {seed!r}"
-        ) from None
+        ) from error
+
+
+def choice(value, name, choices):
+    """Return `value` if it is one of these strings."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
 
 
 def reduction(value):
     """Check the name of a reduction."""
-    if value not in REDUCTIONS:
-        raise ValueError(
-            f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, got {value!r}"
-        )
-    return value
+    return choice(value, "reduction", REDUCTIONS)
 
 
 def n_classes(count, name, shape):
@@ -221,16 +282,22 @@ def alike(array, name, other, other_name):
         )
 
 
-def weights(value, name, shape):
-    """Return weights as float64, finite and not negative, or None."""
+def weights(value, name, shape, out=None, *, broadcast=False):
+    """Return weights as float64, finite and not negative, or None; `out` must lie apart from them."""
     if value is None:
         return None
     array = as_array(value, name)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biu" and not is_floating(array.dtype):
         raise TypeError(f"{name} must be real numbers, got {_describe(array.dtype)}")
+    apart(out, array, name)
+    if broadcast:
+        try:
+            array = np.broadcast_to(array, shape)
+        except ValueError:
+            raise ValueError(f"{name} must broadcast to shape {shape}, got {array.shape}") from None
     if array.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {array.shape}")
-    array = np.ascontiguousarray(array, dtype=np.float64)
+    array = aligned(np.asarray(array, dtype=np.float64, order="C"))
     if array.size and not (array.min() >= 0 and array.max() < np.inf):
         flat = array.ravel()
         at = int(np.flatnonzero(~((flat >= 0) & np.isfinite(flat)))[0])
@@ -238,9 +305,13 @@ def weights(value, name, shape):
     return array
 
 
-def targets(value, shape, axis, ignore_index):
-    """Return (targets, are_indices): class indices of `shape` without `axis`, or probabilities."""
+def targets(value, shape, axis, ignore_index, out=None):
+    """Return (targets, are_indices, ignore_index): class indices of `shape` without `axis`, or probabilities.
+
+    Integers that int64 cannot hold are refused, or, where they are to be ignored, replaced with the index.
+    """
     array = as_array(value, "targets")
+    apart(out, array, "targets")
     index_shape = shape[:axis] + shape[axis + 1 :]
     if array.size == 0 and array.shape == index_shape and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)  # NumPy reads an empty list as floats
@@ -249,9 +320,11 @@ def targets(value, shape, axis, ignore_index):
             raise ValueError(
                 f"targets (class indices) must have shape {index_shape}, got {array.shape}"
             )
-        return _index_targets(array, shape[axis], ignore_index), True
+        array, ignore_index = _index_targets(array, shape[axis], ignore_index)
+        return array, True, ignore_index
     if is_floating(array.dtype):
-        return _probability_targets(array, shape, index_shape, ignore_index), False
+        array = _probability_targets(array, shape, index_shape, ignore_index)
+        return aligned(array), False, None
     raise TypeError(
         f"targets must be integers (class indices) or floating (probabilities), got {_describe(array.dtype)}"
     )
@@ -279,19 +352,24 @@ def _index_targets(array, n_classes, ignore_index):
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype in _INDEX_DTYPES:
-        return array
-    if array.dtype == np.uint64 and array.size:
+        return aligned(array), ignore_index
+    if array.dtype == np.uint64:
         too_large = array > np.uint64(2**63 - 1)
         if too_large.any():
-            at = np.unravel_index(int(np.argmax(too_large)), array.shape)
-            raise bad_target(int(array[at]), at, n_classes, ignore_index)
-    return array.astype(np.int64)
+            bad = too_large & (array != (-1 if ignore_index is None else ignore_index))
+            if bad.any():
+                at = np.unravel_index(int(np.argmax(bad)), array.shape)
+                raise bad_target(int(array[at]), at, n_classes, ignore_index)
+            array, ignore_index = np.where(too_large, 0, array).astype(np.int64), -1
+            array[too_large] = -1
+    return array.astype(np.int64, copy=False), ignore_index
 
 
 def bad_target(value, position, n_classes, ignore_index):
     """Return the IndexError of a target outside [0, n_classes)."""
     row = int(position[0]) if len(position) == 1 else tuple(int(one) for one in position)
+    where = f" at row {row}" if len(position) else ""
     hint = ""
     if value == -100 and ignore_index is None:
         hint = " (PyTorch ignores -100 by default; here pass ignore_index=-100)"
-    return IndexError(f"targets must be in [0, {n_classes}), got {value} at row {row}{hint}")
+    return IndexError(f"targets must be in [0, {n_classes}), got {value}{where}{hint}")

@@ -23,8 +23,23 @@ cdef class Ways:
 cdef Ways _softmax = Ways(), _log_softmax = Ways(), _cross_entropy = Ways(), _cross_entropy_with_grad = Ways()
 
 
+# An option has its default where it is the same number, of Python's own classes: what a float or a complex number means
+# as an axis, the long way tells.
+
+cdef inline bint is_last(axis):
+    return type(axis) is int and axis == -1
+
+
+cdef inline bint is_number(value, double wanted):
+    return type(value) is float and <double>value == wanted or type(value) is int and value == wanted
+
+
+cdef inline bint is_mean(reduction):
+    return type(reduction) is str and reduction == "mean"
+
+
 def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
-    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
+    if is_last(axis) and where is None and is_number(temperature, 1) and n_threads is None:
         result = _softmax.door(x, out)
         if result is not None:
             return result
@@ -32,7 +47,7 @@ def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None
 
 
 def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
-    if axis == -1 and where is None and temperature == 1.0 and n_threads is None:
+    if is_last(axis) and where is None and is_number(temperature, 1) and n_threads is None:
         result = _log_softmax.door(x, out)
         if result is not None:
             return result
@@ -41,8 +56,9 @@ def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=
 
 def cross_entropy(logits, targets, *, axis=-1, weight=None, sample_weight=None, ignore_index=None, label_smoothing=0.0,
                   z_loss=0.0, softcap=None, temperature=1.0, reduction="mean", n_threads=None):
-    if (axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
-            and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None):
+    if (is_last(axis) and weight is None and sample_weight is None and ignore_index is None
+            and is_number(label_smoothing, 0) and is_number(z_loss, 0) and softcap is None and is_number(temperature, 1)
+            and is_mean(reduction) and n_threads is None):
         loss = _cross_entropy.door(logits, targets)
         if loss is not None:
             return loss
@@ -56,8 +72,9 @@ def cross_entropy(logits, targets, *, axis=-1, weight=None, sample_weight=None, 
 def cross_entropy_with_grad(logits, targets, *, axis=-1, weight=None, sample_weight=None, ignore_index=None,
                             label_smoothing=0.0, z_loss=0.0, softcap=None, temperature=1.0, reduction="mean",
                             n_threads=None, out=None):
-    if (axis == -1 and weight is None and sample_weight is None and ignore_index is None and label_smoothing == 0.0
-            and z_loss == 0.0 and softcap is None and temperature == 1.0 and reduction == "mean" and n_threads is None):
+    if (is_last(axis) and weight is None and sample_weight is None and ignore_index is None
+            and is_number(label_smoothing, 0) and is_number(z_loss, 0) and softcap is None and is_number(temperature, 1)
+            and is_mean(reduction) and n_threads is None):
         result = _cross_entropy_with_grad.door(logits, targets, out)
         if result is not None:
             return result

@@ -16,7 +16,7 @@ LAYERS = [
     {"estimators"},
     {"functional"},
     {"_layout", "_validate", "_dispatch"},
-    {"_threads"},
+    {"_threads", "_memory", "_tables"},
     {"_backends"},
     {"_ext", "_version"},
 ]

@@ -9,6 +9,9 @@ from .._threads import runtime
 empty, empty_like, zeros = runtime.empty, runtime.empty_like, runtime.zeros
 """Like NumPy's, but large arrays come from the pool of results."""
 
+quiet = np.errstate(all="ignore")
+"""Decorates what computes with NumPy: overflow and the like are in the result, whatever np.errstate the caller has."""
+
 
 class Result:
     """Where an operation writes: a block for the kernel, and what the caller gets.
@@ -33,11 +36,18 @@ class Result:
         return self._out
 
 
-def prepare(x, axis, out, name="x"):
-    """Return (array, layout, block, result) of an operation that maps x to its own shape."""
-    array = _validate.as_real(x, name)
+def read_with_out(x, name, out):
+    """Return x as an array, and check that a result of its shape and dtype can be written to `out`."""
+    given = _validate.as_array(x, name)
+    array = _validate.as_real(given, name)
     if out is not None:
         _validate.out_array(out, array.shape, array.dtype)
-        _validate.no_overlap(out, array, name)
+        _validate.no_overlap(out, given, name)
+    return array
+
+
+def prepare(x, axis, out, name="x"):
+    """Return (array, layout, block, result) of an operation that maps x to its own shape."""
+    array = read_with_out(x, name, out)
     layout = Layout(array, _validate.axes(axis, array.ndim))
     return array, layout, layout.read(array), Result(layout, array.dtype, out)

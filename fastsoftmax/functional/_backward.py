@@ -8,26 +8,25 @@ import numpy as np
 
 from .. import _validate
 from .._dispatch import implementation, threads_for
-from ._arrays import Result, prepare
+from .._layout import Layout
+from ._arrays import Result, quiet, read_with_out
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Axis
 
 
+@quiet
 def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
     """Run a backward function of the contract: `forward` sets the layout, `grad` follows it."""
-    forward, layout, forward_block, _ = prepare(forward, axis, None, forward_name)
-    grad = _validate.as_real(grad, "grad")
+    forward = read_with_out(forward, forward_name, out)
+    grad = read_with_out(grad, "grad", out)
     _validate.alike(grad, "grad", forward, forward_name)
-    if out is not None:
-        _validate.out_array(out, forward.shape, forward.dtype)
-        _validate.no_overlap(out, forward, forward_name)
-        _validate.no_overlap(out, grad, "grad")
+    layout = Layout(forward, _validate.axes(axis, forward.ndim))
     _validate.n_classes(layout.block_shape[1], forward_name, forward.shape)
     result = Result(layout, forward.dtype, out)
     n_threads = threads_for(forward.size, n_threads)
     run = getattr(implementation(), operation)
-    run(layout.read(grad), forward_block, result.block, n_threads)
+    run(layout.read(grad), layout.read(forward), result.block, n_threads)
     return result.finish()
 
 

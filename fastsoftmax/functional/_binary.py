@@ -11,7 +11,7 @@ from .._backends import computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme_weights
 from .._dispatch import implementation, threads_for
 from .._layout import Layout, innermost, memory_order
-from ._arrays import Result, empty, empty_like
+from ._arrays import Result, empty, empty_like, quiet, read_with_out
 from ._cross_entropy import gradient_scale, reduce_losses
 
 if TYPE_CHECKING:
@@ -56,62 +56,50 @@ def sigmoid(
     >>> fs.sigmoid([0.0, 1000.0, -1000.0])
     array([0.5, 1. , 0. ])
     """
-    array = _validate.as_real(x, "x")
-    if out is not None:
-        _validate.out_array(out, array.shape, array.dtype)
-        _validate.no_overlap(out, array, "x")
+    return _sigmoid(x, out, n_threads)
+
+
+@quiet
+def _sigmoid(x, out, n_threads):
+    """Check everything, then run the contract's sigmoid over runs of values."""
+    array = read_with_out(x, "x", out)
     order = memory_order(array)
     run = innermost([array] if out is None else [array, np.asarray(out)], order)
     layout = Layout(array, order[array.ndim - run :], order)
     result = Result(layout, array.dtype, out)
-    implementation().sigmoid(
-        layout.read(array), result.block, threads_for(array.size, n_threads)
-    )
+    implementation().sigmoid(layout.read(array), result.block, threads_for(array.size, n_threads))
     return result.finish()
 
 
-def _labels(targets, logits):
+def _labels(targets, logits, out):
     """Return targets as kernels read them: numbers in [0, 1], in the logits' dtype or the computing one."""
     array = _validate.as_array(targets, "targets")
     if array.dtype.kind not in "biu" and not _validate.is_floating(array.dtype):
         raise TypeError(f"targets must be real numbers or booleans, got dtype {array.dtype}")
     if array.shape != logits.shape:
         raise ValueError(f"targets must have shape {logits.shape}, got {array.shape}")
-    with np.errstate(invalid="ignore"):  # NaN among bfloat16 would warn before it is refused
-        if array.size and not (array.min() >= 0 and array.max() <= 1):
-            flat = array.ravel()
-            at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
-            raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
+    if out is not None:
+        _validate.no_overlap(out, array, "targets")
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        flat = array.ravel()
+        at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
+        raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
     if array.dtype == logits.dtype:
-        return array
+        return _validate.aligned(array)
     return array.astype(computing_dtype(logits.dtype), copy=False)
 
 
-def _broadcast_weight(weight, shape):
-    if weight is None:
-        return None
-    array = _validate.as_array(weight, "weight")
-    try:
-        full = np.broadcast_to(array, shape)
-    except ValueError:
-        raise ValueError(f"weight must broadcast to shape {shape}, got {array.shape}") from None
-    return _validate.weights(full, "weight", shape)
-
-
+@quiet
 def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with_grad):
     """Check everything, then run the contract once over (n_rows, n_labels) in C order."""
     _validate.reduction(reduction)
-    array = _validate.as_real(logits, "logits")
-    targets = _labels(targets, array)
+    array = read_with_out(logits, "logits", out)
+    targets = _labels(targets, array, out)
     layout = Layout(array, (array.ndim - 1,) if array.ndim else (), tuple(range(array.ndim)))
     shape = layout.block_shape[:2]
     n_labels = shape[1]
-    weight = _broadcast_weight(weight, array.shape)
-    pos_weight = _validate.weights(pos_weight, "pos_weight", (n_labels,))
-    if out is not None:
-        _validate.out_array(out, array.shape, array.dtype)
-        _validate.no_overlap(out, array, "logits")
-        _validate.no_overlap(out, targets, "targets")
+    weight = _validate.weights(weight, "weight", array.shape, out, broadcast=True)
+    pos_weight = _validate.weights(pos_weight, "pos_weight", (n_labels,), out)
     scale = gradient_scale(reduction, array.size)
     is_wide = are_extreme_weights(weight, pos_weight, scale, array.dtype)
     losses, result = empty(shape, np.longdouble if is_wide else np.float64), None

@@ -13,7 +13,7 @@ from .._backends._sums import in_two_parts, mean_of, reciprocal
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
-from ._arrays import Result, empty
+from ._arrays import Result, empty, quiet, read_with_out
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, Reduction
@@ -36,13 +36,22 @@ def gradient_scale(reduction, divisor):
 
 
 def read_options(
-    shape, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature
+    shape,
+    axis,
+    weight,
+    sample_weight,
+    ignore_index,
+    label_smoothing,
+    z_loss,
+    softcap,
+    temperature,
+    out=None,
 ):
-    """Check the options of a cross-entropy of logits of this shape."""
+    """Check the options of a cross-entropy of logits of this shape; `out` must lie apart from the weights."""
     index_shape = shape[:axis] + shape[axis + 1 :]
     return LossOptions(
-        weight=_validate.weights(weight, "weight", (shape[axis],)),
-        sample_weight=_validate.weights(sample_weight, "sample_weight", index_shape),
+        weight=_validate.weights(weight, "weight", (shape[axis],), out),
+        sample_weight=_validate.weights(sample_weight, "sample_weight", index_shape, out),
         ignore_index=None
         if ignore_index is None
         else _validate.integer(ignore_index, "ignore_index"),
@@ -131,19 +140,18 @@ class Reducer:
         return self.of(wide)
 
 
+@quiet
 def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, options):
     """Check everything, then run the contract's cross_entropy once. Return (loss, gradient or None)."""
     _validate.reduction(reduction)
-    array = _validate.as_real(logits, "logits")
+    array = read_with_out(logits, "logits", out)
     axis = _validate.one_axis(axis, array.ndim)
     _validate.n_classes(array.shape[axis], "logits", array.shape)
-    options = read_options(array.shape, axis, **options)
-    targets, are_indices = _validate.targets(targets, array.shape, axis, options.ignore_index)
-    if out is not None:
-        _validate.out_array(out, array.shape, array.dtype)
-        _validate.no_overlap(out, array, "logits")
-        if np.may_share_memory(out, targets):
-            raise ValueError("out must share no memory with targets, got a part of it")
+    options = read_options(array.shape, axis, **options, out=out)
+    targets, are_indices, ignore_index = _validate.targets(
+        targets, array.shape, axis, options.ignore_index, out
+    )
+    options = options._replace(ignore_index=ignore_index)
     layout = Layout(array, (axis,))
     n_threads = threads_for(array.size, n_threads)
     if options.sample_weight is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from .._layout import Layout
-from ._arrays import Result, empty
+from ._arrays import Result, empty, quiet
 from ._cross_entropy import reduce_losses
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _compute(operation, names, arrays, axis, reduction, n_threads, with_grad):
     return loss, *(result.finish() if with_grad else None for result in results)
 
 
+@quiet
 def _entropy(logits, axis, reduction, n_threads, with_grad):
     return _compute("entropy", ["logits"], [logits], axis, reduction, n_threads, with_grad)
 
@@ -128,6 +129,7 @@ def entropy_with_logits_with_grad(
     return _entropy(logits, axis, reduction, n_threads, True)
 
 
+@quiet
 def _kl_div(p_logits, q_logits, axis, reduction, n_threads, with_grad):
     names, arrays = ["p_logits", "q_logits"], [p_logits, q_logits]
     return _compute("kl_div", names, arrays, axis, reduction, n_threads, with_grad)

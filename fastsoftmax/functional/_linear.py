@@ -13,7 +13,7 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import threads_for
-from ._arrays import empty, empty_like, zeros
+from ._arrays import empty, empty_like, quiet, zeros
 from ._cross_entropy import Reducer, read_options
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class _Problem:
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         self.shape, self.n_threads = (n_rows, n_classes), n_threads
         options = read_options(self.shape, 1, **options)
-        targets, are_indices = _validate.targets(targets, self.shape, 1, options.ignore_index)
+        targets, are_indices, ignore_index = _validate.targets(
+            targets, self.shape, 1, options.ignore_index
+        )
+        options = options._replace(ignore_index=ignore_index)
         weight = options.sample_weight
         options = options._replace(sample_weight=None if weight is None else weight[:, None])
         self.unused = self._unused(n_rows, targets if are_indices else None, options)
@@ -122,7 +125,7 @@ def matrices(x, linear_weight):
     """
     found = []
     for value, name in ((x, "x"), (linear_weight, "linear_weight")):
-        array = np.ascontiguousarray(_validate.as_real(value, name))
+        array = np.asarray(_validate.as_real(value, name), order="C")
         if array.ndim != 2:
             raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
         found.append(array)
@@ -161,6 +164,7 @@ def _add_product(total, grad, x, is_first):
             total[strip] += grad[:, strip].T @ x
 
 
+@quiet
 def linear_cross_entropy(
     x: ArrayLike,
     linear_weight: ArrayLike,
@@ -228,6 +232,7 @@ def linear_cross_entropy(
     return problem.loss()
 
 
+@quiet
 def linear_cross_entropy_with_grad(
     x: ArrayLike,
     linear_weight: ArrayLike,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from ._arrays import empty
+from ._arrays import empty, quiet
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
 from ._linear import bias_vector, matrices, rounded
 
@@ -47,19 +47,16 @@ class _Problem:
             )
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         num_sampled = _validate.integer(num_sampled, "num_sampled", low=1)
-        if sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler must be one of {', '.join(map(repr, SAMPLERS))}, got {sampler!r}"
-            )
+        _validate.choice(sampler, "sampler", SAMPLERS)
         self.targets = self._index_targets(targets, (n_rows, n_classes))
         rng = _validate.generator(seed)
         self.drawn, log_q = draw_classes(n_classes, num_sampled, sampler, rng)
         self.correction = (np.log(num_sampled) + log_q).astype(self.x.dtype)
-        self.remove_hits = bool(remove_hits)
+        self.remove_hits = _validate.flag(remove_hits, "remove_accidental_hits")
 
     @staticmethod
     def _index_targets(targets, shape):
-        targets, are_indices = _validate.targets(targets, shape, 1, None)
+        targets, are_indices, _ = _validate.targets(targets, shape, 1, None)
         if not are_indices:
             raise TypeError("targets must be integers (class indices), got probabilities")
         targets = targets.astype(np.int64)
@@ -96,6 +93,7 @@ class _Problem:
         return class_ids, rows, np.add.reduceat(bias[order], starts)
 
 
+@quiet
 def sampled_softmax_cross_entropy(
     x: ArrayLike,
     linear_weight: ArrayLike,
@@ -167,6 +165,7 @@ def sampled_softmax_cross_entropy(
     return cross_entropy(problem.logits(), first, reduction=reduction, n_threads=n_threads)
 
 
+@quiet
 def sampled_softmax_cross_entropy_with_grad(
     x: ArrayLike,
     linear_weight: ArrayLike,

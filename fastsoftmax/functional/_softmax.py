@@ -12,18 +12,19 @@ from .._backends._extremes import is_extreme
 from .._dispatch import implementation, threads_for
 from .._ext.fronts import fronted
 from .._layout import Layout
-from ._arrays import empty, prepare
+from ._arrays import empty, prepare, quiet
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Axis, Loss
 
 
+@quiet
 def _normalise(operation, x, axis, out, where, temperature, n_threads):
     """Run softmax or log_softmax of the contract."""
     temperature = _validate.number(temperature, "temperature", 0, open_low=True)
     array, layout, block, result = prepare(x, axis, out)
     _validate.n_classes(layout.block_shape[1], "x", array.shape)
-    mask = _validate.where_mask(where, array.shape)
+    mask = _validate.where_mask(where, array.shape, out)
     if mask is not None:
         mask = layout.read(mask)
     n_threads = threads_for(array.size, n_threads)
@@ -193,16 +194,25 @@ def logsumexp(
     >>> float(fs.logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    array = _validate.as_real(x, "x")
+    return _logsumexp(x, axis, keepdims, out, where, n_threads)
+
+
+@quiet
+def _logsumexp(x, axis, keepdims, out, where, n_threads):
+    """Check everything, then run the contract's logsumexp into rows that are copied to `out`."""
+    given = _validate.as_array(x, "x")
+    array = _validate.as_real(given, "x")
     layout = Layout(array, _validate.axes(axis, array.ndim))
+    keepdims = _validate.flag(keepdims, "keepdims")
     mask = _validate.where_mask(where, array.shape)
     outer, n_classes, inner = layout.block_shape
     rows = empty((outer, inner), computing_dtype(array.dtype))
     result = layout.unrows(rows, keepdims)
     if out is not None:
         _validate.out_array(out, result.shape, array.dtype)
-        if np.may_share_memory(out, array):
-            raise ValueError("out must share no memory with x, got a part of it")
+        _validate.apart(out, given, "x")
+        if mask is not None:
+            _validate.apart(out, mask, "where")
     if n_classes == 0:
         rows[...] = -np.inf
     else:

@@ -9,12 +9,13 @@ import numpy as np
 from .. import _validate
 from .._dispatch import implementation, threads_for
 from .._layout import Layout
-from ._arrays import empty
+from ._arrays import empty, quiet
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, NDArray
 
 
+@quiet
 def top_k_softmax(
     x: ArrayLike,
     k: int,
