@@ -28,13 +28,146 @@ def test_ragged_lists():
         fs.softmax([[1.0], [1.0, 2.0]])
 
 
-def test_masked_values_are_not_read_as_if_they_were_not():
-    masked = np.ma.masked_array(X, X == 0)
-    with raises(TypeError, "x must have no masked values"):
-        fs.softmax(masked)
+def every_function():
+    """Return calls of every function on one array that stands for logits, by name."""
+    weights = np.ones((3, 10), np.float32)
+    return {
+        "softmax": fs.softmax,
+        "log_softmax": fs.log_softmax,
+        "logsumexp": fs.logsumexp,
+        "softmax_backward": lambda x: fs.softmax_backward(X, x),
+        "its gradient": lambda x: fs.softmax_backward(x, X),
+        "log_softmax_backward": lambda x: fs.log_softmax_backward(X, x),
+        "cross_entropy": lambda x: fs.cross_entropy(x, T),
+        "cross_entropy_with_grad": lambda x: fs.cross_entropy_with_grad(x, T),
+        "probabilities": lambda x: fs.cross_entropy(X, x),
+        "weight": lambda x: fs.cross_entropy(X.T, np.zeros(10, int), weight=x),
+        "sample_weight": lambda x: fs.cross_entropy(
+            X[None], np.zeros((1, 4), int), sample_weight=x
+        ),
+        "linear_cross_entropy": lambda x: fs.linear_cross_entropy(x, weights, [0] * 4),
+        "linear_weight": lambda x: fs.linear_cross_entropy_with_grad(X, x, [0] * 4),
+        "linear_bias": lambda x: fs.linear_cross_entropy(X, weights, [0] * 4, linear_bias=x),
+        "sampled": lambda x: fs.sampled_softmax_cross_entropy(x, weights, [0] * 4, 2),
+        "sigmoid": fs.sigmoid,
+        "binary": lambda x: fs.binary_cross_entropy_with_logits(x, X),
+        "its labels": lambda x: fs.binary_cross_entropy_with_logits_with_grad(X, x),
+        "its weight": lambda x: fs.binary_cross_entropy_with_logits(X, X, weight=x),
+        "its pos_weight": lambda x: fs.binary_cross_entropy_with_logits(X, X, pos_weight=x),
+        "entropy": fs.entropy_with_logits,
+        "kl_div, p": lambda x: fs.kl_div_with_logits(x, X),
+        "kl_div, q": lambda x: fs.kl_div_with_logits_with_grad(X, x),
+        "top_k": lambda x: fs.top_k_softmax(x, 2),
+    }
+
+
+@pytest.mark.parametrize("name", every_function())
+def test_masked_values_are_not_read_as_if_they_were_not(name):
+    call = every_function()[name]
+    with raises(TypeError, "must have no masked values"):
+        call(np.ma.masked_array(X, X == 0))
+    with raises(TypeError, "must have no masked values"):
+        call([np.ma.masked_array(row, row == 0) for row in X])
+
+
+def test_masked_targets_masks_and_none_masked():
     with raises(TypeError, "targets must have no masked values"):
         fs.cross_entropy(X, np.ma.masked_array(T, T == 0))
+    with raises(TypeError, "where must have no masked values"):
+        fs.softmax(X, where=np.ma.masked_array(X == 0, X == 0))
+    with raises(TypeError, "temperature must be a real number"):
+        fs.softmax(X, temperature=np.ma.masked)
     np.testing.assert_array_equal(fs.softmax(np.ma.masked_array(X)), fs.softmax(X))
+
+
+class WithUnit(np.ndarray):
+    """An array whose numbers mean nothing without what the class adds to them."""
+
+
+@pytest.mark.parametrize("name", every_function())
+def test_arrays_that_would_lose_their_meaning(name):
+    call = every_function()[name]
+    for kind in (WithUnit, np.matrix, np.char.chararray):
+        with raises(TypeError, "must be a plain array, got the subclass", kind.__name__):
+            call(np.zeros((4, 10), "S4" if kind is np.char.chararray else np.float32).view(kind))
+    with raises(TypeError, "must be a plain array"):
+        call([row.view(WithUnit) for row in X])
+
+
+@pytest.mark.parametrize("name", every_function())
+@pytest.mark.parametrize(
+    "dtype", [complex, object, "U3", "S3", "V4", "M8[s]", "m8[s]", [("a", np.float32)]], ids=str
+)
+def test_arrays_that_are_not_real_numbers(name, dtype):
+    with pytest.raises(TypeError, match=r"^[a-z_]+ must be .*, got dtype"):
+        every_function()[name](np.zeros((4, 10), dtype))
+
+
+class Refuses:
+    """An array that cannot be seen by NumPy, with an error of its own."""
+
+    class Traced(TypeError):
+        def __init__(self, first, second):
+            super().__init__(f"{first} {second}")
+
+    def __init__(self, error=None):
+        self._error = error or self.Traced("cannot be", "an array")
+
+    def __array__(self, *args, **kwargs):
+        raise self._error
+
+    def __index__(self):
+        raise self._error
+
+    __float__ = __index__
+
+
+@pytest.mark.parametrize("name", every_function())
+def test_the_error_of_an_array_is_kept_as_the_cause(name):
+    error = Refuses.Traced("cannot be", "an array")
+    with raises(
+        TypeError, "must be an array or nested lists of numbers: cannot be an array"
+    ) as caught:
+        every_function()[name](Refuses(error))
+    assert type(caught.value) is TypeError
+    assert caught.value.__cause__ is error
+    with raises(ValueError, "must be an array", "codec") as caught:
+        every_function()[name](Refuses(UnicodeDecodeError("utf-8", b"x", 0, 1, "codec")))
+    assert type(caught.value) is ValueError
+    with pytest.raises(RuntimeError, match=r"^mine$"):
+        every_function()[name](Refuses(RuntimeError("mine")))
+
+
+@pytest.mark.parametrize("option", ["axis", "temperature", "n_threads"])
+def test_the_error_of_an_option_is_kept_as_the_cause(option):
+    error = Refuses.Traced("cannot be", "a number")
+    with raises(TypeError, option, "must be") as caught:
+        fs.softmax(X, **{option: Refuses(error)})
+    assert caught.value.__cause__ is error
+
+
+def test_the_error_of_a_seed_is_kept_as_the_cause():
+    for seed, kind in (("a", TypeError), (-1, ValueError)):
+        with raises(kind, "seed must be") as caught:
+            fs.sampled_softmax_cross_entropy(X, X, T, 2, seed=seed)
+        assert caught.value.__cause__ is not None
+
+
+def test_flags():
+    for value in ("yes", 1, None, np.array([True, False])):
+        with raises(TypeError, "keepdims must be True or False", "got"):
+            fs.logsumexp(X, keepdims=value)
+        with raises(TypeError, "remove_accidental_hits must be True or False"):
+            fs.sampled_softmax_cross_entropy(X, X, T, 2, remove_accidental_hits=value)
+    assert fs.logsumexp(X, keepdims=np.True_).shape == (4, 1)
+
+
+def test_names_of_another_kind():
+    for value in (np.array(["mean", "sum"]), ["mean"], None, b"mean"):
+        with raises(ValueError, "reduction must be one of 'none', 'mean', 'sum', got"):
+            fs.cross_entropy(X, T, reduction=value)
+        with raises(ValueError, "sampler must be one of"):
+            fs.sampled_softmax_cross_entropy(X, X, T, 2, sampler=value)
 
 
 def test_numbers_beyond_a_double():
@@ -56,7 +189,18 @@ def test_an_error_names_the_argument_without_classes(name, call):
 
 
 @pytest.mark.parametrize(
-    ("axis", "kind"), [(2, ValueError), (-3, ValueError), (1.5, TypeError), ("a", TypeError)]
+    ("axis", "kind"),
+    [
+        (2, ValueError),
+        (-3, ValueError),
+        (10**30, ValueError),
+        (1.5, TypeError),
+        (-1.0, TypeError),
+        (True, TypeError),
+        ("a", TypeError),
+        ([0], TypeError),
+        (np.array([0, 1]), TypeError),
+    ],
 )
 def test_axis(axis, kind):
     with raises(kind, "axis must be", "got"):
@@ -113,7 +257,7 @@ def test_n_threads_out_of_range(n_threads):
         fs.softmax(X, n_threads=n_threads)
 
 
-@pytest.mark.parametrize("n_threads", [1.5, "2", True])
+@pytest.mark.parametrize("n_threads", [1.5, 1.0, "2", True, np.True_, np.array([1]), 1j, [1]])
 def test_n_threads_of_another_kind(n_threads):
     with raises(TypeError, "n_threads must be an integer"):
         fs.softmax(X, n_threads=n_threads)
@@ -125,6 +269,32 @@ def test_temperature(temperature):
         fs.softmax(X, temperature=temperature)
     with raises(ValueError, "temperature"):
         fs.cross_entropy(X, T, temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    "temperature",
+    [
+        1 + 0j,
+        "1",
+        b"1",
+        np.array([1.0]),
+        [1.0],
+        [[1.0], [1.0, 2.0]],
+        np.timedelta64(1),
+        np.array(1j),
+        None,
+        {},
+    ],
+)
+def test_temperature_of_another_kind(temperature):
+    for call in (
+        fs.softmax,
+        fs.log_softmax,
+        lambda x, **options: fs.cross_entropy(x, T, **options),
+    ):
+        if temperature is not None:
+            with raises(TypeError, "temperature must be a real number, got"):
+                call(X, temperature=temperature)
 
 
 def test_where():
@@ -181,6 +351,32 @@ def test_the_first_bad_target_is_named(implementation):
 def test_uint64_never_wraps(implementation):
     with raises(IndexError, f"got {2**64 - 1} at row 0"):
         fs.cross_entropy(X, np.array([2**64 - 1, 0, 0, 0], np.uint64))
+
+
+def test_uint64_that_is_ignored(implementation, rng):
+    x = rng.standard_normal((4, 10))
+    for large in (2**63, 2**64 - 1):
+        targets = np.array([3, large, 9, large], np.uint64)
+        loss, grad = fs.cross_entropy_with_grad(x, targets, ignore_index=large)
+        want = fs.cross_entropy_with_grad(x, [3, -1, 9, -1], ignore_index=-1)
+        assert loss == want[0]
+        np.testing.assert_array_equal(grad, want[1])
+        linear = fs.linear_cross_entropy(x, np.eye(10), targets, ignore_index=large)
+        assert linear == fs.linear_cross_entropy(x, np.eye(10), [3, -1, 9, -1], ignore_index=-1)
+        with raises(IndexError, f"got {large} at row 1"):
+            fs.cross_entropy(x, targets, ignore_index=2**62)
+        with raises(IndexError, f"got {large} at row 3"):
+            fs.cross_entropy(
+                x, np.array([3, 2**63 + 5, 9, large], np.uint64), ignore_index=2**63 + 5
+            )
+
+
+@pytest.mark.parametrize("ignore_index", [10**30, -(10**30), 2**63, -(2**63), np.uint64(2**64 - 1)])
+def test_an_ignore_index_that_no_target_has(implementation, rng, ignore_index):
+    x, targets = rng.standard_normal((4, 10)), np.arange(4)
+    for dtype in (np.int8, np.int32, np.int64, np.uint8, np.uint64):
+        got = fs.cross_entropy(x, targets.astype(dtype), ignore_index=ignore_index)
+        assert got == fs.cross_entropy(x, targets)
 
 
 def test_probabilities_with_ignore_index():
