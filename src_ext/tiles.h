@@ -70,13 +70,16 @@ static void MOVE(turn_in)(const DATA *x, Py_ssize_t step, Py_ssize_t n_classes, 
     }
 }
 
-/* Rows of two groups and more are brought together before they are turned. */
+/* Rows of several groups are brought together before they are turned. */
 static NOINLINE void MOVE(turn_groups_in)(const DATA *x, const Steps *steps, Py_ssize_t n_classes, Py_ssize_t first,
-                                          Py_ssize_t n_rows, REAL *tile, Py_ssize_t stride) {
+                                          Py_ssize_t n_lanes, REAL *tile, Py_ssize_t stride) {
     DATA together[LANES * FEW_CLASSES];
-    for (Py_ssize_t i = 0; i < n_rows; i++)
-        memcpy(together + i * n_classes, x + outer_start(steps, first + i), n_classes * sizeof(DATA));
-    MOVE(turn_in)(together, n_classes, n_classes, n_rows, tile, stride);
+    for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
+        const Py_ssize_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
+        for (Py_ssize_t i = 0; i < n_rows; i++)
+            memcpy(together + i * n_classes, x + outer_start(steps, first + lane + i), n_classes * sizeof(DATA));
+        MOVE(turn_in)(together, n_classes, n_classes, n_rows, tile + lane, stride);
+    }
 }
 
 /* Where a run of lanes with the same outer index starts for class 0, and how long it is, at most `limit`. */
@@ -198,11 +201,14 @@ static void MOVE(turn_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_cla
 }
 
 static NOINLINE void MOVE(turn_groups_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t first,
-                                           Py_ssize_t n_rows, DATA *out, const Steps *steps) {
+                                           Py_ssize_t n_lanes, DATA *out, const Steps *steps) {
     DATA together[LANES * FEW_CLASSES];
-    MOVE(turn_out)(tile, stride, n_classes, n_rows, together, n_classes);
-    for (Py_ssize_t i = 0; i < n_rows; i++)
-        memcpy(out + outer_start(steps, first + i), together + i * n_classes, n_classes * sizeof(DATA));
+    for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
+        const Py_ssize_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
+        MOVE(turn_out)(tile + lane, stride, n_classes, n_rows, together, n_classes);
+        for (Py_ssize_t i = 0; i < n_rows; i++)
+            memcpy(out + outer_start(steps, first + lane + i), together + i * n_classes, n_classes * sizeof(DATA));
+    }
 }
 
 static void MOVE(copy_out)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, Py_ssize_t inner,
@@ -240,13 +246,12 @@ static void MOVE(scatter_rows)(const REAL *rows, Py_ssize_t n_classes, Py_ssize_
 static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps, Py_ssize_t first,
                             Py_ssize_t n_lanes, REAL *tile) {
     const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
-    if (g->form == TURNED)
-        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
-            const Py_ssize_t at = first + lane, n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
-            if (in_one_group(steps, at, n_rows))
-                MOVE(turn_in)(x + outer_start(steps, at), steps->outer, n, n_rows, tile + lane, width);
-            else MOVE(turn_groups_in)(x, steps, n, at, n_rows, tile + lane, width);
-        }
+    if (g->form == TURNED && in_one_group(steps, first, n_lanes)) {
+        const DATA *from = x + outer_start(steps, first);
+        const Py_ssize_t step = steps->outer;
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
+            MOVE(turn_in)(from + lane * step, step, n, n_lanes - lane, tile + lane, width);
+    } else if (g->form == TURNED) MOVE(turn_groups_in)(x, steps, n, first, n_lanes, tile, width);
     else if (g->form == COLUMNS) MOVE(copy_in)(x, steps, n, g->inner, first, n_lanes, tile, width);
     else if (g->form == GATHERED) MOVE(gather_rows)(x, steps, n, g->inner, first, n_lanes, tile);
     else
@@ -258,13 +263,12 @@ static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps
 static void MOVE(tile_store)(const Geometry *g, const REAL *tile, Py_ssize_t first, Py_ssize_t n_lanes, DATA *out,
                              const Steps *steps) {
     const Py_ssize_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
-    if (g->form == TURNED)
-        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES) {
-            const Py_ssize_t at = first + lane, n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
-            if (in_one_group(steps, at, n_rows))
-                MOVE(turn_out)(tile + lane, width, n, n_rows, out + outer_start(steps, at), steps->outer);
-            else MOVE(turn_groups_out)(tile + lane, width, n, at, n_rows, out, steps);
-        }
+    if (g->form == TURNED && in_one_group(steps, first, n_lanes)) {
+        DATA *to = out + outer_start(steps, first);
+        const Py_ssize_t step = steps->outer;
+        for (Py_ssize_t lane = 0; lane < n_lanes; lane += LANES)
+            MOVE(turn_out)(tile + lane, width, n, n_lanes - lane, to + lane * step, step);
+    } else if (g->form == TURNED) MOVE(turn_groups_out)(tile, width, n, first, n_lanes, out, steps);
     else if (g->form == COLUMNS) MOVE(copy_out)(tile, width, n, g->inner, first, n_lanes, out, steps);
     else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out, steps);
     else

@@ -278,6 +278,25 @@ def test_gaps_do_not_change_a_bit_of_a_loss(implementation, dtype, shape, rng):
         np.testing.assert_array_equal(got_grad, grad, name)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(3, 20_000), (5, 1, 9000), (3000, 20), (400, 300), (40, 50, 30)], ids=str
+)
+def test_gaps_do_not_change_a_bit_among_threads(implementation, dtype, shape, rng):
+    if implementation == "numpy":
+        shape = shape[:-1] + (shape[-1] // 10,)
+    for x in views(shape, dtype, rng).values():
+        same = dense(x)
+        for operation in (fs.softmax, fs.log_softmax, fs.logsumexp):
+            want = operation(same, n_threads=1)
+            np.testing.assert_array_equal(operation(x, n_threads=2), want)
+        t = rng.integers(0, shape[-1], shape[:-1])
+        want = fs.cross_entropy_with_grad(same, t, n_threads=1)
+        got = fs.cross_entropy_with_grad(x, t, n_threads=2)
+        assert got[0] == want[0]
+        np.testing.assert_array_equal(got[1], want[1])
+
+
 def large_views(dtype):
     """Return views of about 16 MB, by name, with the axes along which they are read where they lie."""
     memory = np.zeros(1 << 23, dtype)
