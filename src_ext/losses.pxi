@@ -234,7 +234,8 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
     """Rows that have been gathered in scratch, one by one; the gradients take their place."""
     cdef Row row
     cdef Py_ssize_t i, n = task.g.n_classes
-    plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True, &row.plan)
+    plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True,
+             &row.plan)
     for i in range(n_rows):
         row.x, row.t, row.stage = values + i * n, task.base, NULL
         if task.grad != NULL:

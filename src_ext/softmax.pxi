@@ -183,8 +183,8 @@ cdef inline Py_ssize_t start_of_shared(const SoftmaxTask *task, Py_ssize_t block
     """Plan one chunk of a row, which is a block, and return where in its row it starts."""
     cdef Py_ssize_t n = task.g.n_classes, per_row = n_chunks(n), row = block // per_row, at = block % per_row * CHUNK
     cdef Row placed
-    place_row(&task.g, task.x, &task.x_steps, task.out, &task.out_steps, row, <char *>task.stage + row * n * sizeof(real),
-              True, task.temperature, task.log, &placed)
+    place_row(&task.g, task.x, &task.x_steps, task.out, &task.out_steps, row,
+              <char *>task.stage + row * n * sizeof(real), True, task.temperature, task.log, &placed)
     plan[0] = placed.plan
     plan.ahead = shifted(&plan.ahead, at + CHUNK - n)
     x[0], out[0] = <const real *>placed.x + at, <real *>placed.stage + at

@@ -2,9 +2,12 @@
 
 A back end is one module with the functions of `Backend`. It receives arrays that are already checked:
 
-- data blocks are `(outer, n_classes, inner)`, C-contiguous, aligned, in native byte order and of one
-  dtype: float16, bfloat16, float32 or float64; `out` and `grad` have the shape and dtype of their block
+- data blocks and masks are `(outer, n_classes, inner)`, aligned, in native byte order and of one
+  dtype: float16, bfloat16, float32 or float64; `out` and `grad` have the size and dtype of their block
   and are the block itself or disjoint; 16-bit data are computed in float32 and rounded once;
+- values lie side by side along `inner`, and along the classes where `inner` is 1; other strides are any
+  number of values, negative and 0 too. A block whose outer indices need two strides is
+  `(groups, outer, n_classes, inner)`, whatever form the other blocks of the call have;
 - index targets are `(outer, inner)`; probabilities have the shape of the logits, and their dtype or the one
   that they are computed in;
 - losses, divisors and weights are float64; options, and their products, are within the range of `_extremes`: what
@@ -98,16 +101,16 @@ class Backend(Protocol):
         """
 
     def sigmoid(self, x, out, n_threads: int) -> None:
-        """Write 1 / (1 + exp(-x)) to `out`; both are flat."""
+        """Write 1 / (1 + exp(-x)) to `out`; both are blocks whose `inner` is 1."""
 
     def binary_cross_entropy(
         self, logits, targets, losses, grad, weight, pos_weight, grad_scale: float, n_threads: int
     ) -> None:
         """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`.
 
-        `logits`, `targets` and `grad` are (n_rows, n_labels) of one dtype, `losses` float64 of the
-        same shape; `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,). Where `weight` is 0,
-        so are the loss and the gradient.
+        `logits`, `targets` and `grad` are blocks (n_rows, n_labels, 1) of one dtype, `losses` float64 of
+        shape (n_rows, n_labels); `weight` is None or float64 of that shape, `pos_weight` None or (n_labels,). Where
+        `weight` is 0, so are the loss and the gradient.
         """
 
     def entropy(self, logits, losses, grad, divisor: float, n_threads: int) -> None:

@@ -61,7 +61,7 @@ def softmax_backward(
     Raises
     ------
     TypeError, ValueError
-        If a dtype or shape does not fit, or `out` overlaps an input partly.
+        If a dtype or shape does not fit, or `out` shares memory with an input that it is not, or within itself.
 
     Notes
     -----
@@ -108,7 +108,7 @@ def log_softmax_backward(
     Raises
     ------
     TypeError, ValueError
-        If a dtype or shape does not fit, or `out` overlaps an input partly.
+        If a dtype or shape does not fit, or `out` shares memory with an input that it is not, or within itself.
 
     Notes
     -----

@@ -43,7 +43,7 @@ def sigmoid(
     Raises
     ------
     TypeError, ValueError
-        If `x` is not real numbers, or `out` does not fit or overlaps `x` partly.
+        If `x` is not real numbers, or `out` does not fit or shares memory with `x` that it is not, or within itself.
 
     Notes
     -----

@@ -72,7 +72,8 @@ def softmax(
     TypeError
         If `x` is not real numbers, or `out` not an array of the result's dtype.
     ValueError
-        If there are no classes, or a shape or option does not fit, or `out` overlaps `x` partly.
+        If there are no classes, or a shape or option does not fit, or `out` shares memory with an argument
+        (unless it is `x`) or within itself.
 
     Notes
     -----
@@ -127,7 +128,8 @@ def log_softmax(
     TypeError
         If `x` is not real numbers, or `out` not an array of the result's dtype.
     ValueError
-        If there are no classes, or a shape or option does not fit, or `out` overlaps `x` partly.
+        If there are no classes, or a shape or option does not fit, or `out` shares memory with an argument
+        (unless it is `x`) or within itself.
 
     Notes
     -----
@@ -181,7 +183,7 @@ def logsumexp(
     TypeError
         If `x` is not real numbers, or `out` not an array of the result's dtype.
     ValueError
-        If a shape does not fit, or `out` overlaps `x`.
+        If a shape does not fit, or `out` shares memory with an argument or within itself.
 
     Notes
     -----
