@@ -10,7 +10,7 @@ typedef enum { KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK } Kind;
 enum { FEW_CLASSES = 160 }; /* up to here a contiguous row is turned, so that its lanes fill the vectors */
 
 typedef enum {
-    ROWS,     /* rows with their classes side by side, read where they lie or, of a 16-bit kind, one by one through scratch */
+    ROWS,     /* classes side by side: read where they lie or, of a 16-bit kind, row by row through scratch */
     TURNED,   /* few classes: such rows, turned into tiles */
     COLUMNS,  /* another axis: copied into tiles in short runs */
     GATHERED, /* what has no form as a tile: turned into rows in scratch */

@@ -27,8 +27,8 @@ cdef inline void logsumexp_group(const SoftmaxTask *task, Py_ssize_t first, Py_s
     cdef Stat stats[ROW_GROUP]
     cdef Py_ssize_t i, n = task.g.n_classes
     for i in range(n_rows):
-        place_row(&task.g, task.x, &task.x_steps, NULL, NULL, first + i, scratch + i * n * task.g.item_bytes, False, 1.0,
-                  True, rows + i)
+        place_row(&task.g, task.x, &task.x_steps, NULL, NULL, first + i, scratch + i * n * task.g.item_bytes, False,
+                  1.0, True, rows + i)
     reduce_rows(rows, n_rows, n, out, parts, stats)
     for i in range(n_rows):
         out[first + i] = <real>lse_of_row(<const real *>rows[i].x, n, stats + i)
