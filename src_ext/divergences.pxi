@@ -27,7 +27,7 @@ cdef extern from "primitives.h":
         double *unit
         double *terms
         double *excess
-    double UNIT_POWER
+    double UNIT_F32, UNIT_F64
     void row_exp_moment_f32(const float *x, float *stage, Py_ssize_t n, float m, const Upcoming *next, exp_sum *result,
                             double *moment) noexcept nogil
     void row_exp_moment_f64(const double *x, double *stage, Py_ssize_t n, double m, const Upcoming *next,
@@ -76,9 +76,11 @@ cdef struct DivergenceTask:
     Geometry g
     const void *p
     const void *q               # NULL for the entropy
+    Steps p_steps, q_steps
     double *losses
     void *grad_p                # or NULL
     void *grad_q
+    Steps grad_p_steps, grad_q_steps
     double divisor              # of the gradients
 
 
@@ -94,11 +96,13 @@ cdef inline void put_factor(const real *dtype, long double exact, double *factor
 cdef inline void slope_factor(const real *dtype, const Part *part, const Stat *stat, double divisor, double *factor,
                               double *error) noexcept nogil:
     """What turns the terms of a chunk into probabilities * UNIT_POWER / divisor, in two parts."""
-    cdef double share = chunk_factor(dtype, part, stat, 1.0, error)
+    cdef Factor share = chunk_factor(dtype, part, stat, 1.0)
+    cdef long double exact
     if real is float:
-        factor[0] = share * (UNIT_POWER / divisor)
+        factor[0], error[0] = share.value * (UNIT_F32 / divisor), 0
     else:
-        put_factor(dtype, (<long double>share + error[0]) * UNIT_POWER / divisor, factor, error)
+        exact = (<long double>share.value + share.error) * (FIRST_FACTOR if share.shrinks else 1)
+        put_factor(dtype, exact * UNIT_F64 / divisor, factor, error)
 
 
 cdef inline bint keeps_terms(const Geometry *g, const void *grad) noexcept nogil:
@@ -237,7 +241,8 @@ cdef inline void entropy_group(const DivergenceTask *task, Py_ssize_t first, Py_
     cdef real *outs[ROW_GROUP]
     cdef Py_ssize_t i
     for i in range(n_rows):
-        place_row(g, task.p, task.grad_p, first + i, scratch, task.grad_p != NULL, 1.0, True, rows + i)
+        place_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first + i, scratch, task.grad_p != NULL,
+                  1.0, True, rows + i)
         outs[i] = <real *>rows[i].stage
     entropy_rows(task, first, rows, n_rows, outs, <real *>scratch, <Part *>(scratch + stage_bytes(g)))
 
@@ -250,7 +255,7 @@ cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first
     cdef Py_ssize_t i, n = task.g.n_classes
     cdef bint with_grad = task.grad_p != NULL
     row.t = NULL
-    plan_row(&task.g, task.p, task.grad_p, first, False, 1.0, True, &row.plan)
+    plan_row(&task.g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first, 1.0, True, &row.plan)
     for i in range(n_rows):
         row.x, row.stage, out = values + i * n, NULL, NULL
         if with_grad:
@@ -290,11 +295,11 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
         if real is float:
             factor[lane] = 1 / (a.sum[lane] + a.n_max[lane] * a.unit[lane])
             mean[lane] = mean[lane] * factor[lane]
-            factor[lane], error[lane] = factor[lane] * (UNIT_POWER / task.divisor), 0
+            factor[lane], error[lane] = factor[lane] * (UNIT_F32 / task.divisor), 0
         else:
             total = total_of_lane(&a, lane)
             mean[lane] = <double>(mean[lane] / total)
-            put_factor(tile, UNIT_POWER / (total * task.divisor), factor + lane, error + lane)
+            put_factor(tile, UNIT_F64 / (total * task.divisor), factor + lane, error + lane)
     for lane in range(n_lanes):
         task.losses[first + lane] = log_sum[lane] + mean[lane]
     if stage != NULL:
@@ -319,15 +324,15 @@ cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scr
         if lies_ready(g):
             entropy_group(task, first, n_lanes, scratch, dtype)
             continue
-        tile_load(g, g.kind, task.p, first, n_lanes, tile)
+        tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, tile)
         if is_tile(g):
-            ahead = next_piece(g, task.p, task.grad_p, first)
+            ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
             entropy_tile(task, tile, <real *>NULL if task.grad_p == NULL else <real *>rest, first, n_lanes, scratch,
                          &ahead)
         else:
             entropy_in_scratch(task, first, n_lanes, tile, rest)
         if task.grad_p != NULL:
-            tile_store(g, tile, first, n_lanes, task.grad_p)
+            tile_store(g, tile, first, n_lanes, task.grad_p, &task.grad_p_steps)
 
 
 cdef void entropy_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
@@ -370,9 +375,14 @@ cdef inline double correction_of(double excess) noexcept nogil:
     return log1p(-excess) if excess < 1 else 0
 
 
-cdef inline double unit_for(double divergence) noexcept nogil:
+cdef inline double unit_power(const real *dtype) noexcept nogil:
+    """Return the unit of terms and probabilities."""
+    return UNIT_F32 if real is float else UNIT_F64
+
+
+cdef inline double unit_for(const real *dtype, double divergence) noexcept nogil:
     """Return the unit of the probabilities in the gradients: products with a huge r stay in range without one."""
-    return UNIT_POWER if divergence < 1e18 else 1
+    return unit_power(dtype) if divergence < 1e18 else 1
 
 
 # A pair of rows, and the gradients.
@@ -422,8 +432,8 @@ cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Pa
             row_divergence_f32(zp + at, zq + at, ep, eq, n, d, &part, &more)
         else:
             row_divergence_f64(zp + at, zq + at, ep, eq, n, d, &part, &more)
-        terms[0] += part / UNIT_POWER
-        excess[0] += more / UNIT_POWER
+        terms[0] += part / unit_power(dtype)
+        excess[0] += more / unit_power(dtype)
 
 
 cdef inline double row_divergence(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
@@ -455,8 +465,8 @@ cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair,
     cdef real *for_p = <real *>pair.grads[0]
     cdef real *for_q = <real *>pair.grads[1]
     cdef double scale
-    d.unit = unit_for(d.mean)
-    scale = UNIT_POWER / d.unit * task.divisor
+    d.unit = unit_for(dtype, d.mean)
+    scale = unit_power(dtype) / d.unit * task.divisor
     for k in range(n_parts):
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
@@ -493,8 +503,10 @@ cdef inline void divergence_rows(const DivergenceTask *task, Py_ssize_t first, P
     cdef bint with_grad = task.grad_p != NULL
     pair.stages[0], pair.stages[1] = scratch, scratch + stage_bytes(g)
     for i in range(n_rows):
-        place_row(g, task.p, task.grad_p, first + i, NULL, with_grad, 1.0, True, &pair.rows[0])
-        place_row(g, task.q, task.grad_q, first + i, NULL, with_grad, 1.0, True, &pair.rows[1])
+        place_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first + i, NULL, with_grad, 1.0, True,
+                  &pair.rows[0])
+        place_row(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first + i, NULL, with_grad, 1.0, True,
+                  &pair.rows[1])
         pair.grads[0], pair.grads[1] = pair.rows[0].stage, pair.rows[1].stage
         if not with_grad and keeps_terms(g, NULL):
             pair.rows[0].stage, pair.rows[1].stage = pair.stages[0], pair.stages[1]
@@ -508,8 +520,8 @@ cdef inline void divergence_in_scratch(const DivergenceTask *task, Py_ssize_t fi
     cdef Pair pair
     cdef Py_ssize_t i, n = g.n_classes
     pair.stages[0], pair.stages[1] = scratch, scratch + stage_bytes(g)
-    plan_row(g, task.p, task.grad_p, first, False, 1.0, True, &pair.rows[0].plan)
-    plan_row(g, task.q, task.grad_q, first, False, 1.0, True, &pair.rows[1].plan)
+    plan_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first, 1.0, True, &pair.rows[0].plan)
+    plan_row(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first, 1.0, True, &pair.rows[1].plan)
     for i in range(n_rows):
         pair.rows[0].x, pair.rows[1].x = p + i * n, q + i * n
         pair.rows[0].t = pair.rows[1].t = pair.rows[0].stage = pair.rows[1].stage = NULL
@@ -538,8 +550,8 @@ cdef inline void sum_divergence_of_lanes(const Geometry *g, const real *p, const
     else:
         lanes_divergence_f64(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
     for lane in range(width):
-        d.terms[lane] /= UNIT_POWER
-        d.excess[lane] /= UNIT_POWER
+        d.terms[lane] /= unit_power(p)
+        d.excess[lane] /= unit_power(p)
 
 
 cdef inline bint drop_shifts(const real *dtype, const DivergenceLanes *d, Py_ssize_t width) noexcept nogil:
@@ -590,9 +602,9 @@ cdef inline void lane_factor(const real *dtype, const LaneSums *a, Py_ssize_t la
                              double *error) noexcept nogil:
     """What turns the terms of a lane into probabilities * UNIT_POWER / divisor, in two parts."""
     if real is float:
-        factor[lane], error[lane] = UNIT_POWER / ((a.sum[lane] + a.n_max[lane] * a.unit[lane]) * divisor), 0
+        factor[lane], error[lane] = UNIT_F32 / ((a.sum[lane] + a.n_max[lane] * a.unit[lane]) * divisor), 0
     else:
-        put_factor(dtype, UNIT_POWER / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
+        put_factor(dtype, UNIT_F64 / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
 
 
 cdef inline void shifts_of_lanes(const real *dtype, const LaneSums *a, const LaneSums *b, Py_ssize_t width,
@@ -624,9 +636,9 @@ cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_s
     cdef real *q_max = <real *>lane_array(g, scratch + n_bytes, 0)
     cdef LaneSums a = lane_sums(g, scratch, 1), b = lane_sums(g, scratch + n_bytes, 1)
     cdef DivergenceLanes d = divergence_lanes(g, scratch, scratch + n_bytes)
-    cdef Upcoming ahead = next_piece(g, task.p, task.grad_p, first)
+    cdef Upcoming ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
     exp_of_tile(g, p, ep, width, p_max, &a, &ahead)
-    ahead = next_piece(g, task.q, task.grad_q, first)
+    ahead = next_piece(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first)
     exp_of_tile(g, q, eq, width, q_max, &b, &ahead)
     for lane in range(width):
         lane_factor(dtype, &a, lane, 1.0, d.p_factor, d.p_error)
@@ -638,13 +650,13 @@ cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_s
         sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     for lane in range(width):
         d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], &a, &b, &d)
-        d.unit[lane] = unit_for(d.mean[lane])
+        d.unit[lane] = unit_for(dtype, d.mean[lane])
     memcpy(task.losses + first, d.mean, n_lanes * sizeof(double))
     if task.grad_p == NULL:
         return
     for lane in range(width):
-        lane_factor(dtype, &a, lane, UNIT_POWER / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
-        lane_factor(dtype, &b, lane, UNIT_POWER / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
+        lane_factor(dtype, &a, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
+        lane_factor(dtype, &b, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
     if real is float:
         lanes_divergence_slopes_f32(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
     else:
@@ -664,15 +676,15 @@ cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *
         if lies_ready(g):
             divergence_rows(task, first, n_lanes, scratch, dtype)
             continue
-        tile_load(g, g.kind, task.p, first, n_lanes, p)
-        tile_load(g, g.kind, task.q, first, n_lanes, q)
+        tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, p)
+        tile_load(g, g.kind, task.q, &task.q_steps, first, n_lanes, q)
         if is_tile(g):
             divergence_tile(task, scratch, first, n_lanes, dtype)
         else:
             divergence_in_scratch(task, first, n_lanes, p, q, scratch + 2 * tile_bytes(g))
         if task.grad_p != NULL:
-            tile_store(g, p, first, n_lanes, task.grad_p)
-            tile_store(g, q, first, n_lanes, task.grad_q)
+            tile_store(g, p, first, n_lanes, task.grad_p, &task.grad_p_steps)
+            tile_store(g, q, first, n_lanes, task.grad_q, &task.grad_q_steps)
 
 
 cdef void divergence_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

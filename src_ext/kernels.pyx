@@ -233,6 +233,9 @@ def entropy(cnp.ndarray logits, cnp.ndarray losses, grad, double divisor, int n_
     cut_block(&task.g, logits, True)
     task.p, task.q, task.losses = cnp.PyArray_DATA(logits), NULL, <double *>cnp.PyArray_DATA(losses)
     task.grad_p, task.grad_q, task.divisor = data_or_null(grad), NULL, divisor
+    task.p_steps = steps_of(logits)
+    if grad is not None:
+        task.grad_p_steps = steps_of(grad)
     run_divergence(&task, n_threads)
 
 
@@ -244,6 +247,9 @@ def kl_div(cnp.ndarray p_logits, cnp.ndarray q_logits, cnp.ndarray losses, grad_
     task.p, task.q = cnp.PyArray_DATA(p_logits), cnp.PyArray_DATA(q_logits)
     task.losses, task.divisor = <double *>cnp.PyArray_DATA(losses), divisor
     task.grad_p, task.grad_q = data_or_null(grad_p), data_or_null(grad_q)
+    task.p_steps, task.q_steps = steps_of(p_logits), steps_of(q_logits)
+    if grad_p is not None:
+        task.grad_p_steps, task.grad_q_steps = steps_of(grad_p), steps_of(grad_q)
     run_divergence(&task, n_threads)
 
 
@@ -252,7 +258,7 @@ def top_k_softmax(cnp.ndarray x, cnp.ndarray values, cnp.ndarray indices, int n_
     cdef TopTask task
     cut_block(&task.g, x, True)
     task.x, task.values, task.k = cnp.PyArray_DATA(x), cnp.PyArray_DATA(values), values.shape[1]
-    task.indices = <int64_t *>cnp.PyArray_DATA(indices)
+    task.indices, task.x_steps = <int64_t *>cnp.PyArray_DATA(indices), steps_of(x)
     run_top_k(&task, n_threads)
 
 

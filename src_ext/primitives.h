@@ -6,7 +6,8 @@
 #include <float.h>
 #include <math.h>
 
-#define UNIT_F64 0x1p80 /* UNIT_POWER of double, for lane_losses.h */
+#define UNIT_F32 0x1p40f /* UNIT_POWER of float, */
+#define UNIT_F64 0x1p80  /* and of double, where it is needed under a name of its own */
 
 #include "vec_sums.h"
 #include "log1p.h"
@@ -54,7 +55,7 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 #define REAL_MAX FLT_MAX
 #define REAL_EPSILON FLT_EPSILON
 #define UNIT_EXPONENT 40
-#define UNIT_POWER 0x1p40f
+#define UNIT_POWER UNIT_F32
 #define SMALL_FACTOR 0x1p-64f
 #if POWER_BITS_F32 == 4
 #define EXP_POLYNOMIAL(r) (0x1.55559ap-3f * r + 0x1.00021ep-1f)

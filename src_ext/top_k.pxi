@@ -10,6 +10,7 @@ cdef extern from "primitives.h":
 cdef struct TopTask:
     Geometry g
     const void *x
+    Steps x_steps
     void *values                # (outer, k, inner), of the kind of x
     int64_t *indices
     Py_ssize_t k
@@ -54,8 +55,10 @@ cdef inline void find_top(const TopTask *task, const real *x, const TopRow *row)
 cdef inline void scale_best(const TopTask *task, const TopRow *row, real *terms, Py_ssize_t at, Py_ssize_t n,
                             const Part *part, const Stat *stat) noexcept nogil:
     """Turn n terms into the probabilities from number `at` on."""
-    cdef double error, factor = chunk_factor(terms, part, stat, 1.0, &error)
-    row_scale(task.g.kind, terms, row.values, at, n, factor, error)
+    cdef Factor factor = chunk_factor(terms, part, stat, 1.0)
+    if factor.shrinks:
+        row_shrink(terms, n, factor.value)
+    row_scale(task.g.kind, terms, row.values, at, n, factor.value, factor.error)
 
 
 cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x, const TopRow *row) noexcept nogil:
@@ -65,7 +68,7 @@ cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x,
     cdef Py_ssize_t i, n = task.g.n_classes
     cdef real *terms = <real *>row.terms
     cdef real *best = <real *>row.best
-    plan_row(&task.g, task.x, NULL, lane, False, 1.0, False, &one.plan)
+    plan_row(&task.g, task.x, &task.x_steps, NULL, NULL, lane, 1.0, False, &one.plan)
     one.x, one.t, one.stage = x, NULL, terms
     reduce_rows(&one, 1, n, x, row.parts, &stat)
     find_top(task, x, row)
@@ -117,14 +120,14 @@ cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_la
     cdef const real *x
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     cdef bint lies_in_rows = g.form == TURNED and g.kind <= KIND_F64
-    cdef Upcoming ahead = next_piece(g, task.x, NULL, first)
-    tile_load(g, g.kind, task.x, first, n_lanes, probs)
+    cdef Upcoming ahead = next_piece(g, task.x, &task.x_steps, NULL, NULL, first)
+    tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, probs)
     if not lies_in_rows:
         memcpy(tile, probs, width * g.n_classes * sizeof(real))
     softmax_tile(g, probs, width, 1.0, False, scratch, &ahead)
     for lane in range(n_lanes):
         if lies_in_rows:
-            x = <const real *>task.x + (first + lane) * g.n_classes
+            x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
         else:
             x = lane_values(g, tile + lane, width, <real *>row.x)
         top_of_lane(task, probs + lane, width, x, row)
@@ -144,13 +147,13 @@ cdef inline void top_block(const void *argument, Py_ssize_t block, char *scratch
             top_tile(task, first, n_lanes, scratch, &row, dtype)
             continue
         if g.form == GATHERED:
-            tile_load(g, g.kind, task.x, first, n_lanes, <real *>scratch)
+            tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, <real *>scratch)
         for lane in range(n_lanes):
-            x = <const real *>task.x + (first + lane) * n
+            x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
             if g.form == GATHERED:
                 x = <const real *>scratch + lane * n
             elif not lies_ready(g):
-                tile_load(g, g.kind, task.x, first + lane, 1, <real *>row.x)
+                tile_load(g, g.kind, task.x, &task.x_steps, first + lane, 1, <real *>row.x)
                 x = <const real *>row.x
             top_of_row(task, first + lane, x, &row)
             put_top(task, first + lane, &row)

@@ -212,7 +212,7 @@ def binary_cross_entropy(x, targets, weight=None, pos_weight=None):
 def entropy(x, axis=-1):
     """Return (entropies, gradient of their sum, scale of the gradient's error bound)."""
     r = Rows(x, axis)
-    distance = np.where(r.probs != 0, r.m - r.z, 0)
+    distance = np.where(r.probs != 0, r.distance, 0)
     mean = (r.probs * distance).sum(axis, keepdims=True)
     entropies = r.L + mean
     scale = r.probs * (np.abs(distance + r.L) + entropies)
@@ -227,7 +227,7 @@ def divergence(p_logits, q_logits, axis=-1):
     p, q = Rows(p_logits, axis), Rows(q_logits, axis)
     used = p.probs != 0
     with np.errstate(invalid="ignore", over="ignore"):
-        r = ((q.m - q.z) - (p.m - p.z)) + (q.L - p.L)
+        r = (q.distance - p.distance) + (q.L - p.L)
         r = np.where(used, r, -2)  # any of the far ones
         near = np.abs(r) <= 1
         excess = np.where(near, p.probs * -np.expm1(-r), p.probs - q.probs)

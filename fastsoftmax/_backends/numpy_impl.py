@@ -267,6 +267,7 @@ def top_k_softmax(x, values, indices, n_threads):
 
 def take_largest(x, softmax, values, indices, n_threads):
     """Take the largest of what `softmax` makes of x: in the order of falling x, NaN before all numbers."""
+    x = _joined(np.ascontiguousarray(x))
     probs = np.empty_like(x)
     softmax(x, probs, None, 1.0, n_threads)
     z = _widen(x)

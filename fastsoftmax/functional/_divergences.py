@@ -27,7 +27,7 @@ def _compute(operation, names, arrays, axis, reduction, n_threads, with_grad):
     losses = empty((outer, inner))
     results = [Result(layout, first.dtype) if with_grad else None for _ in arrays]
     getattr(implementation(), operation)(
-        *(layout.block(array) for array in arrays),
+        *(layout.read(array) for array in arrays),
         losses,
         *(result.block if with_grad else None for result in results),
         float(losses.size) if reduction == "mean" else 1.0,

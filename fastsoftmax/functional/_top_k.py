@@ -73,5 +73,5 @@ def top_k_softmax(
     values = empty((outer, k, inner), array.dtype)
     indices = empty((outer, k, inner), np.int64)
     n_threads = threads_for(array.size, n_threads)
-    implementation().top_k_softmax(layout.block(array), values, indices, n_threads)
+    implementation().top_k_softmax(layout.read(array), values, indices, n_threads)
     return layout.unblock(values), layout.unblock(indices)
