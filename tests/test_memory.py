@@ -245,6 +245,20 @@ def test_gaps_do_not_change_a_bit(implementation, dtype, shape, rng):
             want = operation(dense(grad), same, axis)
             np.testing.assert_array_equal(operation(grad, x, axis, out=out), want, name)
         np.testing.assert_array_equal(fs.sigmoid(x, out=out), fs.sigmoid(same), name)
+        for got, want in (
+            (
+                fs.entropy_with_logits_with_grad(x, axis),
+                fs.entropy_with_logits_with_grad(same, axis),
+            ),
+            (
+                fs.kl_div_with_logits_with_grad(x, grad, axis),
+                fs.kl_div_with_logits_with_grad(same, dense(grad), axis),
+            ),
+            (fs.top_k_softmax(x, 1, axis), fs.top_k_softmax(same, 1, axis)),
+            (fs.top_k_softmax(x, shape[axis], axis), fs.top_k_softmax(same, shape[axis], axis)),
+        ):
+            for one, other in zip(got, want, strict=True):
+                np.testing.assert_array_equal(one, other, name)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
