@@ -276,7 +276,10 @@ def test_gaps_do_not_change_a_bit_of_a_loss(implementation, dtype, shape, rng):
             {"softcap": 3.0},
             {"label_smoothing": 0.1, "z_loss": 1e-3},
             {"weight": rng.uniform(0.5, 2, n_classes), "temperature": 1.7, "reduction": "none"},
-        ][rng.integers(4)]
+            {"sample_weight": rng.uniform(0.5, 2, index.shape)},
+            {"sample_weight": np.full(index.shape, 1e306), "z_loss": 1e-300, "reduction": "none"},
+            {"weight": np.full(n_classes, 1e300)},
+        ][rng.integers(7)]
         outs = writable(shape, dtype, rng)
         out = outs[rng.choice(list(outs))]
         for t in (index, np.repeat(probabilities, 2, axis=0)[::2]):

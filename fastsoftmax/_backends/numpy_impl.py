@@ -7,6 +7,8 @@ losses are of that dtype then.
 Threads are not used: `n_threads` is a bound, and one thread keeps it.
 """
 
+import math
+
 import numpy as np
 
 from ._extremes import is_extreme
@@ -127,10 +129,12 @@ def log_softmax_backward(grad, log_probs, out, n_threads):
 
 def divisor_of(targets, options):
     """Return the divisor of "mean" in long double: the sum of sample_weight, times weight[target] for an index."""
-    counted = np.ones((targets.shape[0], targets.shape[-1]), np.longdouble)
+    is_index = targets.dtype.kind in "iu"
+    shape = targets.shape if is_index else (math.prod(targets.shape[:-2]), targets.shape[-1])
+    counted = np.ones(shape, np.longdouble)
     if options.sample_weight is not None:
         counted *= options.sample_weight
-    if targets.dtype.kind in "iu":
+    if is_index:
         used = True if options.ignore_index is None else targets != options.ignore_index
         if options.weight is not None:
             counted *= options.weight[np.where(used, targets, 0)]
@@ -151,11 +155,11 @@ def inspect_targets(targets, n_classes, options, n_threads):
 
 def _target_terms(targets, dtype, n_classes, options):
     """Return t = w * ((1 - eps) * y + eps / C), and which rows are used."""
-    outer, inner = targets.shape[0], targets.shape[-1]
-    used = np.ones((outer, 1, inner), bool)
     if targets.dtype.kind not in "iu":
-        y = targets.astype(dtype)
+        y = _joined(targets.astype(dtype, order="C"))
+        used = np.ones((y.shape[0], 1, y.shape[2]), bool)
     else:
+        used = np.ones((targets.shape[0], 1, targets.shape[1]), bool)
         index = targets[:, None, :]
         if options.ignore_index is not None:
             used = index != options.ignore_index
