@@ -179,7 +179,8 @@ static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, 
 
 /* out = p * (g - dot). */
 static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n, double dot) {
-    if (!(fabs(dot) < REAL_MAX * (double)REAL_EPSILON)) {
+    const int loses_digits = sizeof(REAL) == sizeof(double) && FN(is_beyond)(dot); /* products of floats have them */
+    if (loses_digits || !(fabs(dot) < REAL_MAX * (double)REAL_EPSILON)) {
         FN(row_softmax_backward_wide)(g, p, out, n);
         return;
     }

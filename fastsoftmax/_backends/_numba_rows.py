@@ -266,16 +266,16 @@ def is_beyond(total):
 
 
 @compiled
-def wide_softmax_backward(grad, probs, at, out, to, n):
-    """Do as `row_softmax_backward` one by one in double, of gradients 2**70 times smaller."""
+def wide_softmax_backward(grad, probs, at, out, to, n, size):
+    """Do as `row_softmax_backward` one by one in double, of gradients times `size`."""
     dot, lost = 0.0, 0.0
     for i in range(n):
-        product = np.float64(grad[at + i]) * SMALLER * np.float64(probs[at + i])
-        dot, lost = sums_add(dot, lost, product)
+        g, p = np.float64(grad[at + i]) * size, np.float64(probs[at + i])
+        dot, lost = dots_add(dot, lost, g, p)
     dot += lost
     for i in range(n):
-        rest = np.float64(grad[at + i]) * SMALLER - dot
-        out[to + i] = np.float64(probs[at + i]) * rest / SMALLER
+        rest = np.float64(grad[at + i]) * size - dot
+        out[to + i] = np.float64(probs[at + i]) * rest / size
 
 
 @compiled
@@ -297,8 +297,9 @@ def wide_log_softmax_backward(grad, log_probs, at, out, to, n):
 def row_softmax_backward(grad, probs, at, out, to, n):
     """Write p * (g - sum(g * p)) of the row at `at`; out may be either."""
     lanes, product = lanes_in(grad), row_dot(grad, at, probs, at, n)
-    if not abs(product) < LARGEST_SUM:
-        wide_softmax_backward(grad, probs, at, out, to, n)
+    if is_beyond(product):
+        size = SMALLER if not abs(product) < LARGEST_SUM else 1 / SMALLER
+        wide_softmax_backward(grad, probs, at, out, to, n, size)
         return
     dot = spread(number(grad, product))
     i = 0

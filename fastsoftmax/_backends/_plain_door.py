@@ -64,14 +64,16 @@ def plain_door(softmax, log_softmax, cross_entropy):
 
     @quiet
     def run(logits, targets, grad):
-        """Return the mean loss, with `grad` filled unless None."""
+        """Return the mean loss, with `grad` filled unless None; None where it leaves the range of double."""
         losses = np.empty((len(logits), 1))
         scale, scale_error = reciprocal(len(logits))
         options = LossOptions(grad_scale=scale, grad_scale_error=scale_error)
         block = None if grad is None else grad[..., None]
         n_threads = _threads.count_for(logits.size)
         cross_entropy(logits[..., None], targets[:, None], losses, block, options, n_threads)
-        return logits.dtype.type(mean_of(losses, len(logits)))
+        loss = logits.dtype.type(mean_of(losses, len(logits)))
+        is_beyond = logits.dtype == np.float64 and np.isinf(loss) and grad is not logits
+        return None if is_beyond else loss
 
     def is_plain_loss(logits, targets):
         return _is_plain(logits) and logits.ndim == 2 and _are_plain_targets(targets, logits.shape)
@@ -85,7 +87,8 @@ def plain_door(softmax, log_softmax, cross_entropy):
         ):
             return None
         grad = _result(out, logits)
-        return None if grad is None else (run(logits, targets, grad), grad)
+        loss = None if grad is None else run(logits, targets, grad)
+        return None if loss is None else (loss, grad)
 
     return SimpleNamespace(
         softmax=lambda x, out: normalise(softmax, x, out),
