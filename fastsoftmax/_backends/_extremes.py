@@ -14,6 +14,11 @@ _LARGEST_SCALES = {4: 2.0**20, 8: 2.0**40}
 """What terms may be multiplied with: they are kept down to a small part of the smallest normal number."""
 
 
+_PLAIN = [1.0, 0.0, 0.0, 0.0]
+_SMALLEST_PLAIN_SCALE = 2.0**-64
+"""1 / divisor of as many rows as there can be, where no option changes it."""
+
+
 def _bounds(values):
     """Return the smallest value but 0 and the largest of weights; 1 and 1 where there are none."""
     if values is None or not values.size:
@@ -27,36 +32,41 @@ def _bounds(values):
 
 
 def _largest_scale(dtype):
-    return _LARGEST_SCALES[max(4, np.dtype(dtype).itemsize)]
+    return _LARGEST_SCALES[max(4, dtype.itemsize)]
+
+
+def _limit(dtype):
+    return _LIMITS[max(4, dtype.itemsize)]
 
 
 def is_extreme(number, dtype):
     """Whether an option, 0 for none, is beyond what kernels of this dtype have room for."""
-    limit = _LIMITS[max(4, np.dtype(dtype).itemsize)]
+    limit = _limit(dtype)
     return number != 0 and not 1 / limit <= number <= limit
 
 
 def are_extreme(options, n_classes, grad_scale, dtype):
     """Whether the options of a cross-entropy, or their products, are beyond what kernels have room for."""
     factors = [options.temperature, options.softcap, options.z_loss, options.label_smoothing]
+    if factors == _PLAIN and options.weight is None and options.sample_weight is None:
+        return not (_SMALLEST_PLAIN_SCALE <= grad_scale <= 1 or grad_scale in (0, np.inf))
+    row = target = (1.0, 1.0)
+    products = []  # one that was rounded to 0 is beyond too
     if options.weight is not None or options.sample_weight is not None:
         row, target = _bounds(options.sample_weight), _bounds(options.weight)
-        factors += [*row, *target, row[0] * target[0], row[1] * target[1]]
-    else:
-        row = target = (1.0, 1.0)
+        products = [*row, *target, row[0] * target[0], row[1] * target[1]]
     if options.label_smoothing:
         target = (min(1.0, options.label_smoothing / n_classes) * target[0], target[1])
-        factors.append(target[0])
+        products.append(target[0])
     if 0 < grad_scale < np.inf:
         scale = grad_scale / options.temperature
         largest = row[1] * max(1.0, target[1] + 2.0**12 * options.z_loss) * scale
         if largest > _largest_scale(dtype):
             return True
-        factors += [row[0] * scale, row[0] * min(1.0, target[0]) * scale, largest]
-    # A product that was rounded to 0 is one of them.
-    return any(is_extreme(one, dtype) for one in factors[:4]) or any(
-        one == 0 or is_extreme(one, dtype) for one in factors[4:]
-    )
+        products += [row[0] * scale, row[0] * min(1.0, target[0]) * scale, largest]
+    factors = [one for one in factors if one] + products
+    limit = _limit(dtype)
+    return not (1 / limit <= min(factors) and max(factors) <= limit)
 
 
 def are_extreme_weights(weight, pos_weight, grad_scale, dtype):

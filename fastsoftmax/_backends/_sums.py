@@ -9,12 +9,11 @@ _SPARE = 2.0**-64
 
 
 def mean_of(losses, divisor):
-    """Return sum(losses) / divisor, which may be in range where the sum is not."""
-    with np.errstate(all="ignore"):
-        total = losses.sum()
-        if np.isinf(total):
-            return (losses * _SPARE).sum() / divisor / _SPARE
-        return total / losses.dtype.type(divisor)
+    """Return sum(losses) / divisor, which may be in range where the sum is not; callers silence NumPy's warnings."""
+    total = np.add.reduce(losses, axis=None)
+    if math.isinf(total):
+        return (losses * _SPARE).sum() / divisor / _SPARE
+    return total / losses.dtype.type(divisor)
 
 
 def in_two_parts(value):

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 
 def reduce_losses(losses, reduction, divisor, dtype):
-    """Return the losses of all rows ("none"), their sum, or their mean, for data of this dtype."""
+    """Return the losses of all rows ("none"), their sum, or their mean, for data of this dtype; callers are `quiet`."""
     dtype = computing_dtype(dtype)
-    with np.errstate(over="ignore"):
-        if reduction == "none":
-            return losses.astype(dtype)
-        if reduction == "mean":
-            return dtype.type(mean_of(losses, divisor))
-        return dtype.type(losses.sum())
+    if reduction == "none":
+        return losses.astype(dtype)
+    if reduction == "mean":
+        return dtype.type(mean_of(losses, divisor))
+    return dtype.type(losses.sum())
 
 
 def gradient_scale(reduction, divisor):

@@ -33,7 +33,7 @@ enum {
 
 /* Times in nanoseconds. */
 enum {
-    CLOSE_CALLS = 20000,      /* calls that follow one another sooner than this are a loop: helpers spin so long */
+    CLOSE_CALLS = 50000,      /* calls that follow one another sooner than this are a loop: helpers spin so long */
     SHORT_SPIN = 500,         /* else so long, before they sleep */
     JOB_SPIN = 200000,        /* so long while a job runs that leaves them without a block */
     CALLER_SPIN = 30000,      /* so long the caller spins for those inside a block, before it sleeps */
