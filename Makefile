@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz check-all serial bench guard lint format docs sanitize clean
+.PHONY: help dev build test hunt fuzz soak check-all serial bench guard lint format docs sanitize clean
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -10,6 +10,7 @@ help:
 	@echo "test       the whole suite"
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
 	@echo "check-all  what takes longer: more seeds, a build without OpenMP, sanitizers"
+	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "bench      every benchmark, and the table of ratios"
 	@echo "serial     the suite over a build without OpenMP"
@@ -38,8 +39,12 @@ hunt:
 check-all: test hunt
 	for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q tests || exit 1; done
 	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
+	$(MAKE) soak
 	$(MAKE) serial
 	$(MAKE) sanitize
+
+soak:
+	$(BIN)/python -W ignore tests/soak.py --seconds 600
 
 SEED ?= 0
 
