@@ -92,12 +92,13 @@ def test_onnx(problem, hidden, images, dtype, tmp_path):
     clf.fit(X, Y).temperature_ = 1.5
     model = export.to_onnx(clf, tmp_path / "model.onnx")
     expected = [clf.decision_function(X).reshape(len(X), -1), clf.predict_proba(X)]
-    got = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx")).run(None, {"X": X})
+    rows = X.reshape(len(X), -1)  # the graph takes images as rows
+    got = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx")).run(None, {"X": rows})
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent")
     session = runtime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    for mine, theirs in zip(session.run(None, {"X": X}), expected, strict=True):
+    for mine, theirs in zip(session.run(None, {"X": rows}), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
