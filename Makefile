@@ -9,7 +9,7 @@ help:
 	@echo "build      compile the extensions again"
 	@echo "test       the whole suite"
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
-	@echo "check-all  what takes longer: more seeds, a build without OpenMP, sanitizers"
+	@echo "check-all  what takes longer: more seeds, hunt, fuzz, soak, a build without OpenMP, sanitizers"
 	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "bench      every benchmark, and the table of ratios"

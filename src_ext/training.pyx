@@ -1,7 +1,7 @@
 """The fused training step of one hidden ReLU layer, inference, and the loss of linear models.
 
 Only `fastsoftmax.estimators` imports this module. It holds no state: every array, scratch included,
-comes from there, so nothing is allocated inside a parallel region. The kernels and their story are in
+comes from there, so the threads of the team allocate nothing. The kernels and their story are in
 training_step.h (training), training_product.h (the matrix product), training_loss.h (the losses).
 """
 
