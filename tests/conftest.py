@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,12 @@ import pytest
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
 from fastsoftmax._backends import cython_impl
+
+
+def pytest_sessionstart():
+    """Let Ctrl-C raise KeyboardInterrupt, also where the suite runs in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def implementation_names():
