@@ -120,7 +120,7 @@ def extensions():
             )
         isas = {isa: isas[isa] for isa in wanted.split(",")}
     built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
-    built += extension("fronts", "src_ext/fronts.pyx", flags, link)
+    built += extension("fast_path", "src_ext/fast_path.pyx", flags + openmp, link)
     for isa, march in isas.items():
         for module in ("kernels", "training"):
             source = f"src_ext/{module}.pyx"

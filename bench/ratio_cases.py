@@ -104,8 +104,8 @@ def under(implementation, call):
     """Return a call that chooses its back end first: only the first of a turn pays for it."""
 
     def chosen_call():
-        if _dispatch.chosen.implementation is not implementation:
-            _dispatch._install(implementation)
+        if _dispatch.implementation() is not implementation:
+            _dispatch.select(implementation.__name__, "benchmark", implementation)
         return call()
 
     return chosen_call
@@ -114,8 +114,8 @@ def under(implementation, call):
 @contextlib.contextmanager
 def restored():
     """Choose at the end what was chosen before."""
-    before = _dispatch.chosen.implementation
+    before = _dispatch.selection()
     try:
         yield
     finally:
-        _dispatch._install(before)
+        _dispatch.select(before.name, before.reason, before.implementation)

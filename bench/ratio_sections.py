@@ -98,7 +98,7 @@ def numba(scale):
     if importlib.util.find_spec("numba") is None:
         yield "skipped: needs Numba"
         return
-    back_ends = {name: _dispatch._load(name) for name in ("cython", "numba")}
+    back_ends = {name: _dispatch.load(name) for name in ("cython", "numba")}
     shapes = ((1024, 128), (1024, 500), (256, 1000), *IN_MEMORY, (1, 128256))
     operations = ("softmax", "cross_entropy", "cross_entropy_with_grad")
     yield from between_implementations(scale, back_ends, shapes, operations)
@@ -112,7 +112,7 @@ def between_implementations(scale, implementations, shapes, operations):
             for operation in operations:
                 calls = {}
                 for name, implementation in implementations.items():
-                    _dispatch._install(implementation)
+                    _dispatch.select(name, "benchmark", implementation)
                     judge(operation, logits, targets)
                     call = prepare(operation, logits, targets)
                     calls[name] = under(implementation, call)

@@ -1,47 +1,57 @@
-"""What chooses an implementation and a thread count, and what tells about it."""
+"""Selects the back end and the number of threads, and reports both."""
 
 import importlib
 import importlib.util
 import os
 import sys
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from . import _threads
 from ._backends import NAMES
-from ._ext import fronts
+from ._ext import fast_path
 from ._validate import integer
 from ._version import __version__
 
 
-class chosen:
-    """The chosen back end."""
+class Selection(NamedTuple):
+    """What computes: the back end, as it was named, and why it was chosen."""
 
-    name = None
-    implementation = None
-    reason = ""
+    name: str
+    implementation: ModuleType
+    reason: str
 
 
-def _load(name):
+def load(name):
     """Import a back end; one that is asked for and cannot load is an error."""
     if name not in NAMES:
         raise ValueError(f"backend must be one of {', '.join(map(repr, NAMES))}, got {name!r}")
     return importlib.import_module(f"{__package__}._backends.{name}_impl")
 
 
-def _install(implementation):
-    """Put an implementation behind the public functions."""
-    chosen.implementation = implementation
-    fronts.open_doors(getattr(implementation, "door", None))
+def select(name, reason, implementation=None):
+    """Choose a back end, as a whole: the module behind the general path, and its kernels behind the fast path.
+
+    `implementation` is by default the back end of this name; tests give the kernels of one instruction set.
+    """
+    global _selection
+    implementation = load(name) if implementation is None else implementation
+    _selection = Selection(name, implementation, reason)
+    fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MOST)
 
 
-def _choose(name, reason):
-    _install(_load(name))
-    chosen.name, chosen.reason = name, reason
+with_fast_path = fast_path.with_fast_path
+"""Decorates a public function that has a compiled twin."""
+
+
+def selection():
+    """Return what is selected."""
+    return _selection
 
 
 def implementation():
-    """Return the module of the chosen back end."""
-    return chosen.implementation
+    """Return the module of the selected back end."""
+    return _selection.implementation
 
 
 class use_backend:
@@ -73,14 +83,15 @@ class use_backend:
     """
 
     def __init__(self, name: str) -> None:
-        self._before = (chosen.name, chosen.reason)
-        _choose(name, "use_backend")
+        self._before = _selection
+        select(name, "use_backend")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
-        _choose(*self._before)
+        before = self._before
+        select(before.name, before.reason, before.implementation)
 
 
 class set_num_threads:
@@ -214,8 +225,8 @@ def backend_info() -> dict[str, Any]:
     limit, held = _threads.runtime.result_pool()
     return {
         "version": __version__,
-        "backend": chosen.name,
-        "backend_reason": chosen.reason,
+        "backend": _selection.name,
+        "backend_reason": _selection.reason,
         "backends": {name: _available(name) for name in NAMES},
         "isa": cython_impl.ISA,
         "isa_reason": cython_impl.ISA_REASON,
@@ -229,7 +240,7 @@ def backend_info() -> dict[str, Any]:
 
 
 def _available(name):
-    if name == chosen.name:
+    if name == _selection.name:
         return "loaded"
     if name == "numba" and importlib.util.find_spec("numba") is None:
         return 'not available: needs Numba: pip install "fastsoftmax[numba]"'
@@ -239,7 +250,7 @@ def _available(name):
 def _start():
     """Choose at import: FASTSOFTMAX_BACKEND, else the compiled kernels."""
     asked = os.environ.get("FASTSOFTMAX_BACKEND")
-    _choose(asked or "cython", "FASTSOFTMAX_BACKEND" if asked else "default")
+    select(asked or "cython", "FASTSOFTMAX_BACKEND" if asked else "default")
 
 
 _start()

@@ -15,7 +15,7 @@ cdef extern from "runtime/state.h":
                     Py_ssize_t stride) noexcept nogil
         void (*release)() noexcept nogil
         int (*default_threads)() noexcept nogil
-        object (*new_array)(int ndim, const Py_ssize_t *shape, descr, int fortran)
+        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr)
     int worthwhile_threads(Py_ssize_t n_elements, int n) noexcept nogil
     int SERIAL_BELOW
 
@@ -43,11 +43,14 @@ cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, P
     """Call run(task, block, scratch) for every block, each thread with scratch of its own.
 
     Blocks are fixed by the shape alone, so that no bit depends on the number of threads. Between turns
-    of some tens of milliseconds Ctrl-C is honoured.
+    of some tens of milliseconds Ctrl-C is honoured. A small call keeps the GIL: to give it up costs as much as its work.
     """
     cdef Py_ssize_t start = 0, stop, turn = max(1, TURN_ELEMENTS // max(1, block_elements))
     cdef Py_ssize_t stride = round_up(scratch_bytes, CACHE_LINE) + CACHE_LINE
     cdef char *scratch = NULL
+    if n_threads <= 1 and (n_blocks - 1) * block_elements < SERIAL_BELOW and scratch_bytes <= SMALL_SCRATCH:
+        run_here(run, task, 0, n_blocks, small_scratch())
+        return 0
     n_threads = worthwhile_threads(n_blocks * block_elements, <int>min(n_threads, n_blocks))
     if n_threads > 1:
         n_threads = runtime.acquire(n_threads)

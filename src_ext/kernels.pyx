@@ -1,12 +1,16 @@
 """The contract of fastsoftmax._backends, compiled for one instruction set.
 
 Row and lane primitives stand in the headers, one text for float and double; the files included here compose
-them into operations, and run_blocks of blocks.pxi is the one place with threads. The functions below
-only fill a task and run it: their arrays are checked, and 3-D blocks (outer, n_classes, inner), already.
+them into operations, and run_blocks of blocks.pxi is the one place with threads. Each operation has one C function,
+which takes a call of calls.h; `kernel_table` hands these to the fast path, and the functions of the contract below
+make the calls from arrays that are checked: 3-D blocks (outer, n_classes, inner), or groups of such blocks.
 """
+
+from cpython.pycapsule cimport PyCapsule_New
 
 cimport numpy as cnp
 
+include "calls.pxi"
 include "primitives.pxi"
 include "blocks.pxi"
 include "geometry.pxi"
@@ -22,102 +26,219 @@ include "top_k.pxi"
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
-    int NPY_HALF, NPY_USERDEF
+    int NPY_HALF
 
+
+# An operation: its task from its call.
+
+cdef int call_softmax(const SoftmaxCall *call) except -1:
+    cdef SoftmaxTask task = softmax_task(call)
+    return run_softmax(&task, call.n_threads)
+
+
+cdef int call_logsumexp(const SoftmaxCall *call) except -1:
+    cdef SoftmaxTask task = softmax_task(call)
+    return run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
+                      task.g.per_block * task.g.n_classes, call.n_threads, softmax_scratch(&task.g))
+
+
+cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
+    cdef SoftmaxTask task
+    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    task.x, task.out, task.where = call.x.data, call.out.data, <const uint8_t *>call.where.data
+    task.x_steps, task.out_steps, task.where_steps = call.x.steps, call.out.steps, call.where.steps
+    task.temperature, task.log = call.temperature, call.log
+    task.parts, task.stats, task.stage = NULL, NULL, NULL
+    return task
+
+
+cdef int call_backward(const BackwardCall *call) except -1:
+    cdef BackwardTask task
+    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
+    task.grad, task.forward, task.out, task.log = call.grad.data, call.forward.data, call.out.data, call.log
+    task.grad_steps, task.forward_steps, task.out_steps = call.grad.steps, call.forward.steps, call.out.steps
+    return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
+                      task.g.per_block * task.g.n_classes, call.n_threads, 2 * tile_bytes(&task.g))
+
+
+cdef LossTask loss_task(const LossCall *call) noexcept:
+    cdef LossTask task
+    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
+    task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
+    task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
+    task.kind, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
+    task.weight, task.sample_weight = call.weight, call.sample_weight
+    task.has_ignore, task.ignore_index = call.has_ignore, call.ignore_index
+    task.smoothing, task.z_loss = call.smoothing, call.z_loss
+    task.softcap, task.temperature = call.softcap, call.temperature
+    task.shift, task.base = 0, NULL
+    set_scale(&task, call.grad_scale, call.grad_scale_error)
+    return task
+
+
+cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
+    cdef LossTask task = loss_task(call)
+    cdef double error = 0
+    cdef bint good = all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes, call.n_threads)
+    summary.bad_value, summary.divisor, summary.divisor_error = 0, <double>task.g.n_lanes, 0
+    summary.bad_row = -1 if good else first_bad(&task)
+    if summary.bad_row >= 0:
+        summary.bad_value = read_index(task.targets, task.kind, summary.bad_row)
+    elif not good or task.has_ignore or task.weight != NULL or task.sample_weight != NULL:
+        with nogil:
+            summary.divisor = divisor_of(&task, &error)
+        summary.divisor_error = error
+    return 0
+
+
+cdef void fill_base(void *base, const LossCall *call, const real *dtype) noexcept nogil:
+    """Write smoothing / n_classes * weight for each class: what label smoothing adds to every target."""
+    cdef Py_ssize_t c
+    for c in range(call.block.n_classes):
+        (<real *>base)[c] = <real>(call.smoothing / call.block.n_classes * (1 if call.weight == NULL else call.weight[c]))
+
+
+cdef int call_cross_entropy(const LossCall *call) except -1:
+    cdef LossTask task = loss_task(call)
+    cdef double few[64]
+    cdef void *base = NULL
+    if call.smoothing != 0 and task.kind != PROBABILITIES:
+        base = &few[0]
+        if call.block.n_classes > 64:
+            base = malloc(call.block.n_classes * sizeof(double))
+            if base == NULL:
+                raise MemoryError("cannot allocate the smoothed targets")
+        if task.softcap != 0 or task.g.kind == KIND_F64:
+            fill_base(base, call, <const double *>NULL)
+        else:
+            fill_base(base, call, <const float *>NULL)
+        task.base = base
+    try:
+        return run_loss(&task, call.n_threads)
+    finally:
+        if base != &few[0]:
+            free(base)
+
+
+cdef int call_sigmoid(const SigmoidCall *call) except -1:
+    cdef SigmoidTask task
+    task.x, task.out, task.kind = call.x.data, call.out.data, call.kind
+    task.n, task.per_row = call.n_rows * call.n_columns, call.n_columns
+    task.x_steps, task.out_steps = call.x.steps, call.out.steps
+    return run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
+                      (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, call.n_threads,
+                      binary_scratch(task.kind, task.kind))
+
+
+cdef int call_binary(const BinaryCall *call) except -1:
+    cdef BinaryTask task
+    task.logits, task.targets, task.grad, task.losses = call.logits.data, call.targets.data, call.grad.data, call.losses
+    task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
+    task.weight, task.pos_weight, task.grad_scale = call.weight, call.pos_weight, call.grad_scale
+    task.n_rows, task.n_labels = call.n_rows, call.n_labels
+    task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
+    task.kind, task.target_kind = call.kind, call.target_kind
+    return run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
+                      (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
+                      call.n_threads, binary_scratch(task.kind, task.target_kind))
+
+
+cdef int call_divergence(const DivergenceCall *call) except -1:
+    cdef DivergenceTask task
+    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    task.p, task.q, task.losses, task.divisor = call.p.data, call.q.data, call.losses, call.divisor
+    task.grad_p, task.grad_q = call.grad_p.data, call.grad_q.data
+    task.p_steps, task.q_steps = call.p.steps, call.q.steps
+    task.grad_p_steps, task.grad_q_steps = call.grad_p.steps, call.grad_q.steps
+    return run_divergence(&task, call.n_threads)
+
+
+cdef int call_top_k(const TopKCall *call) except -1:
+    cdef TopTask task
+    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    task.x, task.x_steps = call.x.data, call.x.steps
+    task.values, task.indices, task.k = call.values, call.indices, call.k
+    return run_top_k(&task, call.n_threads)
+
+
+cdef KernelTable table
+table.softmax, table.logsumexp, table.backward = call_softmax, call_logsumexp, call_backward
+table.inspect_targets, table.cross_entropy = call_inspect, call_cross_entropy
+table.sigmoid, table.binary, table.divergence, table.top_k = call_sigmoid, call_binary, call_divergence, call_top_k
+
+kernel_table = PyCapsule_New(&table, "fastsoftmax.kernels", NULL)
+
+
+# A call from the arrays of the contract.
 
 cdef inline void *data_or_null(array):
     return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
 
 
-cdef int bfloat16_number = -1   # NumPy's type number of bfloat16: one of its own in each process, once it has been seen
-
-
-cdef inline Kind kind_of_data(cnp.ndarray x):
-    """Return the kind of a checked array; bfloat16's number is kept for the door."""
-    global bfloat16_number
+cdef inline Kind kind_of_array(cnp.ndarray x):
     cdef int number = cnp.PyArray_TYPE(x)
-    if number == cnp.NPY_FLOAT:
-        return KIND_F32
-    if number == cnp.NPY_DOUBLE:
-        return KIND_F64
-    if number == NPY_HALF:
-        return KIND_F16
-    if number >= NPY_USERDEF:
-        bfloat16_number = number
-    return KIND_BF16
+    return (KIND_F32 if number == cnp.NPY_FLOAT else KIND_F64 if number == cnp.NPY_DOUBLE
+            else KIND_F16 if number == NPY_HALF else KIND_BF16)
 
 
-cdef inline void cut_block(Geometry *g, cnp.ndarray x, bint has_tiles):
+cdef inline Block block_of(cnp.ndarray x):
+    """Return the sizes of a block (outer, n_classes, inner), or of groups of such blocks."""
+    cdef Block block
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
-    cdef Py_ssize_t n_groups = 1
-    if cnp.PyArray_NDIM(x) == 4:
-        n_groups = shape[0]
-        shape += 1
-    cut(g, n_groups * shape[0], shape[1], shape[2], kind_of_data(x), has_tiles)
+    cdef bint has_groups = cnp.PyArray_NDIM(x) == 4
+    block.kind, block.outer = kind_of_array(x), shape[0] * shape[1] if has_groups else shape[0]
+    block.n_classes, block.inner = shape[1 + has_groups], shape[2 + has_groups]
+    return block
 
 
-cdef inline Steps steps_of(cnp.ndarray x):
-    """Return the steps of a block (outer, n_classes, inner), or of groups of such blocks."""
-    cdef Steps steps
-    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
-    cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(x)
-    steps.per_group, steps.group = ONE_GROUP, 0
-    if cnp.PyArray_NDIM(x) == 4:
-        steps.per_group, steps.group = cnp.PyArray_DIM(x, 1), strides[0] // size
+cdef inline Operand operand_of(array):
+    """Return where the values of a block lie; of None, nothing."""
+    cdef Operand operand
+    cdef Py_ssize_t size
+    cdef cnp.npy_intp *strides
+    operand.data, operand.steps = NULL, dense_steps(1, 1)
+    if array is None:
+        return operand
+    operand.data = cnp.PyArray_DATA(<cnp.ndarray>array)
+    size, strides = cnp.PyArray_ITEMSIZE(<cnp.ndarray>array), cnp.PyArray_STRIDES(<cnp.ndarray>array)
+    if cnp.PyArray_NDIM(<cnp.ndarray>array) == 4:
+        operand.steps.per_group, operand.steps.group = cnp.PyArray_DIM(<cnp.ndarray>array, 1), strides[0] // size
         strides += 1
-    steps.outer, steps.classes = strides[0] // size, strides[1] // size
-    return steps
+    operand.steps.outer, operand.steps.classes = strides[0] // size, strides[1] // size
+    return operand
 
 
-cdef inline Py_ssize_t n_columns(cnp.ndarray x):
-    """Return the number of classes of a block."""
-    return cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 2)
-
-
-cdef inline void fill_mask(SoftmaxTask *task, where):
-    task.where = <const uint8_t *>data_or_null(where)
-    if where is not None:
-        task.where_steps = steps_of(where)
-
-
-cdef int start_softmax(cnp.ndarray x, cnp.ndarray out, where, double temperature, bint log, int n_threads) except -1:
-    cdef SoftmaxTask task
-    cut_block(&task.g, x, True)
-    task.x, task.out = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
-    task.x_steps, task.out_steps = steps_of(x), steps_of(out)
-    fill_mask(&task, where)
-    task.temperature, task.log = temperature, log
-    return run_softmax(&task, n_threads)
+cdef SoftmaxCall softmax_call(x, out, where, double temperature, bint log, int n_threads):
+    cdef SoftmaxCall call
+    call.block, call.x, call.out, call.where = block_of(x), operand_of(x), operand_of(out), operand_of(where)
+    call.temperature, call.log, call.n_threads = temperature, log, n_threads
+    return call
 
 
 def softmax(x, out, where, double temperature, int n_threads):
     """Write softmax(x / temperature) to out."""
-    start_softmax(x, out, where, temperature, False, n_threads)
+    cdef SoftmaxCall call = softmax_call(x, out, where, temperature, False, n_threads)
+    call_softmax(&call)
 
 
 def log_softmax(x, out, where, double temperature, int n_threads):
     """Write log(softmax(x / temperature)) to out."""
-    start_softmax(x, out, where, temperature, True, n_threads)
+    cdef SoftmaxCall call = softmax_call(x, out, where, temperature, True, n_threads)
+    call_softmax(&call)
 
 
-def logsumexp(cnp.ndarray x, cnp.ndarray out, where, int n_threads):
+def logsumexp(x, cnp.ndarray out, where, int n_threads):
     """Write log(sum(exp(x))) to out, which is float32 for 16-bit x."""
-    cdef SoftmaxTask task
-    cut_block(&task.g, x, True)
-    task.x, task.out, task.x_steps = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), steps_of(x)
-    fill_mask(&task, where)
-    run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
-               task.g.per_block * task.g.n_classes, n_threads, softmax_scratch(&task.g))
+    cdef SoftmaxCall call = softmax_call(x, None, where, 1.0, True, n_threads)
+    call.out.data = cnp.PyArray_DATA(out)
+    call_logsumexp(&call)
 
 
-cdef int start_backward(cnp.ndarray grad, cnp.ndarray forward, cnp.ndarray out, bint log, int n_threads) except -1:
-    cdef BackwardTask task
-    cut_block(&task.g, forward, False)
-    task.grad, task.forward = cnp.PyArray_DATA(grad), cnp.PyArray_DATA(forward)
-    task.out, task.log = cnp.PyArray_DATA(out), log
-    task.grad_steps, task.forward_steps, task.out_steps = steps_of(grad), steps_of(forward), steps_of(out)
-    return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
-                      task.g.per_block * task.g.n_classes, n_threads, 2 * tile_bytes(&task.g))
+cdef int start_backward(grad, forward, out, bint log, int n_threads) except -1:
+    cdef BackwardCall call
+    call.block, call.grad = block_of(forward), operand_of(grad)
+    call.forward, call.out, call.log, call.n_threads = operand_of(forward), operand_of(out), log, n_threads
+    return call_backward(&call)
 
 
 def softmax_backward(grad, probs, out, int n_threads):
@@ -130,136 +251,86 @@ def log_softmax_backward(grad, log_probs, out, int n_threads):
     start_backward(grad, log_probs, out, True, n_threads)
 
 
-cdef int fill_targets(LossTask *task, cnp.ndarray targets, options) except -1:
-    """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the task."""
-    task.targets = cnp.PyArray_DATA(targets)
+cdef LossCall loss_call(cnp.ndarray targets, options, int n_threads):
+    """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the call."""
+    cdef LossCall call
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(targets)
+    call.logits = call.grad = operand_of(None)
+    call.targets, call.losses, call.n_threads = operand_of(None), NULL, n_threads
+    call.targets.data, call.target_kind = cnp.PyArray_DATA(targets), KIND_F32
     if cnp.PyArray_ISINTEGER(targets):
-        itemsize = cnp.PyArray_ITEMSIZE(targets)
-        task.kind = INDEX_INT64 if itemsize == 8 else INDEX_INT32 if itemsize == 4 else INDEX_UINT8
+        call.target_form = INDEX_INT64 if size == 8 else INDEX_INT32 if size == 4 else INDEX_UINT8
     else:
-        task.kind = PROBABILITIES
-    task.weight = <const double *>data_or_null(options.weight)
-    task.sample_weight = <const double *>data_or_null(options.sample_weight)
-    task.has_ignore = options.ignore_index is not None
-    task.ignore_index = 0
-    if task.has_ignore:
-        if -2**63 <= options.ignore_index < 2**63:
-            task.ignore_index = options.ignore_index
-        else:
-            task.has_ignore = False
-    return 0
+        call.targets, call.target_form, call.target_kind = operand_of(targets), PROBABILITIES, kind_of_array(targets)
+    call.weight, call.sample_weight = <double *>data_or_null(options.weight), <double *>data_or_null(options.sample_weight)
+    call.has_ignore, call.ignore_index = False, 0
+    if options.ignore_index is not None and -2**63 <= options.ignore_index < 2**63:
+        call.has_ignore, call.ignore_index = True, options.ignore_index     # no target can equal another
+    call.smoothing, call.z_loss = options.label_smoothing, options.z_loss
+    call.softcap, call.temperature = options.softcap, options.temperature
+    call.grad_scale, call.grad_scale_error = options.grad_scale, options.grad_scale_error
+    return call
 
 
 def inspect_targets(cnp.ndarray targets, Py_ssize_t n_classes, options, int n_threads):
     """Return (first bad row or -1, its value, divisor of the mean in two parts)."""
-    cdef LossTask task
-    cdef Py_ssize_t row
-    cdef double divisor, error = 0
-    cdef bint good
-    fill_targets(&task, targets, options)
-    task.g.n_lanes, task.g.n_classes = targets.size, n_classes
-    good = all_in_range(task.targets, task.kind, task.g.n_lanes, n_classes, n_threads)
-    with nogil:
-        row = -1 if good else first_bad(&task)
-        if good and not task.has_ignore and task.weight == NULL and task.sample_weight == NULL:
-            divisor = <double>task.g.n_lanes
-        else:
-            divisor = 0 if row >= 0 else divisor_of(&task, &error)
-    return row, (read_index(task.targets, task.kind, row) if row >= 0 else 0), divisor, error
+    cdef LossCall call = loss_call(targets, options, n_threads)
+    cdef TargetSummary summary
+    call.block.kind, call.block.outer, call.block.n_classes, call.block.inner = KIND_F32, targets.size, n_classes, 1
+    call_inspect(&call, &summary)
+    return summary.bad_row, summary.bad_value, summary.divisor, summary.divisor_error
 
 
-def _smoothing_base(options, Py_ssize_t n_classes, dtype):
-    """Return smoothing / n_classes * weight for each class, or None without smoothing."""
-    if not options.label_smoothing:
-        return None
-    import numpy as np
-    weight = np.ones(n_classes) if options.weight is None else options.weight
-    return (options.label_smoothing / n_classes * weight).astype(dtype)
-
-
-def cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, grad, options, int n_threads):
+def cross_entropy(logits, cnp.ndarray targets, cnp.ndarray losses, grad, options, int n_threads):
     """Write the loss of each row to losses, and the gradient to grad unless that is None."""
-    cdef LossTask task
-    fill_targets(&task, targets, options)
-    task.logits, task.losses = cnp.PyArray_DATA(logits), <double *>cnp.PyArray_DATA(losses)
-    task.grad, task.logits_steps = data_or_null(grad), steps_of(logits)
-    if grad is not None:
-        task.grad_steps = steps_of(grad)
-    task.smoothing, task.z_loss = options.label_smoothing, options.z_loss
-    task.softcap, task.temperature = options.softcap, options.temperature
-    task.shift = 0
-    set_scale(&task, options.grad_scale, options.grad_scale_error)
-    cut_block(&task.g, logits, task.softcap == 0)
-    base = None
-    if task.kind == PROBABILITIES:
-        task.target_kind, task.targets_steps = kind_of_data(targets), steps_of(targets)
-    else:
-        base = _smoothing_base(options, task.g.n_classes, "d" if task.softcap or task.g.kind == KIND_F64 else "f")
-    task.base = data_or_null(base)
-    run_loss(&task, n_threads)
+    cdef LossCall call = loss_call(targets, options, n_threads)
+    call.block, call.logits, call.grad = block_of(logits), operand_of(logits), operand_of(grad)
+    call.losses = <double *>cnp.PyArray_DATA(losses)
+    call_cross_entropy(&call)
 
 
-def sigmoid(cnp.ndarray x, cnp.ndarray out, int n_threads):
+def sigmoid(cnp.ndarray x, out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
-    cdef SigmoidTask task
-    task.x, task.out, task.n, task.kind = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out), x.size, kind_of_data(x)
-    task.x_steps, task.out_steps, task.per_row = steps_of(x), steps_of(out), n_columns(x)
-    run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
-               (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, n_threads,
-               binary_scratch(task.kind, task.kind))
+    cdef SigmoidCall call
+    cdef Block block = block_of(x)
+    call.kind, call.n_rows, call.n_columns = block.kind, block.outer, block.n_classes
+    call.x, call.out, call.n_threads = operand_of(x), operand_of(out), n_threads
+    call_sigmoid(&call)
 
 
-def binary_cross_entropy(cnp.ndarray logits, cnp.ndarray targets, cnp.ndarray losses, grad, weight, pos_weight,
-                         double grad_scale, int n_threads):
+def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_weight, double grad_scale,
+                         int n_threads):
     """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
-    cdef BinaryTask task
-    task.logits, task.targets = cnp.PyArray_DATA(logits), cnp.PyArray_DATA(targets)
-    task.losses, task.grad = <double *>cnp.PyArray_DATA(losses), data_or_null(grad)
-    task.weight, task.pos_weight = <const double *>data_or_null(weight), <const double *>data_or_null(pos_weight)
-    task.logits_steps, task.targets_steps = steps_of(logits), steps_of(targets)
-    if grad is not None:
-        task.grad_steps = steps_of(grad)
-    task.grad_scale, task.n_rows, task.n_labels = grad_scale, losses.shape[0], n_columns(logits)
-    task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
-    task.kind, task.target_kind = kind_of_data(logits), kind_of_data(targets)
-    run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
-               (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
-               n_threads, binary_scratch(task.kind, task.target_kind))
+    cdef BinaryCall call
+    cdef Block block = block_of(logits)
+    call.kind, call.target_kind, call.n_rows, call.n_labels = block.kind, kind_of_array(targets), block.outer, block.n_classes
+    call.logits, call.targets, call.grad = operand_of(logits), operand_of(targets), operand_of(grad)
+    call.losses, call.grad_scale, call.n_threads = <double *>cnp.PyArray_DATA(losses), grad_scale, n_threads
+    call.weight, call.pos_weight = <double *>data_or_null(weight), <double *>data_or_null(pos_weight)
+    call_binary(&call)
 
 
-def entropy(cnp.ndarray logits, cnp.ndarray losses, grad, double divisor, int n_threads):
+cdef int start_divergence(p, q, cnp.ndarray losses, grad_p, grad_q, double divisor, int n_threads) except -1:
+    cdef DivergenceCall call
+    call.block, call.p, call.q = block_of(p), operand_of(p), operand_of(q)
+    call.grad_p, call.grad_q = operand_of(grad_p), operand_of(grad_q)
+    call.losses, call.divisor, call.n_threads = <double *>cnp.PyArray_DATA(losses), divisor, n_threads
+    return call_divergence(&call)
+
+
+def entropy(logits, losses, grad, double divisor, int n_threads):
     """Write the entropy of each row to losses, and the gradient / divisor to grad unless that is None."""
-    cdef DivergenceTask task
-    cut_block(&task.g, logits, True)
-    task.p, task.q, task.losses = cnp.PyArray_DATA(logits), NULL, <double *>cnp.PyArray_DATA(losses)
-    task.grad_p, task.grad_q, task.divisor = data_or_null(grad), NULL, divisor
-    task.p_steps = steps_of(logits)
-    if grad is not None:
-        task.grad_p_steps = steps_of(grad)
-    run_divergence(&task, n_threads)
+    start_divergence(logits, None, losses, grad, None, divisor, n_threads)
 
 
-def kl_div(cnp.ndarray p_logits, cnp.ndarray q_logits, cnp.ndarray losses, grad_p, grad_q, double divisor,
-           int n_threads):
+def kl_div(p_logits, q_logits, losses, grad_p, grad_q, double divisor, int n_threads):
     """Write the divergence of each row to losses, and the gradients / divisor unless they are None."""
-    cdef DivergenceTask task
-    cut_block(&task.g, p_logits, True)
-    task.p, task.q = cnp.PyArray_DATA(p_logits), cnp.PyArray_DATA(q_logits)
-    task.losses, task.divisor = <double *>cnp.PyArray_DATA(losses), divisor
-    task.grad_p, task.grad_q = data_or_null(grad_p), data_or_null(grad_q)
-    task.p_steps, task.q_steps = steps_of(p_logits), steps_of(q_logits)
-    if grad_p is not None:
-        task.grad_p_steps, task.grad_q_steps = steps_of(grad_p), steps_of(grad_q)
-    run_divergence(&task, n_threads)
+    start_divergence(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads)
 
 
-def top_k_softmax(cnp.ndarray x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
+def top_k_softmax(x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
     """Write the largest probabilities of each row to values and their classes to indices."""
-    cdef TopTask task
-    cut_block(&task.g, x, True)
-    task.x, task.values, task.k = cnp.PyArray_DATA(x), cnp.PyArray_DATA(values), values.shape[1]
-    task.indices, task.x_steps = <int64_t *>cnp.PyArray_DATA(indices), steps_of(x)
-    run_top_k(&task, n_threads)
-
-
-include "doors.pxi"
+    cdef TopKCall call
+    call.block, call.x, call.k, call.n_threads = block_of(x), operand_of(x), values.shape[1], n_threads
+    call.values, call.indices = cnp.PyArray_DATA(values), <int64_t *>cnp.PyArray_DATA(indices)
+    call_top_k(&call)

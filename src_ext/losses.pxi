@@ -8,7 +8,6 @@
 from libc.string cimport memcpy, memset
 
 cdef extern from "targets.h":
-    int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
     int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
 
 cdef enum RowState:

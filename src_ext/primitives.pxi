@@ -7,18 +7,13 @@ ctypedef fused real:
     double
 
 cdef extern from "geometry.h":
-    ctypedef enum Kind:
-        KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK
     ctypedef enum Form:
         ROWS, TURNED, COLUMNS, GATHERED
     ctypedef struct Geometry:
         Form form
         Kind kind
         Py_ssize_t outer, n_classes, inner, n_lanes, stride, per_block, n_blocks, item_bytes, data_bytes
-    ctypedef struct Steps:
-        Py_ssize_t per_group, group, outer, classes
     int FEW_CLASSES
-    Py_ssize_t ONE_GROUP
     Py_ssize_t outer_start(const Steps *steps, Py_ssize_t outer) noexcept nogil
 
 cdef extern from "tile_kinds.h":

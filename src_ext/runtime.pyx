@@ -29,7 +29,7 @@ cdef extern from "runtime/process.h":
                     Py_ssize_t stride) noexcept nogil
         void (*release)() noexcept nogil
         int (*default_threads)() noexcept nogil
-        object (*new_array)(int ndim, const Py_ssize_t *shape, descr, int fortran)
+        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr)
     int HAS_OPENMP_ "HAS_OPENMP"
     int SERIAL_BELOW_ "SERIAL_BELOW"
     size_t POOLED_BYTES
@@ -80,7 +80,8 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
     object PyDataMem_SetHandler(object handler)
     PyObject *PyDataMem_DefaultHandler
-    object PyArray_Empty(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # steals descr
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, object obj)    # steals descr
     object PyArray_Zeros(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
     object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)
     int NPY_KEEPORDER
@@ -154,12 +155,13 @@ cdef use_pool():
     return before
 
 
-cdef object new_array(int ndim, const Py_ssize_t *shape, descr, int fortran):
-    """Return an uninitialised array, from the pool if it is large."""
+cdef object new_array(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr):
+    """Return an uninitialised array, from the pool if it is large; C-contiguous unless there are strides."""
     cdef object before = use_pool() if is_pooled(ndim, shape, descr) else None
     try:
         Py_INCREF(descr)
-        return PyArray_Empty(ndim, <const cnp.npy_intp *>shape, descr, fortran)
+        return PyArray_NewFromDescr(cnp.ndarray, descr, ndim, <const cnp.npy_intp *>shape,
+                                    <const cnp.npy_intp *>strides, NULL, 0, None)
     finally:
         if before is not None:
             PyDataMem_SetHandler(before)
@@ -177,7 +179,7 @@ cdef new_from_python(shape, dtype, bint zeroed):
     for i in range(ndim):
         dims[i] = shape[i]
     if not zeroed:
-        return new_array(ndim, dims, descr, 0)
+        return new_array(ndim, dims, NULL, descr)
     before = use_pool() if is_pooled(ndim, dims, descr) else None
     try:
         Py_INCREF(descr)

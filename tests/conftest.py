@@ -28,18 +28,14 @@ def implementation_names():
 
 
 @pytest.fixture(params=implementation_names())
-def implementation(request, monkeypatch):
-    """Run the test with one implementation behind the public functions."""
+def implementation(request):
+    """Run the test with one implementation behind the public functions, on the fast path and on the general one."""
     name = request.param
-    if name.startswith("cython-"):
-        module = cython_impl.load_isa(name.removeprefix("cython-"))
-    else:
-        module = _dispatch._load(name)
-    before = _dispatch.chosen.implementation
-    monkeypatch.setattr(_dispatch.chosen, "name", name)
-    _dispatch._install(module)
+    isa = name.removeprefix("cython-") if name.startswith("cython-") else None
+    before = _dispatch.selection()
+    _dispatch.select(name, "test", cython_impl.load_isa(isa) if isa else _dispatch.load(name))
     yield name
-    _dispatch._install(before)
+    _dispatch.select(before.name, before.reason, before.implementation)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
@@ -57,8 +53,8 @@ def rng():
 @pytest.fixture(autouse=True)
 def restore_state():
     """Leave no thread count or back end behind."""
-    before = _dispatch.chosen.name, _dispatch.chosen.reason
+    before = _dispatch.selection()
     yield
     fs.set_num_threads(None)
-    if (_dispatch.chosen.name, _dispatch.chosen.reason) != before and before[0] in _dispatch.NAMES:
-        _dispatch._choose(*before)
+    if _dispatch.selection() != before:
+        _dispatch.select(before.name, before.reason, before.implementation)

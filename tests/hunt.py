@@ -370,7 +370,7 @@ def implementations(backend, isa):
     for name in conftest.implementation_names():
         kind, _, of = name.partition("-")
         if backend in (None, kind) and (isa is None or of == isa):
-            yield name, cython_impl.load_isa(of) if of else _dispatch._load(name)
+            yield name, cython_impl.load_isa(of) if of else _dispatch.load(name)
 
 
 def run_case(seed, number, functions=None):
@@ -421,7 +421,7 @@ def main():
     )
     n_found = 0
     for name, module in implementations(options.backend, options.isa):
-        _dispatch._install(module)
+        _dispatch.select(name, "hunt", module)
         if options.case:
             seed, number = map(int, options.case.split(":"))
             case = run_case(seed, number, options.function)

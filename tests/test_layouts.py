@@ -199,7 +199,7 @@ def test_a_row_does_not_depend_on_the_others(implementation, dtype, rng):
             np.testing.assert_array_equal(fs.softmax(x[row : row + 1])[0], whole[row])
 
 
-def test_the_fast_door_gives_the_same_bits(implementation, dtype, rng):
+def test_the_fast_path_gives_the_same_bits(implementation, dtype, rng):
     small = ((1, 10), (7, 3), (8, 40), (9, 700), (128, 10), (129, 3), (300, 17), (1500, 20))
     for shape in (*small, (4000, 10), (40, 1000), (2, 20_000)):
         x = (rng.standard_normal(shape) * 3).astype(dtype)

@@ -7,7 +7,6 @@ import pytest
 from oracle import Rows
 
 import fastsoftmax as fs
-from fastsoftmax._backends import cython_impl
 
 DTYPES = (np.float16, ml_dtypes.bfloat16)
 LAYOUTS = (((5, 10), -1), ((37, 3), -1), ((33, 130), -1), ((4, 1000), -1), ((3, 9001), -1), ((1, 20_000), -1),
@@ -184,16 +183,6 @@ def test_compositions(narrow, rng):
     entropy, grad = fs.entropy_with_logits_with_grad(x)
     assert entropy.dtype == np.float32
     assert grad.dtype == narrow
-
-
-def test_door_and_long_way_give_equal_bits(narrow, rng):
-    x, targets = logits_of((16, 10), narrow, rng), rng.integers(0, 10, 16)
-    if fs.backend_info()["backend"] != "cython":
-        pytest.skip("the fast door belongs to the compiled back end")
-    long_way = fs.cross_entropy_with_grad(x, targets, n_threads=1)
-    assert cython_impl.door.softmax(x, None) is not None
-    for one, other in zip(fs.cross_entropy_with_grad(x, targets), long_way, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_integers_of_16_bits_are_not_floats(rng):

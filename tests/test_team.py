@@ -15,6 +15,11 @@ from fastsoftmax import _threads
 
 runtime = _threads.runtime
 
+under_a_sanitizer = "libasan" in os.environ.get("LD_PRELOAD", "")
+needs_plain_memory = pytest.mark.skipif(
+    under_a_sanitizer, reason="the address sanitizer needs more memory than this test allows"
+)
+
 pytestmark = pytest.mark.skipif(not runtime.HAS_OPENMP, reason="built without OpenMP")
 
 
@@ -167,6 +172,7 @@ def test_forks_while_other_threads_compute():
     assert run_python(code) == "done\n"
 
 
+@needs_plain_memory
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 @pytest.mark.parametrize(
     "limit",
@@ -198,6 +204,7 @@ def test_a_thread_that_the_system_refuses_ends_nothing(limit):
     assert run_python(code, OPENBLAS_NUM_THREADS="1") == "True\n"
 
 
+@needs_plain_memory
 def test_a_thread_with_a_small_stack_computes():
     code = """
         import threading

@@ -60,7 +60,7 @@ def _choose():
 ISA, ISA_REASON = _choose()
 kernels = load_isa(ISA)
 
-door = kernels.door
+kernel_table = kernels.kernel_table
 softmax = kernels.softmax
 log_softmax = kernels.log_softmax
 logsumexp = kernels.logsumexp

@@ -29,7 +29,6 @@ from ._numba_losses import LANE_ARRAYS, LossTask
 from ._numba_softmax import BackwardTask, LogsumexpTask, SoftmaxTask
 from ._numba_tiles import BLOCK_ELEMENTS, ROWS, TURNED, cut
 from ._numba_vectors import REAL_LANES
-from ._plain_door import plain_door
 from ._sums import in_two_parts
 
 
@@ -280,6 +279,3 @@ def kl_div(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads):
 def top_k_softmax(x, values, indices, n_threads):
     """Write the largest of softmax(x) to `values`, and their classes to `indices`."""
     numpy_impl.take_largest(x, softmax, values, indices, n_threads)
-
-
-door = plain_door(softmax, log_softmax, cross_entropy)

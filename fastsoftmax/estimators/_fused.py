@@ -24,7 +24,7 @@ WORK_A_THREAD = 100_000
 
 def kernels():
     """Return the compiled module for the instruction set in use; None with other back ends."""
-    if _dispatch.chosen.name != "cython":
+    if _dispatch.selection().name != "cython":
         return None
     return _kernels_for(_dispatch.implementation().ISA)
 

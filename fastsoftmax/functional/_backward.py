@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._dispatch import implementation, threads_for
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import Result, quiet, read_with_out
 
@@ -30,6 +30,7 @@ def _backward(operation, grad, forward, forward_name, axis, out, n_threads):
     return result.finish()
 
 
+@with_fast_path
 def softmax_backward(
     grad: ArrayLike,
     probs: ArrayLike,
@@ -77,6 +78,7 @@ def softmax_backward(
     return _backward("softmax_backward", grad, probs, "probs", axis, out, n_threads)
 
 
+@with_fast_path
 def log_softmax_backward(
     grad: ArrayLike,
     log_probs: ArrayLike,

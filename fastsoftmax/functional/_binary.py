@@ -9,7 +9,7 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme_weights
-from .._dispatch import implementation, threads_for
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout, innermost, memory_order
 from ._arrays import Result, empty, empty_like, quiet, read_with_out
 from ._cross_entropy import gradient_scale, reduce_losses
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, Reduction
 
 
+@with_fast_path
 def sigmoid(
     x: ArrayLike,
     *,
@@ -121,6 +122,7 @@ def _binary(logits, targets, weight, pos_weight, reduction, n_threads, out, with
     return loss, result.finish() if with_grad else None
 
 
+@with_fast_path
 def binary_cross_entropy_with_logits(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -174,6 +176,7 @@ def binary_cross_entropy_with_logits(
     return _binary(logits, targets, weight, pos_weight, reduction, n_threads, None, False)[0]
 
 
+@with_fast_path
 def binary_cross_entropy_with_logits_with_grad(
     logits: ArrayLike,
     targets: ArrayLike,

@@ -10,8 +10,7 @@ from .. import _validate
 from .._backends import LossOptions, computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme
 from .._backends._sums import in_two_parts, mean_of, reciprocal
-from .._dispatch import implementation, threads_for
-from .._ext.fronts import fronted
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import Result, empty, quiet, read_with_out
 
@@ -178,7 +177,7 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     return loss, result.finish() if with_grad else None
 
 
-@fronted
+@with_fast_path
 def cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -270,7 +269,7 @@ def cross_entropy(
     return _cross_entropy(logits, targets, axis, reduction, n_threads, None, False, options)[0]
 
 
-@fronted
+@with_fast_path
 def cross_entropy_with_grad(
     logits: ArrayLike,
     targets: ArrayLike,

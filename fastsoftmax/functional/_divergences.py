@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _validate
-from .._dispatch import implementation, threads_for
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import Result, empty, quiet
 from ._cross_entropy import reduce_losses
@@ -44,6 +44,7 @@ def _entropy(logits, axis, reduction, n_threads, with_grad):
     return _compute("entropy", ["logits"], [logits], axis, reduction, n_threads, with_grad)
 
 
+@with_fast_path
 def entropy_with_logits(
     logits: ArrayLike,
     axis: Axis = -1,
@@ -88,6 +89,7 @@ def entropy_with_logits(
     return _entropy(logits, axis, reduction, n_threads, False)[0]
 
 
+@with_fast_path
 def entropy_with_logits_with_grad(
     logits: ArrayLike,
     axis: Axis = -1,
@@ -135,6 +137,7 @@ def _kl_div(p_logits, q_logits, axis, reduction, n_threads, with_grad):
     return _compute("kl_div", names, arrays, axis, reduction, n_threads, with_grad)
 
 
+@with_fast_path
 def kl_div_with_logits(
     p_logits: ArrayLike,
     q_logits: ArrayLike,
@@ -183,6 +186,7 @@ def kl_div_with_logits(
     return _kl_div(p_logits, q_logits, axis, reduction, n_threads, False)[0]
 
 
+@with_fast_path
 def kl_div_with_logits_with_grad(
     p_logits: ArrayLike,
     q_logits: ArrayLike,

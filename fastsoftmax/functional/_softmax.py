@@ -9,8 +9,7 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype, numpy_impl
 from .._backends._extremes import is_extreme
-from .._dispatch import implementation, threads_for
-from .._ext.fronts import fronted
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import empty, prepare, quiet
 
@@ -33,7 +32,7 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     return result.finish()
 
 
-@fronted
+@with_fast_path
 def softmax(
     x: ArrayLike,
     axis: Axis = -1,
@@ -90,7 +89,7 @@ def softmax(
     return _normalise("softmax", x, axis, out, where, temperature, n_threads)
 
 
-@fronted
+@with_fast_path
 def log_softmax(
     x: ArrayLike,
     axis: Axis = -1,
@@ -146,6 +145,7 @@ def log_softmax(
     return _normalise("log_softmax", x, axis, out, where, temperature, n_threads)
 
 
+@with_fast_path
 def logsumexp(
     x: ArrayLike,
     axis: Axis = -1,

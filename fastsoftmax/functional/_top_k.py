@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._dispatch import implementation, threads_for
+from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import empty, quiet
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._types import Array, ArrayLike, NDArray
 
 
-@quiet
+@with_fast_path
 def top_k_softmax(
     x: ArrayLike,
     k: int,
@@ -61,6 +61,11 @@ def top_k_softmax(
     >>> indices
     array([[1, 2]])
     """
+    return _top_k(x, k, axis, n_threads)
+
+
+@quiet
+def _top_k(x, k, axis, n_threads):
     array = _validate.as_real(x, "x")
     axis = _validate.one_axis(axis, array.ndim, "x")
     n_classes = array.shape[axis]

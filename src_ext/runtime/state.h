@@ -26,8 +26,8 @@ typedef struct {
     void (*release)(void);
     /* The number of threads of a large call. */
     int (*default_threads)(void);
-    /* An uninitialised array for a result; steals the reference to descr. NULL with an exception set. */
-    PyObject *(*new_array)(int ndim, const Py_ssize_t *shape, PyObject *descr, int fortran);
+    /* An uninitialised array for a result; dense strides of any order, or NULL for C order. NULL with an exception set. */
+    PyObject *(*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, PyObject *descr);
 } runtime_functions;
 
 /* How many of n threads are worth taking part in so many elements. */

@@ -1,0 +1,110 @@
+/* What a call hands to the kernels of an instruction set: checked arrays as blocks, options within range.
+ *
+ * The general path fills these structs from the arrays of the contract (_backends), the fast path straight from a user's
+ * arrays. Both call the same function of the table, so that both give the same bits. Each function returns 0, or -1 with an
+ * exception set (MemoryError, KeyboardInterrupt), and runs with the GIL held; it lets go of it where the work is long. */
+#ifndef FASTSOFTMAX_CALLS_H
+#define FASTSOFTMAX_CALLS_H
+
+#include <stdint.h>
+
+#include "geometry.h"
+
+/* Rows of n_classes values, seen as (outer, n_classes, inner); the values of one row are `inner` apart, or as Steps say. */
+typedef struct {
+    Kind kind;
+    Py_ssize_t outer, n_classes, inner;
+} Block;
+
+/* An array of a block's shape; data is NULL for one that is not there. */
+typedef struct {
+    void *data;
+    Steps steps;
+} Operand;
+
+/* softmax, log_softmax (log) and logsumexp, whose out is (outer, inner), contiguous, in the computing dtype. */
+typedef struct {
+    Block block;
+    Operand x, out, where; /* where: one byte a value, or NULL */
+    double temperature;
+    int log, n_threads;
+} SoftmaxCall;
+
+/* softmax_backward, log_softmax_backward (log). */
+typedef struct {
+    Block block;
+    Operand grad, forward, out;
+    int log, n_threads;
+} BackwardCall;
+
+/* Cross-entropy. Targets are indices (outer, inner), contiguous, or probabilities of the block's shape. */
+typedef struct {
+    Block block;
+    Operand logits, grad, targets; /* grad: NULL for the loss alone */
+    int target_form;               /* INDEX_INT64 .. PROBABILITIES */
+    Kind target_kind;              /* of probabilities */
+    double *losses;                /* (outer, inner) */
+    const double *weight, *sample_weight; /* (n_classes) and (outer, inner), or NULL */
+    int has_ignore;
+    int64_t ignore_index;
+    double smoothing, z_loss, softcap, temperature; /* softcap 0: none */
+    double grad_scale, grad_scale_error;            /* what multiplies the gradient, in two parts */
+    int n_threads;
+} LossCall;
+
+/* What is known of index targets before anything is written. */
+typedef struct {
+    Py_ssize_t bad_row; /* the first whose target is neither a class nor ignored, or -1 */
+    int64_t bad_value;
+    double divisor, divisor_error; /* of the mean: sum of sample_weight * weight[target] over the rows that count */
+} TargetSummary;
+
+typedef struct {
+    Kind kind;
+    Py_ssize_t n_rows, n_columns;
+    Operand x, out;
+    int n_threads;
+} SigmoidCall;
+
+typedef struct {
+    Kind kind, target_kind;
+    Py_ssize_t n_rows, n_labels;
+    Operand logits, targets, grad;
+    double *losses;                    /* (n_rows, n_labels) */
+    const double *weight, *pos_weight; /* (n_rows, n_labels) and (n_labels), or NULL */
+    double grad_scale;
+    int n_threads;
+} BinaryCall;
+
+/* Entropy, or the divergence of p from q where q is there. */
+typedef struct {
+    Block block;
+    Operand p, q, grad_p, grad_q;
+    double *losses; /* (outer, inner) */
+    double divisor; /* of the gradients */
+    int n_threads;
+} DivergenceCall;
+
+typedef struct {
+    Block block;
+    Operand x;
+    void *values;     /* (outer, k, inner), of the block's kind */
+    int64_t *indices; /* likewise */
+    Py_ssize_t k;
+    int n_threads;
+} TopKCall;
+
+/* The functions of one instruction set. */
+typedef struct {
+    int (*softmax)(const SoftmaxCall *call);
+    int (*logsumexp)(const SoftmaxCall *call);
+    int (*backward)(const BackwardCall *call);
+    int (*inspect_targets)(const LossCall *call, TargetSummary *summary /* OUT */);
+    int (*cross_entropy)(const LossCall *call);
+    int (*sigmoid)(const SigmoidCall *call);
+    int (*binary)(const BinaryCall *call);
+    int (*divergence)(const DivergenceCall *call);
+    int (*top_k)(const TopKCall *call);
+} KernelTable;
+
+#endif
