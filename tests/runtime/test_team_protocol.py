@@ -1,7 +1,7 @@
 """The team of threads: every interleaving of its protocol, and its C code under the thread sanitizer."""
 
-import os
 import importlib.util
+import os
 import shutil
 import subprocess
 import sysconfig
