@@ -319,6 +319,7 @@ def targets(value, shape, axis, ignore_index, out=None):
         if array.shape != index_shape:
             raise ValueError(
                 f"targets (class indices) must have shape {index_shape}, got {array.shape}"
+                f"{_hint(array.shape, shape, axis)}"
             )
         array, ignore_index = _index_targets(array, shape[axis], ignore_index)
         return array, True, ignore_index
@@ -330,6 +331,26 @@ def targets(value, shape, axis, ignore_index, out=None):
     )
 
 
+def _hint(got, shape, axis):
+    """Return what was probably meant where class indices have another shape than the rows, or nothing."""
+    axes = [
+        one for one in range(len(shape)) if one != axis and shape[:one] + shape[one + 1 :] == got
+    ]
+    if axes:
+        meant = " or ".join(f"axis={one}" for one in axes)
+        return f"; that is the shape for {meant}: if the classes lie there, pass it"
+    if got == (*shape[:axis], *shape[axis + 1 :], 1):
+        return "; drop the last dimension, as in targets[..., 0]"
+    return _swapped(got, shape)
+
+
+def _swapped(got, shape):
+    """Return a question where targets look like logits, and logits like class indices."""
+    if any(got[:one] + got[one + 1 :] == tuple(shape) for one in range(len(got))):
+        return "; are logits and targets swapped?"
+    return ""
+
+
 def _probability_targets(array, shape, index_shape, ignore_index):
     if array.shape != tuple(shape):
         if array.shape == index_shape:
@@ -339,6 +360,7 @@ def _probability_targets(array, shape, index_shape, ignore_index):
             )
         raise ValueError(
             f"targets (probabilities) must have shape {tuple(shape)}, got {array.shape}"
+            f"{_swapped(array.shape, shape)}"
         )
     if ignore_index is not None:
         raise ValueError(

@@ -21,7 +21,11 @@ def _onnx():
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("Exporting to ONNX needs onnx: pip install onnx") from error
+        if isinstance(error, ModuleNotFoundError) and error.name == "onnx":
+            message = 'exporting to ONNX needs onnx: pip install "fastsoftmax[onnx]"'
+        else:
+            message = f"exporting to ONNX needs onnx, which is installed and fails to load: {error}"
+        raise ImportError(message, name="onnx") from error
     return onnx
 
 
@@ -60,8 +64,9 @@ def to_onnx(
 
     from .estimators._checks import fitted_network
 
+    onnx = _onnx()
     check_is_fitted(estimator, "classes_")
-    onnx, network = _onnx(), fitted_network(estimator, finite=True)
+    network = fitted_network(estimator, finite=True)
     graph = _Graph(onnx, network.dtype)
     logits = _layers(graph, estimator, network)
     _probabilities(graph, estimator, logits)

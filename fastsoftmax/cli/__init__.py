@@ -1,4 +1,4 @@
-"""The command `fastsoftmax`: info, bench, train, evaluate, predict."""
+"""The command `fastsoftmax`: info, bench, train, evaluate, predict, completion."""
 
 import argparse
 import contextlib
@@ -7,13 +7,13 @@ import sys
 import warnings
 
 from .._version import __version__
-from . import bench, evaluate, info, predict, train
+from . import bench, completion, evaluate, info, predict, train
 from ._errors import CommandError
 from ._printing import printable
 
 __all__ = ["main"]
 
-COMMANDS = (info, bench, train, evaluate, predict)
+COMMANDS = (info, bench, train, evaluate, predict, completion)
 BAD_USE = 2
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # as a process that SIGPIPE ended
@@ -91,11 +91,16 @@ def _parser():
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        summary = command.__doc__.partition("\n")[0]
-        sub = commands.add_parser(name, help=summary, description=summary)
+        summary, _, more = command.__doc__.partition("\n")
+        sub = commands.add_parser(
+            name, help=summary, description=summary, epilog=" ".join(more.split())
+        )
         command.add_arguments(sub)
-        sub.add_argument("--json", action="store_true", help="print one JSON object instead")
-        sub.set_defaults(run=command.run)
+        if command is not completion:
+            sub.add_argument(
+                "--json", action="store_true", help="print one JSON object instead (default: text)"
+            )
+        sub.set_defaults(run=command.run, parsers=commands.choices)
     return parser
 
 

@@ -30,24 +30,61 @@ class Rows(NamedTuple):
     class_names: list[str] | None = None
 
 
-def add_dataset_arguments(parser):
-    """Declare --dataset and --data-dir."""
-    parser.add_argument("--dataset", choices=DATASETS, help="a dataset by name")
+def add_model_arguments(parser):
+    """Declare MODEL and FILE, of commands that use a model."""
+    parser.add_argument("model", metavar="MODEL", help="a file that `fastsoftmax train` saved")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="the folder that holds the dataset's IDX files"
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="CSV, Parquet, Arrow, .npz or .npy file; - is standard input (this or --dataset)",
     )
 
 
-def add_format_arguments(parser):
-    """Declare how a CSV file is written."""
-    parser.add_argument("--sep", type=_separator, help="what separates fields (, or as the header)")
-    parser.add_argument("--encoding", type=_encoding, help="of the text (utf-8)")
-    parser.add_argument("--decimal", type=_decimal, help="the decimal point (.)")
+def add_dataset_arguments(parser, default="none"):
+    """Declare --dataset and --data-dir; `default` says in the help what holds without --dataset."""
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        help="a dataset by name: digits comes with scikit-learn, the others are IDX files "
+        f"(default: {default})",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="the folder of the dataset's IDX files (default: FASTSOFTMAX_DATA, else the cache folder, "
+        "to which they are downloaded)",
+    )
+
+
+def add_format_arguments(parser, sep="as in the training"):
+    """Declare how a CSV file is written; `sep` says in the help what separates without --sep."""
+    learnt = " or as in the training" if sep == "as in the training" else ""
+    parser.add_argument(
+        "--sep",
+        type=_separator,
+        metavar="CHARACTER",
+        help=f"what separates the fields of a CSV file; tab stands for a tab (default: {sep})",
+    )
+    parser.add_argument(
+        "--encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="the encoding of a CSV file, such as latin-1 (default: what a byte order mark says, "
+        f"else utf-8{learnt})",
+    )
+    parser.add_argument(
+        "--decimal",
+        type=_decimal,
+        metavar="CHARACTER",
+        help=f"the decimal point of a CSV file, . or , (default: .{learnt})",
+    )
     parser.add_argument(
         "--na-values",
         type=_words,
         metavar="TEXT[,TEXT...]",
-        help="what stands for a missing value, beside an empty field",
+        help="what stands for a missing value in a table, beside an empty field (default: what pandas "
+        f"reads as one in columns of numbers{learnt})",
     )
 
 

@@ -27,15 +27,33 @@ place (of the loss of a row, of an entry of the gradient). A dash: the peer has 
 def add_arguments(parser):
     """Declare the options of `fastsoftmax bench`."""
     parser.add_argument(
-        "--seconds", type=_seconds, default=45, help=f"about how long, at most {MAX_SECONDS} (45)"
+        "--seconds",
+        type=_seconds,
+        default=45,
+        metavar="N",
+        help=f"about how long to measure, at most {MAX_SECONDS} (default: 45)",
     )
     parser.add_argument(
-        "--operation", action="append", choices=operations.OPERATIONS, help="only this one (repeat)"
+        "--operation",
+        action="append",
+        choices=operations.OPERATIONS,
+        help="measure only this one; may be repeated (default: all)",
     )
     parser.add_argument(
-        "--shape", action="append", type=_shape, metavar="ROWSxCLASSES", help="this one (repeat)"
+        "--shape",
+        action="append",
+        type=_shape,
+        metavar="ROWSxCLASSES",
+        help="measure this shape of the logits, such as 256x1000; may be repeated (default: "
+        f"{len(operations.SHAPES)} from {_times(operations.SHAPES[0])} to "
+        f"{_times(operations.SHAPES[-1])})",
     )
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float64"),
+        default="float32",
+        help="of the logits (default: float32)",
+    )
 
 
 def _seconds(text):

@@ -14,7 +14,7 @@ from ._errors import CommandError
 from ._notes import of_data, of_rows, of_weights, read_notes
 from ._printing import print_fields, print_json
 from ._report import assess, print_assessment
-from ._rows import add_dataset_arguments, add_format_arguments, load_for_model
+from ._rows import add_dataset_arguments, add_format_arguments, add_model_arguments, load_for_model
 from ._splitting import hold_out
 
 MOST_ROWS = 10  # whose numbers are printed
@@ -29,15 +29,17 @@ class Scored(NamedTuple):
 
 def add_arguments(parser):
     """Declare the options of `fastsoftmax evaluate`."""
-    parser.add_argument("model", metavar="MODEL", help="a file that `fastsoftmax train` saved")
+    add_model_arguments(parser)
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", help="CSV, Parquet, Arrow or .npz; - is stdin"
+        "--target",
+        metavar="NAME",
+        help="the column or array of labels (default: that of the training)",
     )
     parser.add_argument(
-        "--target", metavar="NAME", help="its column or array of labels (that of the training)"
-    )
-    parser.add_argument(
-        "--all-rows", action="store_true", help="score every row, those it was trained on too"
+        "--all-rows",
+        action="store_true",
+        help="score every row, those it was trained on too (default: the rows that training held out, "
+        "where FILE is what it was trained on)",
     )
     add_dataset_arguments(parser)
     add_format_arguments(parser)

@@ -11,16 +11,17 @@ from ._csv import csv_line
 from ._errors import CommandError
 from ._notes import read_notes
 from ._printing import print_json, printable
-from ._rows import add_dataset_arguments, add_format_arguments, load_for_model
+from ._rows import add_dataset_arguments, add_format_arguments, add_model_arguments, load_for_model
 
 
 def add_arguments(parser):
     """Declare the options of `fastsoftmax predict`."""
-    parser.add_argument("model", metavar="MODEL", help="a file that `fastsoftmax train` saved")
+    add_model_arguments(parser)
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", help="CSV, Parquet, Arrow or .npz; - is stdin"
+        "--proba",
+        action="store_true",
+        help="print the probabilities of all classes too (default: of the predicted class alone)",
     )
-    parser.add_argument("--proba", action="store_true", help="the probabilities of all classes")
     add_dataset_arguments(parser)
     add_format_arguments(parser)
 

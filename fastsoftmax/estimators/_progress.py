@@ -11,9 +11,19 @@ def epoch_line(unit, epoch, n_epochs, seconds, logs):
 
     >>> epoch_line("Epoch", 0, 5, 0.316, {"loss": 0.5, "accuracy": 0.825})
     'Epoch 1/5 - 0.32s - loss: 0.5000 - accuracy: 0.8250'
+    >>> epoch_line("Epoch", 1, 5, 0.00316, {"loss": 0.25})
+    'Epoch 2/5 - 3.2ms - loss: 0.2500'
     """
     figures = [f"{name}: {value:.4f}" for name, value in logs.items()]
-    return " - ".join([f"{unit} {epoch + 1}/{n_epochs}", f"{seconds:.2f}s", *figures])
+    return " - ".join([f"{unit} {epoch + 1}/{n_epochs}", _duration(seconds), *figures])
+
+
+def _duration(seconds):
+    """Return a time with at least two digits, in the unit that suits it."""
+    if seconds >= 0.1:
+        return f"{seconds:.2f}s"
+    unit, value = ("ms", seconds * 1e3) if seconds >= 1e-3 else ("us", seconds * 1e6)
+    return f"{value:.0f}{unit}" if value >= 10 else f"{value:.1f}{unit}"
 
 
 class Reporter:

@@ -1,5 +1,7 @@
 """`fastsoftmax info`."""
 
+import numpy
+
 import fastsoftmax
 
 
@@ -28,3 +30,16 @@ def test_incomplete_data_folder_is_told(run, monkeypatch, tmp_path):
     outcome = run("info")
     assert outcome.code == 0
     assert "lacks train-labels-idx1-ubyte.gz" in outcome.out
+
+
+def test_a_report_to_paste(run, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS_OF_TEST", "3")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("FASTSOFTMAX_DATA", "/home/somebody/data")
+    out = run("info", "--markdown").out
+    assert out.startswith("<details>")
+    assert out.count("```") == 2
+    assert "OMP_NUM_THREADS_OF_TEST: 3" in out
+    assert "FASTSOFTMAX_DATA: ~/data" in out
+    assert "somebody" not in out
+    assert f"numpy: {numpy.__version__}" in out

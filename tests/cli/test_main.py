@@ -29,7 +29,7 @@ def test_version(run):
 
 
 @pytest.mark.parametrize(
-    "args", [(), ("info",), ("bench",), ("train",), ("evaluate",), ("predict",)]
+    "args", [(), ("info",), ("bench",), ("train",), ("evaluate",), ("predict",), ("completion",)]
 )
 def test_help(run, args):
     outcome = run(*args, "--help")

@@ -1,0 +1,161 @@
+"""How `fastsoftmax train` fits: the solver, standardisation, and what is said of the result."""
+
+import math
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _models
+from ._columns import which_are_numbers
+from ._errors import CommandError, missing_extra
+
+SOLVERS = ("lbfgs", "adam", "sgd")
+EXACT = ("lbfgs",)
+"""Solvers that see all rows at once and end at the minimum."""
+
+EPOCHS = {"lbfgs": 1000, "table": 200, "other": 20}
+BATCH_SIZE = 32
+LEARNING_RATE = 1e-3
+WORSE_THAN_GUESSING = 2  # times the loss of equal probabilities
+
+MOST_OF_A_TABLE = 100
+"""Bytes above this in rows without shape are pixels."""
+
+
+class Recipe(NamedTuple):
+    """How to train."""
+
+    solver: str
+    epochs: int
+    standardize: bool
+
+
+def choose_recipe(args, *, is_table):
+    solver = args.solver
+    if solver is None:
+        by_batches = args.batch_size is not None or args.learning_rate is not None
+        exact = is_table and args.model == "softmax" and not by_batches
+        solver = "lbfgs" if exact else "adam"
+    epochs = EPOCHS["lbfgs" if solver == "lbfgs" else "table" if is_table else "other"]
+    return Recipe(
+        solver,
+        args.epochs or epochs,
+        is_table if args.standardize is None else args.standardize,
+    )
+
+
+def fit(args, recipe, estimator_class, data):
+    """Return the trained estimator, standardisation folded in."""
+    estimator = _estimator(args, recipe, estimator_class)
+    X, validation, is_uint8 = data.X, data.validation, data.X.dtype == np.uint8
+    if recipe.standardize:
+        dtype = np.float32 if is_uint8 else np.float64
+        X = X.reshape(len(X), -1).astype(dtype)
+        mean, scale = _models.standardization(X)
+        if data.notes.rules is not None:
+            texts = ~which_are_numbers(data.notes.rules)
+            mean[texts], scale[texts] = 0, 1
+        X = _standardized(X, mean, scale)
+        if validation is not None:
+            rows, labels = validation
+            rows = rows.reshape(len(rows), -1).astype(dtype)
+            validation = _standardized(rows, mean, scale), labels
+    elif is_uint8 and X.ndim == 2 and X.max(initial=0) > MOST_OF_A_TABLE:
+        X = X[..., np.newaxis]  # images that somebody has flattened: the estimators scale images
+        if validation is not None:
+            validation = validation[0][..., np.newaxis], validation[1]
+    if data.features is not None:
+        X = _models.named(X, data.features)
+        if validation is not None:
+            validation = _models.named(validation[0], data.features), validation[1]
+    _fit_or_stop(estimator, X, data.y, validation)
+    if recipe.standardize:
+        with np.errstate(all="ignore"):
+            _models.fold(estimator, mean, scale, is_uint8=is_uint8)
+    _check_result(args, estimator)
+    return estimator
+
+
+def _standardized(X, mean, scale):
+    X -= mean.astype(X.dtype)
+    X /= scale.astype(X.dtype)
+    return X
+
+
+def _estimator(args, recipe, estimator_class):
+    options = {} if args.model == "softmax" else {"hidden_layer_sizes": args.hidden or (128,)}
+    if recipe.solver != "lbfgs":
+        options["batch_size"] = args.batch_size or BATCH_SIZE
+        options["learning_rate_init"] = args.learning_rate or LEARNING_RATE
+    return estimator_class(
+        **options,
+        solver=recipe.solver,
+        max_iter=recipe.epochs,
+        random_state=args.seed,
+        verbose=0 if args.json or recipe.solver == "lbfgs" else 1,
+    )
+
+
+def _fit_or_stop(estimator, X, y, validation):
+    """Fit; what `fit` warns about and goes on from ends the command: Ctrl-C and divergence."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+    except ImportError as error:
+        raise missing_extra(error, "The trainer") from error
+    X_val, y_val = validation or (None, None)
+    max_iter = estimator.max_iter
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", RuntimeWarning)  # told by what they lead to
+        warnings.filterwarnings("error", "training was interrupted", UserWarning)
+        warnings.filterwarnings("error", "(?s).*(NaN|infinite)", ConvergenceWarning)
+        # As many epochs as were asked for.
+        warnings.filterwarnings("ignore", "training has reached max_iter", UserWarning)
+        try:
+            estimator.fit(X, y, X_val=X_val, y_val=y_val)
+        except ConvergenceWarning as warning:
+            raise _diverged(estimator) from warning
+        except UserWarning:
+            raise KeyboardInterrupt from None
+        except (ValueError, TypeError) as error:
+            raise CommandError(str(error)) from error
+    for warning in caught:
+        message = str(warning.message)
+        if issubclass(warning.category, ConvergenceWarning) and estimator.n_iter_ >= max_iter:
+            what = "iterations" if estimator.solver == "lbfgs" else "epochs"
+            message = (
+                f"training has not converged in {max_iter} {what}: raise --epochs, or accept the "
+                "model as it is"
+            )
+        warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _diverged(estimator):
+    advice = "features of a smaller range (--standardize) may help"
+    if estimator.solver != "lbfgs":
+        advice = f"try a --learning-rate below {estimator.learning_rate_init:g}"
+    return CommandError(f"the loss became NaN or infinite, so no model was saved: {advice}")
+
+
+def _check_result(args, estimator):
+    """Raise about a model that is of no use; warn about one that is likely to be of none."""
+    losses = estimator.history_.get("loss", [])
+    if not (estimator._network.is_finite() and np.isfinite(losses).all()):
+        raise _diverged(estimator)
+    if not losses:
+        return
+    if estimator.solver == "lbfgs" and not args.json:
+        print(
+            f"lbfgs: {estimator.n_iter_} iterations - loss: {losses[-1]:.4f} - accuracy: "
+            f"{estimator.history_['accuracy'][-1]:.4f}",
+            flush=True,
+        )
+    guess = math.log(len(estimator.classes_))
+    if losses[-1] > WORSE_THAN_GUESSING * guess:
+        hint = "" if estimator.solver == "lbfgs" else ": a smaller --learning-rate may help"
+        warnings.warn(
+            f"the loss on the training rows ends at {losses[-1]:.4g}, guessing has {guess:.4g}"
+            f"{hint}",
+            UserWarning,
+            stacklevel=2,
+        )

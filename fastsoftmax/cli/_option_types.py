@@ -1,0 +1,49 @@
+"""The values of options: text of the command line as numbers and names, or what is wrong with it."""
+
+import argparse
+import math
+
+
+def positive_int(text):
+    """Return a whole number above 0."""
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def seed(text):
+    """Return a whole number in [0, 2**32)."""
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"expected a whole number in [0, 2**32), got {text!r}")
+    return int(text)
+
+
+def positive_float(text):
+    """Return a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number
+
+
+def sizes(text):
+    """Return the whole numbers of a list such as 64,32."""
+    return tuple(positive_int(one.strip()) for one in text.split(","))
+
+
+def names(text):
+    """Return the names of a list such as a,b."""
+    return tuple(text.split(","))
+
+
+def size(text):
+    """Return a share below 1 as a float, or a count as an int."""
+    if text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0:
+        return int(text)
+    number = positive_float(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"expected a share below 1 or a count, got {text!r}")
+    return number
