@@ -21,8 +21,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent))
-from build_support.compiler import CannotCompile, Compiler, prefer_clang_cl  # noqa: E402
-from build_support.targets import (  # noqa: E402
+from build_support.compiler import CannotCompile, Compiler, prefer_clang_cl
+from build_support.targets import (
     build_for_one_architecture,
     isas_to_build,
     openmp_flags,
@@ -110,6 +110,7 @@ def extension(module, source, flags, link_flags):
 def extensions(compiler):
     """Return every extension of the package, for the processor that the compiler compiles for."""
     isas, left_out = isas_to_build(compiler, SETTINGS["ISAS"])
+    compiler.check_headers()
     if left_out:
         warn(
             f"{compiler.name()} is too old to compile for {', '.join(left_out)}.",

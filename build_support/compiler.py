@@ -70,6 +70,9 @@ class Compiler:
                 f"{self.name()} lacks the vector extensions of C that the kernels are written in: "
                 "GCC 9, Clang 10 or anything newer has them."
             )
+
+    def check_headers(self):
+        """Raise CannotCompile where Python's headers are missing."""
         if not self.accepts([], PYTHON):
             raise CannotCompile(
                 "Python's headers (Python.h) were not found: Debian and Ubuntu have them in "

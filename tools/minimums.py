@@ -7,8 +7,9 @@ Read from pyproject.toml: what is needed to run, and the extras that it is given
 
 import re
 import sys
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)(?:\[([^\]]*)\])?(?:>=([0-9.]+))?")
 
