@@ -119,7 +119,7 @@ types:
 	$(BIN)/pip install --quiet mypy "pyright[nodejs]" typing_extensions
 	$(BIN)/mypy --strict --follow-imports=silent tests/typing/user_program.py
 	$(BIN)/pyright --pythonpath $(BIN)/python tests/typing/user_program.py
-	MYPYPATH=. $(BIN)/stubtest fastsoftmax.functional --mypy-config-file pyproject.toml
+	MYPYPATH=. $(BIN)/stubtest fastsoftmax.functional --mypy-config-file tests/typing/mypy.ini
 
 sdist:
 	$(BIN)/pip install --quiet build check-sdist

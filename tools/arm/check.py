@@ -1,4 +1,4 @@
-"""Judge what dump.py saved against long double, with the tolerances of the suite; run where that has 64 bits of mantissa."""
+"""Judge what dump.py saved against long double; run it where that has 64 bits of mantissa."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Run operations on random logits of many kinds and save inputs and results: check.py judges them on another machine."""
+"""Run operations on random logits of many kinds and save the results: check.py judges them elsewhere."""
 
 import sys
 

@@ -28,7 +28,7 @@ if [ ! -e "$root/usr/bin/python3.11" ]; then
     rm -rf "$folder/packages"
 fi
 "$python" -m pip install --quiet --target "$site" --upgrade --only-binary=:all: --platform manylinux_2_28_aarch64 \
-    --platform manylinux2014_aarch64 --python-version 3.11 numpy pytest hypothesis
+    --platform manylinux2014_aarch64 --python-version 3.11 numpy pytest hypothesis ml_dtypes
 
 CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" SETUPTOOLS_EXT_SUFFIX=.cpython-311-aarch64-linux-gnu.so \
     FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 "$python" setup.py -q build --build-lib "$folder/lib"
