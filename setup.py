@@ -1,82 +1,84 @@
 """Build the extensions; everything else stands in pyproject.toml.
 
 `src_ext/kernels.pyx` and `src_ext/training.pyx` are compiled once per instruction set, into
-`fastsoftmax._ext.kernels_<isa>` and `training_<isa>`; the loader picks one. Environment variables:
+`fastsoftmax._ext.kernels_<isa>` and `training_<isa>`; the loader picks one. Where nothing can be compiled, the package
+is installed without them. Environment variables:
 
-FASTSOFTMAX_OPENMP=0     build without OpenMP (done by itself where the compiler has none)
+CC=clang                 another compiler than the one that built Python
+FASTSOFTMAX_COMPILED=0   without compiled modules; 1: an error where they cannot be compiled
+FASTSOFTMAX_OPENMP=0     build without OpenMP (done by itself where the compiler has none); 1: an error there
+FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets: a shorter build while one works on it
+FASTSOFTMAX_ISAS=all     also the plain build, for processors before x86-64-v2: what wheels have
 FASTSOFTMAX_DEBUG=1      bounds checks, assertions and no optimisation
-FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers
-FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets that the machine has: a shorter build while one works on it
+FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers; thread: the thread sanitizer
 """
 
 import os
-import platform
-import subprocess
-import sysconfig
-import tempfile
+import sys
 from pathlib import Path
 
-import numpy
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
-DEBUG = os.environ.get("FASTSOFTMAX_DEBUG") == "1"
-SANITIZE = os.environ.get("FASTSOFTMAX_SANITIZE") == "1"
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
-SETTINGS = [name for name in ("OPENMP", "DEBUG", "SANITIZE") if f"FASTSOFTMAX_{name}" in os.environ]
-BUILD = (
-    "-".join(["build/of", *SETTINGS]).lower() if SETTINGS else "build"
-)  # one's objects are not another's
+sys.path.insert(0, str(Path(__file__).parent))
+from build_support.compiler import CannotCompile, Compiler, prefer_clang_cl
+from build_support.targets import (
+    build_for_one_architecture,
+    isas_to_build,
+    openmp_flags,
+)
 
-X86_ISAS = {
-    "v2": ["-march=x86-64-v2"],
-    "v3": ["-march=x86-64-v3"],
-    "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+SETTINGS = {
+    name: os.environ.get(f"FASTSOFTMAX_{name}", "")
+    for name in ("COMPILED", "OPENMP", "ISAS", "DEBUG", "SANITIZE")
 }
-ISAS_BY_MACHINE = {
-    "x86_64": X86_ISAS,
-    "AMD64": X86_ISAS,
-    "aarch64": {"neon": []},
-    "arm64": {"neon": []},
-}
-PLAIN = {"plain": []}
+DEBUG = SETTINGS["DEBUG"] == "1"
+SANITIZERS = {
+    "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "thread": ["-fsanitize=thread"],
+}.get(SETTINGS["SANITIZE"], [])
 
 
-def compiles(flags):
-    """Whether the C compiler takes these flags."""
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "probe.c")
-        source.write_text("int main(void) { return 0; }\n")
-        command = [*compiler, *flags, str(source), "-o", str(Path(folder, "probe"))]
-        try:
-            return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except OSError:
-            return False
+def build_folder():
+    """Return where objects go: those of one kind of build are not another's."""
+    kinds = [name.lower() for name in ("OPENMP", "DEBUG", "SANITIZE") if SETTINGS[name]]
+    kinds += [Path(word).name for word in os.environ.get("CC", "").split()]
+    return "-".join(["build/of", *kinds]) if kinds else "build"
 
 
-def openmp_flags():
-    """Return the flags that turn OpenMP on, or none where it is absent or unwanted."""
-    if os.environ.get("FASTSOFTMAX_OPENMP") == "0":
-        return []
-    return ["-fopenmp"] if compiles(["-fopenmp"]) else []
-
-
-def common_flags():
+def common_flags(compiler):
     """Flags of every extension: fast, but with the arithmetic of IEEE 754 (no -ffast-math)."""
     flags = ["-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-unknown-pragmas"]
-    if DEBUG or SANITIZE:
+    if DEBUG or SANITIZERS:
         flags += ["-O1", "-g"]
     else:
         flags += ["-O3", "-g0", "-DNDEBUG"]
-    if SANITIZE:
+    if SANITIZERS:
         flags += [*SANITIZERS, "-fno-omit-frame-pointer"]
     safe = ["-fno-math-errno", "-fno-trapping-math", "--param=vect-max-peeling-for-alignment=0"]
-    return flags + [flag for flag in safe if compiles([flag])]
+    return flags + [flag for flag in safe if compiler.accepts([flag])]
+
+
+def parallel_flags(compiler):
+    """Flags to compile and to link with OpenMP; none where it is absent or unwanted."""
+    if SETTINGS["OPENMP"] == "0":
+        return [], []
+    found = openmp_flags(compiler)
+    if found is None and SETTINGS["OPENMP"] == "1":
+        raise SystemExit(f"FASTSOFTMAX_OPENMP=1: {compiler.name()} has no OpenMP")
+    if found is None:
+        warn(
+            f"{compiler.name()} has no OpenMP: every call will use one thread.",
+            "On macOS `brew install libomp` brings it, elsewhere GCC has it.",
+        )
+    return found or ([], [])
 
 
 def extension(module, source, flags, link_flags):
     """Return one cythonized extension, with generated C in a folder of its own."""
+    import numpy
+    from Cython.Build import cythonize
+
     directives = {
         "language_level": 3,
         "boundscheck": DEBUG,
@@ -99,36 +101,78 @@ def extension(module, source, flags, link_flags):
             extra_compile_args=flags,
             extra_link_args=link_flags,
         ),
-        build_dir=f"{BUILD}/cython/{module}",
+        build_dir=f"{build_folder()}/cython/{module}",
         include_path=["src_ext"],
         compiler_directives=directives,
     )
 
 
-def extensions():
-    """Return every extension of the package for this machine."""
-    flags, openmp = common_flags(), openmp_flags()
-    link = openmp + (SANITIZERS if SANITIZE else [])
-    isas = ISAS_BY_MACHINE.get(platform.machine(), PLAIN)
-    isas = {isa: march for isa, march in isas.items() if compiles(march)} or PLAIN
-    wanted = os.environ.get("FASTSOFTMAX_ISAS")
-    if wanted:
-        unknown = sorted(set(wanted.split(",")) - set(isas))
-        if unknown:
-            raise SystemExit(
-                f"FASTSOFTMAX_ISAS: must be of {', '.join(isas)}, got {', '.join(unknown)}"
-            )
-        isas = {isa: isas[isa] for isa in wanted.split(",")}
-    built = extension("runtime", "src_ext/runtime.pyx", flags + openmp, link)
-    built += extension("fast_path", "src_ext/fast_path.pyx", flags + openmp, link)
+def extensions(compiler):
+    """Return every extension of the package, for the processor that the compiler compiles for."""
+    isas, left_out = isas_to_build(compiler, SETTINGS["ISAS"])
+    compiler.check_headers()
+    if left_out:
+        warn(
+            f"{compiler.name()} is too old to compile for {', '.join(left_out)}.",
+            "The package will be several times slower than it could be: GCC 11 or Clang 12 can.",
+        )
+    flags = common_flags(compiler)
+    openmp, link = parallel_flags(compiler)
+    link = link + SANITIZERS
+    left_out = f'-DFASTSOFTMAX_LEFT_OUT="{",".join(left_out)}"'
+    built = extension("runtime", "src_ext/runtime.pyx", [*flags, *openmp, left_out], link)
+    built += extension("fast_path", "src_ext/fast_path.pyx", [*flags, *openmp], link)
     for isa, march in isas.items():
         for module in ("kernels", "training"):
             source = f"src_ext/{module}.pyx"
             built += extension(f"{module}_{isa}", source, flags + openmp + march, link)
+    for each in built:
+        each.extra_compile_args = compiler.spelled(each.extra_compile_args)
     return built
 
 
-setup(
-    ext_modules=extensions(),
-    options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count()}},
-)
+def extensions_or_none():
+    """Return the extensions, or none of them where they cannot be compiled or are not wanted."""
+    if SETTINGS["COMPILED"] == "0":
+        return []
+    try:
+        return extensions(Compiler())
+    except CannotCompile as reason:
+        if SETTINGS["COMPILED"] == "1":
+            raise SystemExit(f"FASTSOFTMAX_COMPILED=1: {reason}") from None
+        warn(
+            str(reason),
+            "fastsoftmax is installed without compiled kernels; its NumPy and Numba back ends do the work, "
+            "more slowly.",
+        )
+        return []
+
+
+def warn(*sentences):
+    """Say something that whoever installs the package should read; once, not for its metadata too."""
+    if not {"egg_info", "dist_info"} & set(sys.argv):
+        print("fastsoftmax:", *sentences, file=sys.stderr)
+
+
+class BuildExtensions(build_ext):
+    """Compile on all CPUs, on Windows with clang-cl."""
+
+    def finalize_options(self):
+        """Use all CPUs."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extensions(self):
+        """Have clang-cl stand in for Microsoft's compiler."""
+        if self.compiler.compiler_type == "msvc":
+            prefer_clang_cl(self.compiler)
+        super().build_extensions()
+
+
+if __name__ == "__main__":
+    build_for_one_architecture(os.environ)
+    setup(
+        ext_modules=extensions_or_none(),
+        cmdclass={"build_ext": BuildExtensions},
+        options={"build": {"build_base": build_folder()}},
+    )

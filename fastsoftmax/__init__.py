@@ -10,6 +10,7 @@ are loaded when they are first asked for.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 from ._dispatch import (
     backend_info,
@@ -69,6 +70,15 @@ __all__ = [
     "use_backend",
 ]
 
+if TYPE_CHECKING:
+    from . import datasets as datasets
+    from . import estimators as estimators
+    from . import export as export
+    from . import plots as plots
+    from .estimators import MLPClassifier as MLPClassifier
+    from .estimators import SoftmaxRegression as SoftmaxRegression
+    from .estimators import load_model as load_model
+
 _LAZY = {
     "MLPClassifier": "estimators",
     "SoftmaxRegression": "estimators",
@@ -80,12 +90,12 @@ _LAZY = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_LAZY[name] or name}")
     return getattr(module, name) if _LAZY[name] else module
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})

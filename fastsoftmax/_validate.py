@@ -218,7 +218,7 @@ def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
 
 def _index(value, message):
     """Return an integer of any class as an int, or raise TypeError; booleans are refused."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError(message)
     try:
         return operator.index(value)

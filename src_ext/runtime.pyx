@@ -86,6 +86,15 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)
     int NPY_KEEPORDER
 
+cdef extern from *:
+    """
+    #ifndef FASTSOFTMAX_LEFT_OUT
+    #define FASTSOFTMAX_LEFT_OUT ""
+    #endif
+    """
+    const char *FASTSOFTMAX_LEFT_OUT
+
+LEFT_OUT = tuple(FASTSOFTMAX_LEFT_OUT.decode().split(","))    # instruction sets that the compiler was too old for
 HAS_OPENMP = bool(HAS_OPENMP_)
 SERIAL_BELOW = SERIAL_BELOW_
 

@@ -22,7 +22,9 @@ def isas():
     built = _built()
     told = {}
     for isa in _BEST_FIRST:
-        if isa not in built:
+        if isa in runtime.LEFT_OUT:
+            told[isa] = "refused: the compiler that built the package is too old for it"
+        elif isa not in built:
             told[isa] = "refused: not built for this machine"
         elif not runtime.supports(isa):
             told[isa] = "refused: not supported by this CPU"
