@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from . import _storage
-from ._checks import classes_of, fitted_network, refuse_masked, scale_of, state_of
-from ._data import Rows, computing_dtype
+from ._checks import (
+    check_options,
+    classes_of,
+    fitted_network,
+    refuse_masked,
+    scale_of,
+    state_of,
+)
+from ._data import Problem, Rows, Split, computing_dtype, weighted_rows
 from ._from_sklearn import from_sklearn
+from ._full_batch import Iterations, Objective
 from ._inputs import (
     check_family,
     check_fit_X,
@@ -22,21 +31,19 @@ from ._inputs import (
     validation_split,
     warn_of_bytes,
 )
-from ._lbfgs import Iterations, Objective
 from ._loop import Epochs
 from ._losses import LogisticLoss, SoftmaxLoss
-from ._optimizers import OptimizerState
-from ._options import check_options
 from ._prediction import Prediction
 from ._progress import Reporter
-from ._state import FitState, Problem, Split, weighted_rows
+from ._state import FitState, OptimizerState
 from ._targets import Labels, find_labels, read_targets
 from .callbacks import CallbackList, training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._types import NDArray, Path
+    from ._types import ArrayLike, Callbacks, NDArray, Path
+    from ._types import Rows as UserRows
 
 
 def _has_batches(estimator):
@@ -70,6 +77,66 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         return tags
 
     # Training
+
+    def fit(
+        self,
+        X: UserRows,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: UserRows | None = None,
+        y_val: ArrayLike | None = None,
+        callbacks: Callbacks = None,
+        resume_from: Path | None = None,
+    ) -> Self:
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : array_like or CSR, shape (n_rows, ...)
+            float32 and float64 keep their dtype; uint8 images are read as they are, times
+            input_scale; axes after the first are flattened.
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+            Classes (numbers or strings), or labels 0 and 1.
+        sample_weight : array_like, shape (n_rows,), optional
+            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
+            finite like all others.
+        X_val, y_val : array_like, optional
+            Data to validate on after every epoch.
+        callbacks : list of Callback, optional
+            See `fastsoftmax.estimators.callbacks`.
+        resume_from : path, optional
+            A checkpoint of an interrupted fit with the same options and data; the result has the
+            bits of an uninterrupted one. Not for lbfgs.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+
+    @available_if(_has_batches)
+    def partial_fit(
+        self,
+        X: UserRows,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train one epoch on some more rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array_like, shape (n_classes,)
+            All classes that will ever occur; needed by the first call.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, classes, sample_weight)
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         with training(self):

@@ -10,8 +10,7 @@ from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._checks import refuse_masked, scale_of
-from ._data import READABLE, Rows, is_readable
-from ._state import Split
+from ._data import READABLE, Rows, Split, is_readable
 from ._targets import read_targets
 
 _CHECKED_BYTES = 64 << 20

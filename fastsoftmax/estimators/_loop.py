@@ -5,10 +5,9 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._losses import Tally
-from ._optimizers import learning_rate_at
-from ._state import evaluate_split
-from ._steps import make_step
+from ._compiled import logits_of
+from ._losses import Tally, tally_of
+from ._steps import learning_rate_at, make_step
 
 BLOCK_ROWS = 1 << 14
 """Rows between two looks at Ctrl-C and at the loss: a tenth of a second and less."""
@@ -17,6 +16,15 @@ BLOCK_ROWS = 1 << 14
 def wants_to_stop(estimator):
     """Whether a callback has set `stop_training`."""
     return getattr(estimator, "stop_training", False)
+
+
+def evaluate_split(network, loss, split):
+    """Return the Tally of a network on a split."""
+    tally = Tally()
+    for rows, targets, weights in split.parts():
+        logits, _, _ = logits_of(network, rows, network.sizes[-1])
+        tally += tally_of(loss, logits, targets, weights)
+    return tally
 
 
 class LossIsNaN(Exception):

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils.metaestimators import available_if
-
-from ._base import SoftmaxClassifier, _has_batches
+from ._base import SoftmaxClassifier
 from ._network import Network, zero_network
-from ._optimizers import Rule
+from ._steps import Rule
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ._types import (
         Array,
-        ArrayLike,
         Batch,
-        Callbacks,
         ClassWeight,
-        Path,
-        Rows,
         Scale,
         Schedule,
         Seed,
@@ -197,63 +189,3 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     def _store(self, network):
         vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])
-
-    def fit(
-        self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Rows | None = None,
-        y_val: ArrayLike | None = None,
-        callbacks: Callbacks = None,
-        resume_from: Path | None = None,
-    ) -> Self:
-        """Learn from the rows of X.
-
-        Parameters
-        ----------
-        X : array_like or CSR, shape (n_rows, ...)
-            float32 and float64 keep their dtype; uint8 images are read as they are, times
-            input_scale; axes after the first are flattened.
-        y : array_like, shape (n_rows,) or (n_rows, n_labels)
-            Classes (numbers or strings), or labels 0 and 1.
-        sample_weight : array_like, shape (n_rows,), optional
-            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
-            finite like all others.
-        X_val, y_val : array_like, optional
-            Data to validate on after every epoch.
-        callbacks : list of Callback, optional
-            See `fastsoftmax.estimators.callbacks`.
-        resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data; the result has the
-            bits of an uninterrupted one. Not for lbfgs.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-
-    @available_if(_has_batches)
-    def partial_fit(
-        self,
-        X: Rows,
-        y: ArrayLike,
-        classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train one epoch on some more rows.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-        classes : array_like, shape (n_classes,)
-            All classes that will ever occur; needed by the first call.
-
-        Returns
-        -------
-        self
-        """
-        return self._partial_fit(X, y, classes, sample_weight)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.estimators._optimizers import learning_rate_at
+from fastsoftmax.estimators._steps import learning_rate_at
 from fastsoftmax.estimators.callbacks import Callback
 
 

@@ -6,18 +6,13 @@ import warnings
 import numpy as np
 from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
 
-from . import _fused
-from ._loop import wants_to_stop
+from ._compiled import CompiledLinear
+from ._loop import evaluate_split, wants_to_stop
 from ._losses import Tally
 from ._network import Network, loss_and_gradients
-from ._state import evaluate_split
 
-_GROUPS = 64
-_GROUP_BYTES = 16 << 20
 _ROWS_AT_A_TIME = 4096
-_BYTES_A_CALL = 256 << 20
 
 
 def flatten(network):
@@ -35,73 +30,6 @@ def unflatten(vector, like):
             start += array.size
     n = len(like.coefs)
     return Network(arrays[:n], arrays[n:])
-
-
-class CompiledLinear:
-    """Sum of the losses and its gradient for a linear model, in one pass over the data."""
-
-    def __init__(self, network, loss, split):
-        self._kernels, self._n_threads = _fused.kernels(), _fused.n_threads()
-        self._loss, self._split = loss, split
-        n_features, n_outputs = network.coefs[0].shape
-        self._dtype = network.dtype
-        lane = self._kernels.lane_count(self._dtype.itemsize == 8)
-        self._bias = -(-n_features // lane) * lane  # where it lies: behind the padded features
-        self._weights = self._kernels.aligned_empty((n_outputs, self._bias + 1), self._dtype)
-        self._weights[:] = 0
-        # The number of groups is part of the result's bits: it depends on the shape alone.
-        n_groups = int(np.clip(_GROUP_BYTES // self._weights.nbytes, 1, _GROUPS))
-        shape = self._weights.shape
-        self._gradients = self._kernels.aligned_empty((n_groups, *shape), self._dtype)
-        self._tallies, self._total = np.empty((n_groups, 3)), np.empty(shape)
-        self._rows_a_group = -(-split.rows.n_rows // n_groups)
-        self._rows_a_call = self._rows_between_looks(n_groups)
-
-    def _rows_between_looks(self, n_groups):
-        """Return how many rows of each group one call takes: Ctrl-C is honoured between calls."""
-        X, block = self._split.rows.X, self._kernels.ROWS_A_BLOCK
-        blocks = _BYTES_A_CALL // (n_groups * block * max(1, X.shape[1] * X.itemsize))
-        return max(1, blocks) * block
-
-    @staticmethod
-    def fits(network, split):
-        """Whether this serves."""
-        return len(network.coefs) == 1 and split.rows.is_dense and _fused.kernels() is not None
-
-    def __call__(self, network):
-        """Return (Tally, [gradient of coef, of intercept] in double)."""
-        coef = network.coefs[0]
-        self._weights[:, : len(coef)] = coef.T
-        self._weights[:, self._bias] = network.intercepts[0]
-        self._tallies[:] = 0
-        for first in range(0, self._rows_a_group, self._rows_a_call):
-            self._add(first)
-        gradients = [self._total[:, : len(coef)].T, self._total[:, self._bias]]
-        return Tally(*self._tallies.sum(axis=0)), gradients
-
-    @staticmethod
-    def blas():
-        """Hold BLAS to one thread: its idle ones would spin on the core that the kernel's team needs."""
-        return ThreadpoolController().limit(limits=1, user_api="blas")
-
-    def _add(self, first):
-        """Add the losses and gradients of some rows of each group, from its row `first` on."""
-        is_last = first + self._rows_a_call >= self._rows_a_group
-        self._kernels.linear_loss_gradient(
-            self._split.rows.X,
-            self._split.rows.scale,
-            self._split.targets,
-            self._split.weights,
-            self._loss.label_smoothing,
-            self._weights,
-            self._gradients,
-            self._tallies,
-            self._total if is_last else None,
-            self._loss.logistic,
-            first,
-            self._rows_a_call,
-            self._n_threads,
-        )
 
 
 class NumpySum:
