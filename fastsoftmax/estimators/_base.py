@@ -10,8 +10,9 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _storage
+from . import _newton, _storage
 from ._checks import (
+    BATCH_SOLVERS,
     check_options,
     classes_of,
     fitted_network,
@@ -21,7 +22,7 @@ from ._checks import (
 )
 from ._data import Problem, Rows, Split, computing_dtype, weighted_rows
 from ._from_sklearn import from_sklearn
-from ._full_batch import Iterations, Objective
+from ._full_batch import Iterations
 from ._inputs import (
     check_family,
     check_fit_X,
@@ -48,8 +49,10 @@ if TYPE_CHECKING:
 
 def _has_batches(estimator):
     """Tell scikit-learn's `available_if` whether partial_fit exists."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit needs solver='adam' or 'sgd', got solver='lbfgs'")
+    if estimator.solver not in BATCH_SOLVERS:
+        raise AttributeError(
+            f"partial_fit needs solver='adam' or 'sgd', got solver={estimator.solver!r}"
+        )
     return True
 
 
@@ -144,7 +147,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         return self
 
     def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
-        check_options(self.get_params(deep=False))
+        check_options(self.get_params(deep=False), self._solvers)
         n_features = getattr(self, "n_features_in_", None)
         given, (X, y) = X, self._read(X, y, reset=True)
         labels = find_labels(y, type(self).__name__)
@@ -211,8 +214,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     def _start(self, previous, X, resume_from=None):
         """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
         if resume_from is not None:
-            if self.solver == "lbfgs":
-                raise ValueError("resume_from must be None with solver='lbfgs'")
+            if self.solver not in BATCH_SOLVERS:
+                raise ValueError(f"resume_from must be None with solver={self.solver!r}")
             return _storage.load_training_state(self, resume_from, X.dtype)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
@@ -245,11 +248,12 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         self._take(state)
         self.history_, self.converged_ = state.history, False
         weight = problem.train.total_weight
-        if self.solver == "lbfgs":
+        vars(self).pop("max_gradient_", None)
+        if self.solver not in BATCH_SOLVERS:
             reporter = Reporter(self.verbose, n_epochs, "Iteration")
-            penalties = self._penalties(weight)
-            objective = Objective(problem, state.network, *penalties, self._fit_intercept)
-            Iterations(self, problem, state, objective, hooks, reporter).run(n_epochs)
+            penalties, intercept = self._penalties(weight), self._fit_intercept
+            iterations = Iterations(self, problem, state, penalties, intercept, hooks, reporter)
+            iterations.run(self._full_batch_solver(problem), n_epochs)
         else:
             reporter = Reporter(self.verbose, n_epochs)
             rule = self._rule(weight, batch_size)
@@ -258,13 +262,22 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             epochs.warn_unless_converged(n_epochs)
         self.n_iter_ = max(1, state.epoch)
 
+    def _full_batch_solver(self, problem):
+        """Return the solver that "auto" stands for: Newton's method for few parameters."""
+        if self.solver != "auto":
+            return self.solver
+        sizes = self._state.network.sizes
+        l1 = self._penalties(problem.train.total_weight)[1]
+        few = _newton.pays(problem.train.n_rows, *sizes, problem.loss.logistic)
+        return "newton-cholesky" if few and not l1 else "lbfgs"
+
     def _partial_fit(self, X, y, classes, sample_weight):
         with training(self):
             self._partial_fit_alone(X, y, classes, sample_weight)
         return self
 
     def _partial_fit_alone(self, X, y, classes, sample_weight):
-        check_options(self.get_params(deep=False))
+        check_options(self.get_params(deep=False), self._solvers)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not know how often "

@@ -173,7 +173,7 @@ def is_finite_number(value):
 
 
 _MOST_UNITS = 2**31
-_SOLVERS = ("lbfgs", "adam", "sgd")
+BATCH_SOLVERS = ("adam", "sgd")
 _SCHEDULES = ("constant", "invscaling", "cosine")
 
 
@@ -203,9 +203,9 @@ _NUMBERS = {
 _BELOW_ONE = ("validation_fraction", "beta_1", "beta_2")
 
 
-def check_options(params):
+def check_options(params, solvers):
     """Raise about the first parameter of an estimator that is out of range."""
-    _one_of(params["solver"], "solver", _SOLVERS)
+    _one_of(params["solver"], "solver", solvers)
     if not callable(params["learning_rate"]):
         _one_of(params["learning_rate"], "learning_rate", _SCHEDULES)
     for name, bounds in _NUMBERS.items():
@@ -226,8 +226,10 @@ def check_options(params):
     for name in ("fit_intercept", "early_stopping", "warm_start"):
         if name in params:
             _boolean(params[name], name)
-    if params.get("l1_ratio", 0) > 0 and params["solver"] != "lbfgs":
-        raise ValueError(f"l1_ratio > 0 needs solver='lbfgs', got solver={params['solver']!r}")
+    if params.get("l1_ratio", 0) > 0 and params["solver"] not in ("auto", "lbfgs"):
+        raise ValueError(
+            f"l1_ratio > 0 needs solver='lbfgs' or 'auto', got solver={params['solver']!r}"
+        )
 
 
 def hidden_sizes(value):

@@ -177,6 +177,7 @@ class MLPClassifier(SoftmaxClassifier):
     def _penalties(self, weight):
         return self.alpha / weight, 0.0
 
+    _solvers = ("adam", "sgd", "lbfgs")
     _coefs_are_turned = False
 
     def _layers(self):

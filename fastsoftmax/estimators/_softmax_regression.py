@@ -122,7 +122,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: ClassWeight = None,
-        solver: Solver = "lbfgs",
+        solver: Solver = "auto",
         max_iter: int = 100,
         tol: float = 1e-4,
         batch_size: Batch = "auto",
@@ -174,6 +174,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         strength = 1 / (self.C * weight)
         return (1 - self.l1_ratio) * strength, self.l1_ratio * strength
 
+    _solvers = ("auto", "lbfgs", "newton-cholesky", "adam", "sgd")
     _coefs_are_turned = True
 
     def _layers(self):

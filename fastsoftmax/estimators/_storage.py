@@ -115,7 +115,7 @@ def _training(state):
 def save(estimator, path, training_state):
     """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
-    _checks.check_options(estimator.get_params(deep=False))
+    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
     network = _checks.fitted_network(estimator, finite=True)
     _checks.check_layers(estimator, network)
     metadata = _metadata(estimator) | {"n_layers": len(network.coefs)}
@@ -206,7 +206,7 @@ def _restore(estimator, metadata, tensors):
     """Make `estimator` what metadata and tensors say; ValueError where they are not whole."""
     fields = _fields.Fields(metadata)
     estimator.set_params(**fields.params(estimator))
-    _checks.check_options(estimator.get_params(deep=False))
+    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
     estimator.multilabel_ = fields.boolean("multilabel")
     estimator.classes_ = fields.classes(estimator.multilabel_)
     estimator.n_features_in_ = fields.count("n_features_in", low=1)
