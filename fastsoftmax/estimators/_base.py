@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import _newton, _storage
 from ._checks import (
     BATCH_SOLVERS,
+    answers_other_names,
     check_options,
     classes_of,
     fitted_network,
@@ -81,6 +82,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
 
     # Training
 
+    @answers_other_names
     def fit(
         self,
         X: UserRows,
@@ -119,6 +121,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
 
     @available_if(_has_batches)
+    @answers_other_names
     def partial_fit(
         self,
         X: UserRows,

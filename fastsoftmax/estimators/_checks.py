@@ -4,6 +4,8 @@ Every fitted attribute is public and may be changed between two calls, so each u
 what it reads: a ValueError names the attribute.
 """
 
+import functools
+import inspect
 import math
 from numbers import Integral, Real
 
@@ -170,6 +172,40 @@ def is_finite_number(value):
 
 
 # Options
+
+
+_MEANT = {
+    "epochs": "max_iter",
+    "n_epochs": "max_iter",
+    "n_iter": "max_iter",
+    "validation_data": "X_val and y_val",
+    "validation_split": "early_stopping and validation_fraction",
+    "penalty": "C and l1_ratio",
+    "lr": "learning_rate_init",
+    "hidden_sizes": "hidden_layer_sizes",
+    "optimizer": "solver",
+    "seed": "random_state",
+    "n_jobs": "fastsoftmax.set_num_threads",
+}
+"""Names that other libraries give to what an estimator or its `fit` has under another name."""
+
+
+def answers_other_names(function):
+    """Let a TypeError about an unknown keyword name the one that was meant."""
+
+    @functools.wraps(function)
+    def answering(self, *args, **kwargs):
+        for name in kwargs:
+            if name in _MEANT and name not in parameters:
+                raise TypeError(
+                    f"{type(self).__name__}{where} got an unexpected keyword argument {name!r}: "
+                    f"use {_MEANT[name]}"
+                )
+        return function(self, *args, **kwargs)
+
+    parameters = inspect.signature(function).parameters
+    where = "" if function.__name__ == "__init__" else f".{function.__name__}"
+    return answering
 
 
 _MOST_UNITS = 2**31

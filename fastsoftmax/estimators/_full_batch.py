@@ -16,7 +16,7 @@ from ._losses import Tally
 from ._network import Network, loss_and_gradients
 from ._newton import Newton, NoNewtonStep
 
-_ROWS_AT_A_TIME = 4096
+_BLOCK_BYTES_A_FEATURE = 1 << 14
 
 
 def flatten(network):
@@ -50,7 +50,7 @@ class NumpySum:
     def __call__(self, network):
         """Return (Tally, gradients in double in the order of `network.arrays`)."""
         total, sums = [np.zeros(array.shape) for array in network.arrays], Tally()
-        for part, x in self._split.rows.slices(_ROWS_AT_A_TIME):
+        for part, x in self._split.rows.slices(_BLOCK_BYTES_A_FEATURE // network.dtype.itemsize):
             weights = None if self._split.weights is None else self._split.weights[part]
             targets = self._split.targets[part]
             _, gradients, tally = loss_and_gradients(network, self._loss, x, targets, weights)
@@ -141,7 +141,7 @@ class Iterations:
         self.host, self.problem, self.state = host, problem, state
         self.penalties, self.fit_intercept = penalties, fit_intercept
         self.callbacks, self.reporter = callbacks, reporter
-        self._is_finite = True
+        self._is_finite, self._slope = True, None
 
     def run(self, solver, max_iter):
         """Minimise; return the state."""
@@ -159,7 +159,7 @@ class Iterations:
                 f"training was interrupted in iteration {self.state.epoch + 1} of {max_iter}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         self.reporter.close()
         self.state.restore_best()
@@ -183,7 +183,7 @@ class Iterations:
             try:
                 return self._minimize_newton(max_iter)
             except NoNewtonStep as problem:
-                warnings.warn(f"{problem} It goes on with lbfgs", LinAlgWarning, stacklevel=7)
+                warnings.warn(f"{problem} It goes on with lbfgs", LinAlgWarning, stacklevel=8)
         self.name = "lbfgs"
         dtype = self.state.network.dtype
         self._minimize_lbfgs(dtype, max_iter)
@@ -208,6 +208,8 @@ class Iterations:
                 self.host.tol,
                 lambda network, tally: self._after_iteration(network.astype(like), tally),
             )
+            if like == np.float64:
+                self._slope = float(newton.largest_slope)
         except NoNewtonStep:
             raise NoNewtonStep(
                 "newton-cholesky has met a singular or very ill-conditioned Hessian matrix in "
@@ -266,13 +268,18 @@ class Iterations:
         if wants_to_stop(self.host) or state.stale >= self.host.n_iter_no_change:
             raise Interrupted
 
+    def _stored_slope(self):
+        """Return the largest entry of the gradient at the weights as they are stored, in double."""
+        objective = self._objective(np.dtype(np.float64))
+        vector, _ = objective.start()
+        return float(objective.largest_slope(vector, objective(vector)[1]))
+
     def _judge(self, max_iter):
         """Set `converged_` and `max_gradient_`, and warn where the minimum was not reached."""
         host, state, name = self.host, self.state, self.name
-        objective = self._objective(np.dtype(np.float64))
-        vector, _ = objective.start()
-        slope = float(objective.largest_slope(vector, objective(vector)[1]))
-        host.max_gradient_ = slope
+        slope = host.max_gradient_ = (
+            self._slope if self._slope is not None else self._stored_slope()
+        )
         stood_still = state.stale >= host.n_iter_no_change
         host.converged_ = bool((self._is_finite and slope <= host.tol) or stood_still)
         if host.converged_ or wants_to_stop(host):
@@ -293,4 +300,4 @@ class Iterations:
                 f"{name} did not converge {why} scale the data, or accept the model as it is; "
                 f"the largest entry of the gradient is {slope:.3g}, tol={host.tol:g}"
             )
-        warnings.warn(message, ConvergenceWarning, stacklevel=7)
+        warnings.warn(message, ConvergenceWarning, stacklevel=8)

@@ -76,7 +76,7 @@ def warn_of_bytes(input_scale, X, rows):
             f"X is a table of uint8 with values up to {int(rows.max())}, read as they are: if these "
             "are images, pass input_scale=1/255, or X of shape (n_rows, height, width)",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

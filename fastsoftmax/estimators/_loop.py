@@ -70,7 +70,7 @@ class Epochs:
                 f"training was interrupted in epoch {state.epoch + 1} of {n_epochs}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         except LossIsNaN:
             self._warn_of_nan(n_epochs)
@@ -150,7 +150,7 @@ class Epochs:
                 f"(tol={self.host.tol:g} for {self.host.n_iter_no_change} epochs): raise max_iter, "
                 "or accept the model as it is",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _warn_of_nan(self, n_epochs):
@@ -165,5 +165,5 @@ class Epochs:
             f"{rate:g}: training stops and keeps the last good weights, {kept}. "
             "Try a smaller learning_rate_init",
             ConvergenceWarning,
-            stacklevel=7,
+            stacklevel=8,
         )

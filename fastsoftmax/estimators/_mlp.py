@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import SoftmaxClassifier
-from ._checks import hidden_sizes
+from ._checks import answers_other_names, hidden_sizes
 from ._network import Network, glorot_network
 from ._steps import Rule
 
@@ -87,6 +87,9 @@ class MLPClassifier(SoftmaxClassifier):
     converged_ : bool
         Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
         entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
+    max_gradient_ : float
+        The largest absolute entry of the gradient at the weights as they are stored, computed in
+        double; after lbfgs.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -117,6 +120,7 @@ class MLPClassifier(SoftmaxClassifier):
     coefs_: list[Array]
     intercepts_: list[Array]
 
+    @answers_other_names
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (128,),

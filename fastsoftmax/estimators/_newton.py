@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 
 from ._compiled import one_blas_thread, thread_count
 from ._data import Rows
-from ._losses import tally_of
+from ._losses import Tally
 from ._network import Network
 
 MOST_PARAMETERS = 10_000
@@ -126,10 +126,11 @@ def _solve(hessian, gradient):
 
 
 class Point(NamedTuple):
-    """Parameters theta, the logits and slopes of all rows there, the objective and its gradient."""
+    """Parameters theta; there: logits, mean loss, objective, slopes of all rows, and gradient."""
 
     theta: np.ndarray
     logits: np.ndarray
+    loss: float
     value: float
     slopes: np.ndarray
     gradient: np.ndarray | None = None
@@ -152,6 +153,7 @@ class Newton:
         weights = np.ones(rows.n_rows) if split.weights is None else split.weights
         self._weights = weights / self._total
         self._kept = None
+        self.largest_slope = np.inf
 
     def minimize(self, network, max_iter, tol, after):
         """Iterate from a network on; call `after(network, tally)` after every iteration.
@@ -188,10 +190,15 @@ class Newton:
             point = self._search(point, step, fall)
             if point is None:
                 return
-            tally = tally_of(self.loss, point.logits, self._targets, self._sample_weights)
-            after(self._network_of(point.theta), tally)
-            if self._largest(point.gradient) <= tol and 0.5 * fall <= tol:
+            self.largest_slope = self._largest(point.gradient)
+            after(self._network_of(point.theta), self._tally(point))
+            if self.largest_slope <= tol and 0.5 * fall <= tol:
                 return
+
+    def _tally(self, point):
+        correct = self.loss.correct(point.logits, self._targets)
+        share = float(self._weights @ correct)
+        return Tally(point.loss * self._total, self._total, share * self._total)
 
     # Parameters
 
@@ -260,7 +267,9 @@ class Newton:
             yield from self._map(of_block, blocks[first : first + wave])
 
     def _logits(self, theta):
-        weights = self._weights_of(theta).T
+        if not self.loss.logistic:  # the last class has logit 0
+            theta = np.vstack([theta, np.zeros(theta.shape[1])])
+        weights = theta.T
         return np.concatenate(list(self._over_blocks(lambda part, x: x @ weights)))
 
     def _gradient(self, point):
@@ -299,11 +308,12 @@ class Newton:
     # Steps
 
     def _evaluate(self, theta, logits):
-        value, slopes = self.loss.with_gradient(logits, self._targets, self._sample_weights)
+        loss, slopes = self.loss.with_gradient(logits, self._targets, self._sample_weights)
+        value = loss = float(loss)
         if self.l2:
             weights = self._weights_of(theta)[:, : self._rows.n_features].ravel()
             value += 0.5 * self.l2 * (weights @ weights)
-        return Point(theta, logits, float(value), slopes)
+        return Point(theta, logits, loss, float(value), slopes)
 
     def _step(self, point):
         hessians = self._hessians(point)

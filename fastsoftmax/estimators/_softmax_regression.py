@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._base import SoftmaxClassifier
+from ._checks import answers_other_names
 from ._network import Network, zero_network
 from ._steps import Rule
 
@@ -34,17 +35,21 @@ class SoftmaxRegression(SoftmaxClassifier):
     C : float, default 1.0
         Inverse strength of the penalty; np.inf for none.
     l1_ratio : float in [0, 1], default 0.0
-        0 is L2, 1 is L1, between them lies the elastic net. Above 0 it needs solver="lbfgs".
+        0 is L2, 1 is L1, between them lies the elastic net. Above 0 the solver is lbfgs.
     fit_intercept : bool, default True
         Whether `intercept_` is learned, or stays 0.
     class_weight : dict, "balanced" or None, default None
         Factor of the loss of each class; "balanced" makes them weigh the same in total.
-    solver : {"lbfgs", "adam", "sgd"}, default "lbfgs"
-        "lbfgs" is SciPy's L-BFGS-B over all rows; the others take batches and offer partial_fit.
+    solver : {"auto", "lbfgs", "newton-cholesky", "adam", "sgd"}, default "auto"
+        "newton-cholesky" is Newton's method with the whole Hessian, in double: few iterations, for
+        data of any scale; where its Hessian is singular or too large it warns and goes on with
+        lbfgs. "lbfgs" is SciPy's L-BFGS-B over all rows. "auto" takes Newton's method for few
+        parameters (1000 and less, while an iteration is cheap) and lbfgs else. "adam" and "sgd"
+        take batches and offer partial_fit.
     max_iter : int, default 100
-        Iterations of lbfgs, epochs of the others.
+        Iterations of lbfgs and newton-cholesky, epochs of adam and sgd.
     tol : float, default 1e-4
-        lbfgs stops when no entry of the gradient is larger; the others when the loss (with
+        lbfgs and newton-cholesky stop when no entry of the gradient is larger; adam and sgd when the loss (with
         early_stopping, the validation accuracy) has not improved by more for `n_iter_no_change`
         epochs.
     batch_size : int or "auto", default "auto"
@@ -85,7 +90,10 @@ class SoftmaxRegression(SoftmaxClassifier):
         Epochs or iterations done.
     converged_ : bool
         Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
-        entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
+        entry of the gradient was larger (lbfgs, newton-cholesky). Where it has not, `fit` warns.
+    max_gradient_ : float
+        The largest absolute entry of the gradient at the weights as they are stored, computed in
+        double; after lbfgs and newton-cholesky.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -115,6 +123,7 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     _accepts_sparse = True
 
+    @answers_other_names
     def __init__(
         self,
         *,
