@@ -23,13 +23,13 @@ import warnings
 import numpy as np
 
 import fastsoftmax as fs
-from fastsoftmax.estimators import _fused
-from fastsoftmax.estimators._data import Rows
-from fastsoftmax.estimators._lbfgs import CompiledLinear
+from fastsoftmax.estimators import _compiled
+from fastsoftmax.estimators._compiled import CompiledLinear
+from fastsoftmax.estimators._data import Rows, Split
 from fastsoftmax.estimators._losses import LogisticLoss, SoftmaxLoss
 from fastsoftmax.estimators._network import glorot_network
-from fastsoftmax.estimators._optimizers import OptimizerState, Rule
-from fastsoftmax.estimators._state import Split
+from fastsoftmax.estimators._state import OptimizerState
+from fastsoftmax.estimators._steps import Rule
 
 CLEAN = (ValueError, TypeError, IndexError)
 SILENCE_S = 60.0  # without a word for so long, a process counts as hanging
@@ -339,7 +339,7 @@ def copied(value):
 
 def recorded_call(rng):
     """Return a compiled function and the arguments of a call of it that is right."""
-    kernels, calls = _fused.kernels(), []
+    kernels, calls = _compiled.kernels(), []
 
     class Recorder:
         def __getattr__(self, name):
@@ -361,14 +361,16 @@ def recorded_call(rng):
         rng.integers(0, 2, (len(X), n_outputs)).astype(np.uint8) if multi else y.astype(np.int32)
     )
     weights = rng.random(len(X)) if rng.random() < 0.5 else None
-    loss, before = (LogisticLoss if multi else SoftmaxLoss)(), _fused.kernels
-    _fused.kernels = Recorder
+    loss, before = (LogisticLoss if multi else SoftmaxLoss)(), _compiled.kernels
+    _compiled.kernels = Recorder
     try:
         if rng.random() < 0.5:
             network = glorot_network((5, 9, n_outputs), dtype, rng)
             state = OptimizerState.zeros(network)
             rule = Rule(str(rng.choice(["adam", "sgd"])))
-            step = _fused.FusedStep(network, state, Rows(X, 1.0), targets, weights, loss, rule, 8)
+            step = _compiled.FusedStep(
+                network, state, Rows(X, 1.0), targets, weights, loss, rule, 8
+            )
             step.run(rng.permutation(len(X)), 0.01)
         elif rng.random() < 0.5:
             network = glorot_network((5, n_outputs), dtype, rng)
@@ -378,7 +380,7 @@ def recorded_call(rng):
             out = np.empty((len(X), n_outputs), dtype)
             Recorder().forward(X, 1.0, network.coefs, network.intercepts, out, 2)
     finally:
-        _fused.kernels = before
+        _compiled.kernels = before
     return calls[0]
 
 

@@ -9,8 +9,8 @@ except ImportError as error:
     ) from error
 
 from . import callbacks
-from ._loading import load_model
 from ._mlp import MLPClassifier
 from ._softmax_regression import SoftmaxRegression
+from ._storage import load_model
 
 __all__ = ["MLPClassifier", "SoftmaxRegression", "callbacks", "load_model"]

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _storage
-from ._checks import classes_of, fitted_network, refuse_masked, scale_of, state_of
-from ._data import Rows, computing_dtype
+from . import _newton, _storage
+from ._checks import (
+    BATCH_SOLVERS,
+    answers_other_names,
+    check_options,
+    classes_of,
+    fitted_network,
+    refuse_masked,
+    scale_of,
+    state_of,
+)
+from ._data import Problem, Rows, Split, computing_dtype, weighted_rows
 from ._from_sklearn import from_sklearn
+from ._full_batch import Iterations
 from ._inputs import (
     check_family,
     check_fit_X,
@@ -22,27 +33,27 @@ from ._inputs import (
     validation_split,
     warn_of_bytes,
 )
-from ._lbfgs import Iterations, Objective
 from ._loop import Epochs
 from ._losses import LogisticLoss, SoftmaxLoss
-from ._optimizers import OptimizerState
-from ._options import check_options
 from ._prediction import Prediction
 from ._progress import Reporter
-from ._state import FitState, Problem, Split, weighted_rows
+from ._state import FitState, OptimizerState
 from ._targets import Labels, find_labels, read_targets
 from .callbacks import CallbackList, training
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._types import NDArray, Path
+    from ._types import ArrayLike, Callbacks, NDArray, Path
+    from ._types import Rows as UserRows
 
 
 def _has_batches(estimator):
     """Tell scikit-learn's `available_if` whether partial_fit exists."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError("partial_fit needs solver='adam' or 'sgd', got solver='lbfgs'")
+    if estimator.solver not in BATCH_SOLVERS:
+        raise AttributeError(
+            f"partial_fit needs solver='adam' or 'sgd', got solver={estimator.solver!r}"
+        )
     return True
 
 
@@ -71,13 +82,75 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
 
     # Training
 
+    @answers_other_names
+    def fit(
+        self,
+        X: UserRows,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: UserRows | None = None,
+        y_val: ArrayLike | None = None,
+        callbacks: Callbacks = None,
+        resume_from: Path | None = None,
+    ) -> Self:
+        """Learn from the rows of X.
+
+        Parameters
+        ----------
+        X : array_like or CSR, shape (n_rows, ...)
+            float32 and float64 keep their dtype; uint8 images are read as they are, times
+            input_scale; axes after the first are flattened.
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+            Classes (numbers or strings), or labels 0 and 1.
+        sample_weight : array_like, shape (n_rows,), optional
+            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
+            finite like all others.
+        X_val, y_val : array_like, optional
+            Data to validate on after every epoch.
+        callbacks : list of Callback, optional
+            See `fastsoftmax.estimators.callbacks`.
+        resume_from : path, optional
+            A checkpoint of an interrupted fit with the same options and data; the result has the
+            bits of an uninterrupted one. Not for lbfgs.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+
+    @available_if(_has_batches)
+    @answers_other_names
+    def partial_fit(
+        self,
+        X: UserRows,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train one epoch on some more rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array_like, shape (n_classes,)
+            All classes that will ever occur; needed by the first call.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, classes, sample_weight)
+
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         with training(self):
             self._fit_alone(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
         return self
 
     def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
-        check_options(self.get_params(deep=False))
+        check_options(self.get_params(deep=False), self._solvers)
         n_features = getattr(self, "n_features_in_", None)
         given, (X, y) = X, self._read(X, y, reset=True)
         labels = find_labels(y, type(self).__name__)
@@ -144,8 +217,8 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     def _start(self, previous, X, resume_from=None):
         """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
         if resume_from is not None:
-            if self.solver == "lbfgs":
-                raise ValueError("resume_from must be None with solver='lbfgs'")
+            if self.solver not in BATCH_SOLVERS:
+                raise ValueError(f"resume_from must be None with solver={self.solver!r}")
             return _storage.load_training_state(self, resume_from, X.dtype)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         sizes = self._sizes(X.shape[1], self._labels.n_outputs)
@@ -178,11 +251,12 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         self._take(state)
         self.history_, self.converged_ = state.history, False
         weight = problem.train.total_weight
-        if self.solver == "lbfgs":
+        vars(self).pop("max_gradient_", None)
+        if self.solver not in BATCH_SOLVERS:
             reporter = Reporter(self.verbose, n_epochs, "Iteration")
-            penalties = self._penalties(weight)
-            objective = Objective(problem, state.network, *penalties, self._fit_intercept)
-            Iterations(self, problem, state, objective, hooks, reporter).run(n_epochs)
+            penalties, intercept = self._penalties(weight), self._fit_intercept
+            iterations = Iterations(self, problem, state, penalties, intercept, hooks, reporter)
+            iterations.run(self._full_batch_solver(problem), n_epochs)
         else:
             reporter = Reporter(self.verbose, n_epochs)
             rule = self._rule(weight, batch_size)
@@ -191,13 +265,22 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             epochs.warn_unless_converged(n_epochs)
         self.n_iter_ = max(1, state.epoch)
 
+    def _full_batch_solver(self, problem):
+        """Return the solver that "auto" stands for: Newton's method for few parameters."""
+        if self.solver != "auto":
+            return self.solver
+        sizes = self._state.network.sizes
+        l1 = self._penalties(problem.train.total_weight)[1]
+        few = _newton.pays(problem.train.n_rows, *sizes, problem.loss.logistic)
+        return "newton-cholesky" if few and not l1 else "lbfgs"
+
     def _partial_fit(self, X, y, classes, sample_weight):
         with training(self):
             self._partial_fit_alone(X, y, classes, sample_weight)
         return self
 
     def _partial_fit_alone(self, X, y, classes, sample_weight):
-        check_options(self.get_params(deep=False))
+        check_options(self.get_params(deep=False), self._solvers)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not know how often "

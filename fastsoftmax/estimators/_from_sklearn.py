@@ -7,8 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._checks import fitted_network
 from ._network import Network
-from ._optimizers import OptimizerState
-from ._state import FitState
+from ._state import FitState, OptimizerState
 
 _SOURCES = {
     "SoftmaxRegression": (LogisticRegression, LogisticRegressionCV),

@@ -10,8 +10,7 @@ from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._checks import refuse_masked, scale_of
-from ._data import READABLE, Rows, is_readable
-from ._state import Split
+from ._data import READABLE, Rows, Split, is_readable
 from ._targets import read_targets
 
 _CHECKED_BYTES = 64 << 20
@@ -77,7 +76,7 @@ def warn_of_bytes(input_scale, X, rows):
             f"X is a table of uint8 with values up to {int(rows.max())}, read as they are: if these "
             "are images, pass input_scale=1/255, or X of shape (n_rows, height, width)",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

@@ -5,10 +5,9 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._losses import Tally
-from ._optimizers import learning_rate_at
-from ._state import evaluate_split
-from ._steps import make_step
+from ._compiled import logits_of
+from ._losses import Tally, tally_of
+from ._steps import learning_rate_at, make_step
 
 BLOCK_ROWS = 1 << 14
 """Rows between two looks at Ctrl-C and at the loss: a tenth of a second and less."""
@@ -17,6 +16,15 @@ BLOCK_ROWS = 1 << 14
 def wants_to_stop(estimator):
     """Whether a callback has set `stop_training`."""
     return getattr(estimator, "stop_training", False)
+
+
+def evaluate_split(network, loss, split):
+    """Return the Tally of a network on a split."""
+    tally = Tally()
+    for rows, targets, weights in split.parts():
+        logits, _, _ = logits_of(network, rows, network.sizes[-1])
+        tally += tally_of(loss, logits, targets, weights)
+    return tally
 
 
 class LossIsNaN(Exception):
@@ -62,7 +70,7 @@ class Epochs:
                 f"training was interrupted in epoch {state.epoch + 1} of {n_epochs}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         except LossIsNaN:
             self._warn_of_nan(n_epochs)
@@ -142,7 +150,7 @@ class Epochs:
                 f"(tol={self.host.tol:g} for {self.host.n_iter_no_change} epochs): raise max_iter, "
                 "or accept the model as it is",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _warn_of_nan(self, n_epochs):
@@ -157,5 +165,5 @@ class Epochs:
             f"{rate:g}: training stops and keeps the last good weights, {kept}. "
             "Try a smaller learning_rate_init",
             ConvergenceWarning,
-            stacklevel=7,
+            stacklevel=8,
         )

@@ -69,6 +69,8 @@ class SoftmaxLoss:
         """Return the probability of each class."""
         return softmax(logits)
 
+    probabilities_of_outputs = probabilities
+
     def log_probabilities(self, logits):
         """Return the logarithm of `probabilities`."""
         return log_softmax(logits)
@@ -110,6 +112,10 @@ class LogisticLoss:
         """Return the probability of each label; of both classes where there is one column."""
         if logits.shape[1] == 1:
             logits = np.hstack([-logits, logits])
+        return expit(logits)
+
+    def probabilities_of_outputs(self, logits):
+        """Return the sigmoid of each output."""
         return expit(logits)
 
     def log_probabilities(self, logits):

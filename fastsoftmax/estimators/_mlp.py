@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils.metaestimators import available_if
-
-from ._base import SoftmaxClassifier, _has_batches
+from ._base import SoftmaxClassifier
+from ._checks import answers_other_names, hidden_sizes
 from ._network import Network, glorot_network
-from ._optimizers import Rule
-from ._options import hidden_sizes
+from ._steps import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from typing_extensions import Self
-
     from ._types import (
         Array,
-        ArrayLike,
         Batch,
-        Callbacks,
         ClassWeight,
-        Path,
         Scale,
         Schedule,
         Seed,
@@ -94,6 +87,9 @@ class MLPClassifier(SoftmaxClassifier):
     converged_ : bool
         Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
         entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
+    max_gradient_ : float
+        The largest absolute entry of the gradient at the weights as they are stored, computed in
+        double; after lbfgs.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -124,6 +120,7 @@ class MLPClassifier(SoftmaxClassifier):
     coefs_: list[Array]
     intercepts_: list[Array]
 
+    @answers_other_names
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (128,),
@@ -184,6 +181,7 @@ class MLPClassifier(SoftmaxClassifier):
     def _penalties(self, weight):
         return self.alpha / weight, 0.0
 
+    _solvers = ("adam", "sgd", "lbfgs")
     _coefs_are_turned = False
 
     def _layers(self):
@@ -210,63 +208,3 @@ class MLPClassifier(SoftmaxClassifier):
 
     def _store(self, network):
         vars(self).update(coefs_=list(network.coefs), intercepts_=list(network.intercepts))
-
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-        callbacks: Callbacks = None,
-        resume_from: Path | None = None,
-    ) -> Self:
-        """Learn from the rows of X.
-
-        Parameters
-        ----------
-        X : array_like, shape (n_rows, ...)
-            float32 and float64 keep their dtype; uint8 images are read as they are, times
-            input_scale; axes after the first are flattened.
-        y : array_like, shape (n_rows,) or (n_rows, n_labels)
-            Classes (numbers or strings), or labels 0 and 1.
-        sample_weight : array_like, shape (n_rows,), optional
-            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
-            finite like all others.
-        X_val, y_val : array_like, optional
-            Data to validate on after every epoch.
-        callbacks : list of Callback, optional
-            See `fastsoftmax.estimators.callbacks`.
-        resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data; the result has the
-            bits of an uninterrupted one. Not for lbfgs.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-
-    @available_if(_has_batches)
-    def partial_fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train one epoch on some more rows.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-        classes : array_like, shape (n_classes,)
-            All classes that will ever occur; needed by the first call.
-
-        Returns
-        -------
-        self
-        """
-        return self._partial_fit(X, y, classes, sample_weight)

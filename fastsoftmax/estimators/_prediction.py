@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
 from ._checks import fitted_network, scale_of
-from ._inference import is_compiled, logits_of
+from ._compiled import is_compiled, logits_of
 from ._inputs import predict_rows, read_sample_weight
 from ._losses import tally_of
 from ._targets import read_targets

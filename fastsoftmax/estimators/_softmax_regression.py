@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.utils.metaestimators import available_if
-
-from ._base import SoftmaxClassifier, _has_batches
+from ._base import SoftmaxClassifier
+from ._checks import answers_other_names
 from ._network import Network, zero_network
-from ._optimizers import Rule
+from ._steps import Rule
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ._types import (
         Array,
-        ArrayLike,
         Batch,
-        Callbacks,
         ClassWeight,
-        Path,
-        Rows,
         Scale,
         Schedule,
         Seed,
@@ -42,17 +35,21 @@ class SoftmaxRegression(SoftmaxClassifier):
     C : float, default 1.0
         Inverse strength of the penalty; np.inf for none.
     l1_ratio : float in [0, 1], default 0.0
-        0 is L2, 1 is L1, between them lies the elastic net. Above 0 it needs solver="lbfgs".
+        0 is L2, 1 is L1, between them lies the elastic net. Above 0 the solver is lbfgs.
     fit_intercept : bool, default True
         Whether `intercept_` is learned, or stays 0.
     class_weight : dict, "balanced" or None, default None
         Factor of the loss of each class; "balanced" makes them weigh the same in total.
-    solver : {"lbfgs", "adam", "sgd"}, default "lbfgs"
-        "lbfgs" is SciPy's L-BFGS-B over all rows; the others take batches and offer partial_fit.
+    solver : {"auto", "lbfgs", "newton-cholesky", "adam", "sgd"}, default "auto"
+        "newton-cholesky" is Newton's method with the whole Hessian, in double: few iterations, for
+        data of any scale; where its Hessian is singular or too large it warns and goes on with
+        lbfgs. "lbfgs" is SciPy's L-BFGS-B over all rows. "auto" takes Newton's method for few
+        parameters (1000 and less, while an iteration is cheap) and lbfgs else. "adam" and "sgd"
+        take batches and offer partial_fit.
     max_iter : int, default 100
-        Iterations of lbfgs, epochs of the others.
+        Iterations of lbfgs and newton-cholesky, epochs of adam and sgd.
     tol : float, default 1e-4
-        lbfgs stops when no entry of the gradient is larger; the others when the loss (with
+        lbfgs and newton-cholesky stop when no entry of the gradient is larger; adam and sgd when the loss (with
         early_stopping, the validation accuracy) has not improved by more for `n_iter_no_change`
         epochs.
     batch_size : int or "auto", default "auto"
@@ -93,7 +90,10 @@ class SoftmaxRegression(SoftmaxClassifier):
         Epochs or iterations done.
     converged_ : bool
         Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
-        entry of lbfgs's gradient was larger. Where it has not, `fit` warns.
+        entry of the gradient was larger (lbfgs, newton-cholesky). Where it has not, `fit` warns.
+    max_gradient_ : float
+        The largest absolute entry of the gradient at the weights as they are stored, computed in
+        double; after lbfgs and newton-cholesky.
     input_scale_ : float
     temperature_ : float
         What logits are divided by before they become probabilities: 1 until `calibrate` is called.
@@ -123,6 +123,7 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     _accepts_sparse = True
 
+    @answers_other_names
     def __init__(
         self,
         *,
@@ -130,7 +131,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         l1_ratio: float = 0.0,
         fit_intercept: bool = True,
         class_weight: ClassWeight = None,
-        solver: Solver = "lbfgs",
+        solver: Solver = "auto",
         max_iter: int = 100,
         tol: float = 1e-4,
         batch_size: Batch = "auto",
@@ -182,6 +183,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         strength = 1 / (self.C * weight)
         return (1 - self.l1_ratio) * strength, self.l1_ratio * strength
 
+    _solvers = ("auto", "lbfgs", "newton-cholesky", "adam", "sgd")
     _coefs_are_turned = True
 
     def _layers(self):
@@ -197,63 +199,3 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     def _store(self, network):
         vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])
-
-    def fit(
-        self,
-        X: Rows,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Rows | None = None,
-        y_val: ArrayLike | None = None,
-        callbacks: Callbacks = None,
-        resume_from: Path | None = None,
-    ) -> Self:
-        """Learn from the rows of X.
-
-        Parameters
-        ----------
-        X : array_like or CSR, shape (n_rows, ...)
-            float32 and float64 keep their dtype; uint8 images are read as they are, times
-            input_scale; axes after the first are flattened.
-        y : array_like, shape (n_rows,) or (n_rows, n_labels)
-            Classes (numbers or strings), or labels 0 and 1.
-        sample_weight : array_like, shape (n_rows,), optional
-            Factor of the loss of each row. A row of weight 0 takes no part, but its X must be
-            finite like all others.
-        X_val, y_val : array_like, optional
-            Data to validate on after every epoch.
-        callbacks : list of Callback, optional
-            See `fastsoftmax.estimators.callbacks`.
-        resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data; the result has the
-            bits of an uninterrupted one. Not for lbfgs.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-
-    @available_if(_has_batches)
-    def partial_fit(
-        self,
-        X: Rows,
-        y: ArrayLike,
-        classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Train one epoch on some more rows.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-        classes : array_like, shape (n_classes,)
-            All classes that will ever occur; needed by the first call.
-
-        Returns
-        -------
-        self
-        """
-        return self._partial_fit(X, y, classes, sample_weight)

@@ -1,17 +1,72 @@
-"""The training step: its contract, NumPy's version of it, and the choice of an implementation.
+"""The training step: how Adam and SGD follow a gradient, and the choice of an implementation.
 
 A step is made from (network, optimizer state, rows, targets, weights, loss, rule, batch_size). It
 offers `run(order, learning_rate) -> Tally`, which trains on the rows of `order` batch after batch,
 and `network` and `optimizer`, copies of what it has reached.
 """
 
-import numpy as np
-from threadpoolctl import ThreadpoolController
+import math
+from typing import NamedTuple
 
-from . import _fused
+import numpy as np
+
+from .._validate import number
+from . import _compiled
 from ._losses import Tally
 from ._network import loss_and_gradients
-from ._optimizers import OptimizerState, update
+from ._state import OptimizerState
+
+
+class Rule(NamedTuple):
+    """How parameters follow their gradients.
+
+    `decay` times a weight (not a bias) is added to its gradient: the L2 penalty. Biases stay as
+    they are where `fit_intercept` is false.
+    """
+
+    solver: str
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    momentum: float = 0.9
+    decay: float = 0.0
+    fit_intercept: bool = True
+
+
+def update(rule, step, learning_rate, parameter, first, second, gradient):
+    """Update one parameter and its state in place; `step` counts from 1.
+
+    Adam as its paper states it at the end of section 2, with epsilon beside the uncorrected second
+    moment, like Keras and scikit-learn; SGD with Nesterov's momentum, like scikit-learn.
+    """
+    real = parameter.dtype.type
+    if rule.solver == "adam":
+        corrected = math.sqrt(1 - rule.beta_2**step) / (1 - rule.beta_1**step)
+        first += real(1 - rule.beta_1) * (gradient - first)
+        second += real(1 - rule.beta_2) * (gradient**2 - second)
+        parameter -= (
+            real(learning_rate * corrected) * first / (np.sqrt(second) + real(rule.epsilon))
+        )
+    else:
+        push = real(learning_rate) * gradient
+        first *= real(rule.momentum)
+        first -= push
+        parameter += real(rule.momentum) * first - push
+
+
+def learning_rate_at(schedule, learning_rate_init, epoch, n_epochs):
+    """Return the learning rate of an epoch, counted from 0.
+
+    "constant"; "invscaling": the initial rate / sqrt(epoch + 1); "cosine": half a wave from the
+    initial rate towards 0; or what a function of the epoch returns.
+    """
+    if callable(schedule):
+        return number(schedule(epoch), f"learning_rate({epoch})", 0)
+    if schedule == "invscaling":
+        return learning_rate_init / math.sqrt(epoch + 1)
+    if schedule == "cosine":
+        return learning_rate_init * 0.5 * (1 + math.cos(math.pi * epoch / n_epochs))
+    return learning_rate_init
 
 
 class NumpyStep:
@@ -23,15 +78,12 @@ class NumpyStep:
         self._second = [array.copy() for array in optimizer.second]
         self._rows, self._targets, self._weights = rows, targets, weights
         self._loss, self._rule, self._batch_size = loss, rule, batch_size
-        # BLAS with one thread: the same bits everywhere, and no quarrel with OpenMP's threads over
-        # cores.
-        self._blas = ThreadpoolController()
 
     @np.errstate(all="ignore")  # the loop looks for NaN
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         tally = Tally()
-        with self._blas.limit(limits=1, user_api="blas"):
+        with _compiled.one_blas_thread():
             for start in range(0, len(order), self._batch_size):
                 tally += self._batch(order[start : start + self._batch_size], learning_rate)
         return tally
@@ -67,5 +119,5 @@ class NumpyStep:
 
 def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size):
     """Return the compiled step where it serves, else NumPy's."""
-    step = _fused.FusedStep if _fused.fits(rows, network, rule, batch_size) else NumpyStep
+    step = _compiled.FusedStep if _compiled.fits(rows, network, rule, batch_size) else NumpyStep
     return step(network, optimizer, rows, targets, weights, loss, rule, batch_size)

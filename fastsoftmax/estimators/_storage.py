@@ -4,9 +4,12 @@ What a file says is not believed: every field and every array is checked, by its
 others, before an estimator is made of it. `_fields` reads the metadata.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +17,11 @@ from .._version import __version__
 from . import _checks, _fields, _files
 from ._data import computing_dtype
 from ._network import Network
-from ._optimizers import OptimizerState
-from ._options import check_options
-from ._state import FitState
+from ._state import FitState, OptimizerState
+
+if TYPE_CHECKING:
+    from . import MLPClassifier, SoftmaxRegression
+    from ._types import Path
 
 FORMAT = "fastsoftmax-model-1"
 _FREE_ON_RESUME = ("max_iter", "verbose", "warm_start", "random_state")
@@ -110,7 +115,7 @@ def _training(state):
 def save(estimator, path, training_state):
     """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
-    check_options(estimator.get_params(deep=False))
+    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
     network = _checks.fitted_network(estimator, finite=True)
     _checks.check_layers(estimator, network)
     metadata = _metadata(estimator) | {"n_layers": len(network.coefs)}
@@ -201,7 +206,7 @@ def _restore(estimator, metadata, tensors):
     """Make `estimator` what metadata and tensors say; ValueError where they are not whole."""
     fields = _fields.Fields(metadata)
     estimator.set_params(**fields.params(estimator))
-    check_options(estimator.get_params(deep=False))
+    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
     estimator.multilabel_ = fields.boolean("multilabel")
     estimator.classes_ = fields.classes(estimator.multilabel_)
     estimator.n_features_in_ = fields.count("n_features_in", low=1)
@@ -296,3 +301,39 @@ def load_training_state(estimator, path, dtype):
         if there != here:
             raise ValueError(f"the checkpoint has {name} {there}, the data have {here}")
     return other._state
+
+
+def load_model(path: Path) -> SoftmaxRegression | MLPClassifier:
+    """Return the estimator that its `save` has written, of whichever class it is.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+
+    Returns
+    -------
+    SoftmaxRegression or MLPClassifier
+        Fitted; it predicts the same bits.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a whole model of either class.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastsoftmax as fs
+    >>> clf = fs.SoftmaxRegression().fit([[0.0], [1.0]], ["low", "high"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     clf.save(path)
+    ...     fs.load_model(path).predict([[2.0]])
+    array(['high'], dtype='<U4')
+    """
+    from . import MLPClassifier, SoftmaxRegression  # which import this module
+
+    return load(path, SoftmaxRegression, MLPClassifier)

@@ -92,7 +92,7 @@ def find_labels(y, name):
                 "every row of y has exactly one 1, so the classes exclude each other: "
                 "pass y.argmax(axis=1) to train one softmax instead of a sigmoid a column",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return Labels(np.arange(y.shape[1]), True)
     classes = np.unique(y)

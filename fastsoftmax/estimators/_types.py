@@ -22,7 +22,7 @@ Logs: TypeAlias = dict[str, float]
 Scale: TypeAlias = float | Literal["auto"]
 Schedule: TypeAlias = Literal["constant", "invscaling", "cosine"] | Callable[[int], float]
 Seed: TypeAlias = int | np.random.RandomState | None
-Solver: TypeAlias = Literal["lbfgs", "adam", "sgd"]
+Solver: TypeAlias = Literal["auto", "lbfgs", "newton-cholesky", "adam", "sgd"]
 
 __all__ = [
     "Array",

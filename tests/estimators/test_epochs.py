@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
-from fastsoftmax.estimators._optimizers import learning_rate_at
+from fastsoftmax.estimators._steps import learning_rate_at
 from fastsoftmax.estimators.callbacks import Callback
 
 
@@ -37,7 +37,7 @@ def test_training_stops_when_the_loss_does(images):
     assert gains[-11] > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs did not converge")
+@pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_warm_start_goes_on(noisy):
     X, y = noisy()
     for clf in (

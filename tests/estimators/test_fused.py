@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 import fastsoftmax as fs
-from fastsoftmax.estimators import _fused
-from fastsoftmax.estimators._data import Rows
-from fastsoftmax.estimators._inference import logits_of
-from fastsoftmax.estimators._lbfgs import CompiledLinear, NumpySum
+from fastsoftmax.estimators import _compiled
+from fastsoftmax.estimators._compiled import CompiledLinear, logits_of
+from fastsoftmax.estimators._data import Rows, Split
+from fastsoftmax.estimators._full_batch import NumpySum
 from fastsoftmax.estimators._losses import LogisticLoss, SoftmaxLoss
 from fastsoftmax.estimators._network import glorot_network
-from fastsoftmax.estimators._optimizers import OptimizerState, Rule
-from fastsoftmax.estimators._state import Split
-from fastsoftmax.estimators._steps import NumpyStep
+from fastsoftmax.estimators._state import OptimizerState
+from fastsoftmax.estimators._steps import NumpyStep, Rule
 
 TOLERANCE = {np.dtype("float32"): 2e-4, np.dtype("float64"): 1e-10}
 
@@ -35,7 +34,7 @@ def both_steps(problem, sizes, loss, rule, batch_size):
     network = glorot_network(sizes, rows.dtype, np.random.default_rng(1))
     state = OptimizerState.zeros(network)
     arguments = (network, state, rows, targets, weights, loss, rule, batch_size)
-    return _fused.FusedStep(*arguments), NumpyStep(*arguments)
+    return _compiled.FusedStep(*arguments), NumpyStep(*arguments)
 
 
 def assert_same(fused, numpy):

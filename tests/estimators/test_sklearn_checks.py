@@ -13,6 +13,8 @@ STANDS_STILL = "the accuracy stands still for 20 epochs before weights as lopsid
 
 ESTIMATORS = {
     fs.SoftmaxRegression(): {},
+    fs.SoftmaxRegression(solver="lbfgs"): {},
+    fs.SoftmaxRegression(solver="newton-cholesky"): {},
     fs.SoftmaxRegression(C=0.1, l1_ratio=0.5): {},
     fs.SoftmaxRegression(solver="adam"): {"check_class_weight_classifiers": TOO_SHORT_STEPS},
     fs.SoftmaxRegression(solver="sgd", learning_rate_init=0.1): {},
@@ -34,7 +36,7 @@ def expected_failures(estimator):
     )
 
 
-@pytest.mark.filterwarnings("ignore:lbfgs did not converge")
+@pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.filterwarnings("ignore:every row of y has exactly one 1")
 @parametrize_with_checks(list(ESTIMATORS), expected_failed_checks=expected_failures)
 def test_scikit_learns_checks(estimator, check):

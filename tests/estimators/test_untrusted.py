@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 import fastsoftmax as fs
-from fastsoftmax.estimators import _fused
+from fastsoftmax.estimators import _compiled
 from fastsoftmax.estimators.callbacks import Callback
 
 
@@ -244,7 +244,7 @@ def test_weights_may_be_changed_to_what_fits(network, tmp_path):
 
 def compiled_calls():
     """Return right calls of the compiled functions, as (function, arguments)."""
-    kernels, rng = _fused.kernels(), np.random.default_rng(0)
+    kernels, rng = _compiled.kernels(), np.random.default_rng(0)
     X, out = rng.normal(size=(40, 5)).astype("f4"), np.empty((40, 3), "f4")
     coefs, biases = [np.ones((5, 3), "f4")], [np.ones(3, "f4")]
     width = kernels.lane_count(False) + 1

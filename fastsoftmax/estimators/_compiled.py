@@ -1,14 +1,15 @@
-"""The compiled kernels: packing parameters for them, and choosing when they serve."""
+"""The compiled kernels: choosing when they serve, and packing parameters for them."""
 
 import functools
 import importlib
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from .. import _dispatch, _ext
+from .. import _dispatch, _ext, _threads
 from ._losses import Tally
-from ._network import Network
-from ._optimizers import OptimizerState
+from ._network import Network, activations
+from ._state import OptimizerState
 
 MOST_BATCH_ELEMENTS = 1_000_000
 """Three batches are held at a time: larger ones would cost the memory that this library saves."""
@@ -20,6 +21,16 @@ MIN_EPSILON = 1e-16
 
 WORK_A_THREAD = 100_000
 """Multiplications of a step that are worth a thread of their own."""
+
+MOST_LAYERS = 64
+SERIAL_BELOW = 1 << 21
+"""Inference with fewer multiplications than this runs in the calling thread."""
+
+_GROUPS = 64
+_GROUP_BYTES = 16 << 20
+_BYTES_A_CALL = 256 << 20
+_ROWS_A_CALL = 1 << 16
+_ROWS_AT_A_TIME = 4096
 
 
 def kernels():
@@ -34,7 +45,18 @@ def _kernels_for(isa):
     return importlib.import_module(f"{_ext.__name__}.training_{isa}")
 
 
-def n_threads():
+@functools.cache
+def _blas():
+    """Find the BLAS of NumPy and SciPy, once: the search reads the list of loaded libraries."""
+    return ThreadpoolController()
+
+
+def one_blas_thread():
+    """Hold BLAS to one thread: the same bits everywhere, and no idle one that spins on our cores."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+def thread_count():
     """Return the number of threads of the compiled kernels."""
     return _dispatch.get_num_threads()
 
@@ -49,6 +71,9 @@ def fits(rows, network, rule, batch_size):
         and batch_size <= MOST_BATCH_ROWS
         and batch_size * rows.n_features <= MOST_BATCH_ELEMENTS
     )
+
+
+# Training
 
 
 class FusedStep:
@@ -67,7 +92,7 @@ class FusedStep:
         ):
             self._pack(prefix, arrays)
         work = batch_size * network.coefs[0].size
-        self._n_threads = max(1, min(n_threads(), len(self._state["w1"]), work // WORK_A_THREAD))
+        self._n_threads = max(1, min(thread_count(), len(self._state["w1"]), work // WORK_A_THREAD))
         self._work = self._workspace(network.coefs[1].shape[1])
 
     def _empty(self, shape):
@@ -154,3 +179,104 @@ class FusedStep:
     def optimizer(self):
         """The optimiser's state as it is now, copied."""
         return OptimizerState(self.step, self._unpack("m"), self._unpack("v"))
+
+
+class CompiledLinear:
+    """Sum of the losses and its gradient for a linear model, in one pass over the data."""
+
+    def __init__(self, network, loss, split):
+        self._kernels, self._n_threads = kernels(), thread_count()
+        self._loss, self._split = loss, split
+        n_features, n_outputs = network.coefs[0].shape
+        self._dtype = network.dtype
+        lane = self._kernels.lane_count(self._dtype.itemsize == 8)
+        self._bias = -(-n_features // lane) * lane  # where it lies: behind the padded features
+        self._weights = self._kernels.aligned_empty((n_outputs, self._bias + 1), self._dtype)
+        self._weights[:] = 0
+        # The number of groups is part of the result's bits: it depends on the shape alone.
+        n_groups = int(np.clip(_GROUP_BYTES // self._weights.nbytes, 1, _GROUPS))
+        shape = self._weights.shape
+        self._gradients = self._kernels.aligned_empty((n_groups, *shape), self._dtype)
+        self._tallies, self._total = np.empty((n_groups, 3)), np.empty(shape)
+        self._rows_a_group = -(-split.rows.n_rows // n_groups)
+        self._rows_a_call = self._rows_between_looks(n_groups)
+
+    def _rows_between_looks(self, n_groups):
+        """Return how many rows of each group one call takes: Ctrl-C is honoured between calls."""
+        X, block = self._split.rows.X, self._kernels.ROWS_A_BLOCK
+        blocks = _BYTES_A_CALL // (n_groups * block * max(1, X.shape[1] * X.itemsize))
+        return max(1, blocks) * block
+
+    @staticmethod
+    def fits(network, split):
+        """Whether this serves."""
+        return len(network.coefs) == 1 and split.rows.is_dense and kernels() is not None
+
+    def __call__(self, network):
+        """Return (Tally, [gradient of coef, of intercept] in double)."""
+        coef = network.coefs[0]
+        self._weights[:, : len(coef)] = coef.T
+        self._weights[:, self._bias] = network.intercepts[0]
+        self._tallies[:] = 0
+        for first in range(0, self._rows_a_group, self._rows_a_call):
+            self._add(first)
+        gradients = [self._total[:, : len(coef)].T, self._total[:, self._bias]]
+        return Tally(*self._tallies.sum(axis=0)), gradients
+
+    @staticmethod
+    def blas():
+        """Hold BLAS to one thread: idle ones would spin on the core that the kernel's team needs."""
+        return one_blas_thread()
+
+    def _add(self, first):
+        """Add the losses and gradients of some rows of each group, from its row `first` on."""
+        is_last = first + self._rows_a_call >= self._rows_a_group
+        self._kernels.linear_loss_gradient(
+            self._split.rows.X,
+            self._split.rows.scale,
+            self._split.targets,
+            self._split.weights,
+            self._loss.label_smoothing,
+            self._weights,
+            self._gradients,
+            self._tallies,
+            self._total if is_last else None,
+            self._loss.logistic,
+            first,
+            self._rows_a_call,
+            self._n_threads,
+        )
+
+
+# Inference
+
+
+def is_compiled(network, rows):
+    """Whether compiled kernels serve, which check every array for themselves."""
+    return kernels() is not None and rows.is_dense and len(network.coefs) <= MOST_LAYERS
+
+
+def logits_of(network, rows, n_outputs):
+    """Return the logits (n_rows, n_outputs), and whether X and they are known to be finite."""
+    if not is_compiled(network, rows):
+        return numpy_logits(network, rows)
+    out = _threads.runtime.empty((rows.n_rows, n_outputs), network.dtype)
+    work = rows.n_rows * sum(coef.size for coef in network.coefs)
+    n_threads = 1 if work < SERIAL_BELOW else thread_count()
+    coefs, intercepts = list(network.coefs), list(network.intercepts)
+    forward, finite, known = kernels().forward, True, True
+    if rows.n_rows <= _ROWS_A_CALL:
+        return out, *forward(rows.X, rows.scale, coefs, intercepts, out, n_threads)
+    for start in range(0, rows.n_rows, _ROWS_A_CALL):  # Ctrl-C is honoured between calls
+        part = slice(start, start + _ROWS_A_CALL)
+        found = forward(rows.X[part], rows.scale, coefs, intercepts, out[part], n_threads)
+        finite, known = finite and found[0], known and found[1]
+    return out, finite, known
+
+
+@np.errstate(all="ignore")
+def numpy_logits(network, rows):
+    """Return what `logits_of` does; the caller has checked the network."""
+    parts = [activations(network, x)[-1] for _, x in rows.slices(_ROWS_AT_A_TIME)]
+    logits = np.concatenate(parts).astype(network.dtype, copy=False)
+    return logits, False, bool(np.isfinite(logits).all())

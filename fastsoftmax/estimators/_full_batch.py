@@ -1,23 +1,22 @@
-"""Full-batch training: SciPy's L-BFGS-B on a flat vector of parameters in double."""
+"""Full-batch training: SciPy's L-BFGS-B, and Newton's method of `_newton`."""
 
 import contextlib
 import warnings
 
 import numpy as np
 from scipy import optimize
+from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
 
-from . import _fused
-from ._loop import wants_to_stop
+from . import _newton
+from ._compiled import CompiledLinear
+from ._data import Rows, Split
+from ._loop import evaluate_split, wants_to_stop
 from ._losses import Tally
 from ._network import Network, loss_and_gradients
-from ._state import evaluate_split
+from ._newton import Newton, NoNewtonStep
 
-_GROUPS = 64
-_GROUP_BYTES = 16 << 20
-_ROWS_AT_A_TIME = 4096
-_BYTES_A_CALL = 256 << 20
+_BLOCK_BYTES_A_FEATURE = 1 << 14
 
 
 def flatten(network):
@@ -37,73 +36,6 @@ def unflatten(vector, like):
     return Network(arrays[:n], arrays[n:])
 
 
-class CompiledLinear:
-    """Sum of the losses and its gradient for a linear model, in one pass over the data."""
-
-    def __init__(self, network, loss, split):
-        self._kernels, self._n_threads = _fused.kernels(), _fused.n_threads()
-        self._loss, self._split = loss, split
-        n_features, n_outputs = network.coefs[0].shape
-        self._dtype = network.dtype
-        lane = self._kernels.lane_count(self._dtype.itemsize == 8)
-        self._bias = -(-n_features // lane) * lane  # where it lies: behind the padded features
-        self._weights = self._kernels.aligned_empty((n_outputs, self._bias + 1), self._dtype)
-        self._weights[:] = 0
-        # The number of groups is part of the result's bits: it depends on the shape alone.
-        n_groups = int(np.clip(_GROUP_BYTES // self._weights.nbytes, 1, _GROUPS))
-        shape = self._weights.shape
-        self._gradients = self._kernels.aligned_empty((n_groups, *shape), self._dtype)
-        self._tallies, self._total = np.empty((n_groups, 3)), np.empty(shape)
-        self._rows_a_group = -(-split.rows.n_rows // n_groups)
-        self._rows_a_call = self._rows_between_looks(n_groups)
-
-    def _rows_between_looks(self, n_groups):
-        """Return how many rows of each group one call takes: Ctrl-C is honoured between calls."""
-        X, block = self._split.rows.X, self._kernels.ROWS_A_BLOCK
-        blocks = _BYTES_A_CALL // (n_groups * block * max(1, X.shape[1] * X.itemsize))
-        return max(1, blocks) * block
-
-    @staticmethod
-    def fits(network, split):
-        """Whether this serves."""
-        return len(network.coefs) == 1 and split.rows.is_dense and _fused.kernels() is not None
-
-    def __call__(self, network):
-        """Return (Tally, [gradient of coef, of intercept] in double)."""
-        coef = network.coefs[0]
-        self._weights[:, : len(coef)] = coef.T
-        self._weights[:, self._bias] = network.intercepts[0]
-        self._tallies[:] = 0
-        for first in range(0, self._rows_a_group, self._rows_a_call):
-            self._add(first)
-        gradients = [self._total[:, : len(coef)].T, self._total[:, self._bias]]
-        return Tally(*self._tallies.sum(axis=0)), gradients
-
-    @staticmethod
-    def blas():
-        """Hold BLAS to one thread: its idle ones would spin on the core that the kernel's team needs."""
-        return ThreadpoolController().limit(limits=1, user_api="blas")
-
-    def _add(self, first):
-        """Add the losses and gradients of some rows of each group, from its row `first` on."""
-        is_last = first + self._rows_a_call >= self._rows_a_group
-        self._kernels.linear_loss_gradient(
-            self._split.rows.X,
-            self._split.rows.scale,
-            self._split.targets,
-            self._split.weights,
-            self._loss.label_smoothing,
-            self._weights,
-            self._gradients,
-            self._tallies,
-            self._total if is_last else None,
-            self._loss.logistic,
-            first,
-            self._rows_a_call,
-            self._n_threads,
-        )
-
-
 class NumpySum:
     """The specification: sum of the losses and its gradient for any network."""
 
@@ -118,7 +50,7 @@ class NumpySum:
     def __call__(self, network):
         """Return (Tally, gradients in double in the order of `network.arrays`)."""
         total, sums = [np.zeros(array.shape) for array in network.arrays], Tally()
-        for part, x in self._split.rows.slices(_ROWS_AT_A_TIME):
+        for part, x in self._split.rows.slices(_BLOCK_BYTES_A_FEATURE // network.dtype.itemsize):
             weights = None if self._split.weights is None else self._split.weights[part]
             targets = self._split.targets[part]
             _, gradients, tally = loss_and_gradients(network, self._loss, x, targets, weights)
@@ -137,6 +69,10 @@ class Objective:
 
     def __init__(self, problem, network, l2, l1, fit_intercept):
         self.split, self.loss, self.like = problem.train.whole(), problem.loss, network
+        rows = self.split.rows
+        if rows.dtype != network.dtype:
+            rows = Rows(rows.X, rows.scale, network.dtype)
+            self.split = Split(rows, self.split.targets, self.split.weights)
         self.l2, self.l1, self.fit_intercept = l2, l1, fit_intercept
         sums = CompiledLinear if CompiledLinear.fits(network, self.split) else NumpySum
         self.sums = sums(network, self.loss, self.split)
@@ -189,60 +125,136 @@ class Objective:
         return value, np.concatenate([slopes + self.l1, self.l1 - slopes, biases])
 
 
+class Interrupted(Exception):
+    """A callback, early stopping or a loss that is not finite has ended the iterations."""
+
+
 class Iterations:
-    """Minimises an objective; after every iteration it reports, and asks whether to go on."""
+    """Minimises the objective of a fit; after every iteration it reports, and asks whether to go on.
 
-    def __init__(self, host, problem, state, objective, callbacks, reporter):
+    L-BFGS evaluates float32 data in float32 as long as that finds better weights, then in double,
+    as Newton's method does from the start. Whether the fit has converged is decided by the gradient
+    at the weights as they are stored, in double.
+    """
+
+    def __init__(self, host, problem, state, penalties, fit_intercept, callbacks, reporter):
         self.host, self.problem, self.state = host, problem, state
-        self.objective, self.callbacks, self.reporter = objective, callbacks, reporter
+        self.penalties, self.fit_intercept = penalties, fit_intercept
+        self.callbacks, self.reporter = callbacks, reporter
+        self._is_finite, self._slope = True, None
 
-    def run(self, max_iter):
+    def run(self, solver, max_iter):
         """Minimise; return the state."""
+        self._first_epoch = self.state.epoch
         self.callbacks.train_begins()
         self.reporter.epoch_begins(0, None)
+        interrupted = False
         try:
-            self._check(self._minimize(max_iter), max_iter)
+            self._minimize(solver, max_iter)
+        except Interrupted:
+            pass
         except KeyboardInterrupt:
+            interrupted = True
             warnings.warn(
                 f"training was interrupted in iteration {self.state.epoch + 1} of {max_iter}; "
                 "the estimator keeps what it has learned so far",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         self.reporter.close()
         self.state.restore_best()
         self.host._take(self.state)
+        if not interrupted:
+            self._judge(max_iter)
         self.callbacks.train_ends()
         return self.state
 
-    def _minimize(self, max_iter):
-        vector, bounds = self.objective.start()
+    def _objective(self, dtype):
+        network = self.state.network.astype(dtype)
+        return Objective(self.problem, network, *self.penalties, self.fit_intercept)
+
+    def _left(self, max_iter):
+        return max_iter - (self.state.epoch - self._first_epoch)
+
+    def _minimize(self, solver, max_iter):
+        """Run the solver; go on with L-BFGS where Newton's method finds no step."""
+        self.name = solver
+        if solver == "newton-cholesky":
+            try:
+                return self._minimize_newton(max_iter)
+            except NoNewtonStep as problem:
+                warnings.warn(f"{problem} It goes on with lbfgs", LinAlgWarning, stacklevel=8)
+        self.name = "lbfgs"
+        dtype = self.state.network.dtype
+        self._minimize_lbfgs(dtype, max_iter)
+        if dtype != np.float64 and self._left(max_iter) > 0:
+            self._minimize_lbfgs(np.dtype(np.float64), self._left(max_iter))
+        return None
+
+    def _minimize_newton(self, max_iter):
+        sizes, loss = self.state.network.sizes, self.problem.loss
+        n_parameters = _newton.n_parameters(*sizes, loss.logistic)
+        if n_parameters > _newton.MOST_PARAMETERS:
+            raise NoNewtonStep(
+                f"newton-cholesky would need a Hessian of {n_parameters} rows and columns, more "
+                f"than {_newton.MOST_PARAMETERS}."
+            )
+        newton = Newton(self.problem.train.whole(), loss, self.penalties[0], self.fit_intercept)
+        like = self.state.network.dtype
+        try:
+            newton.minimize(
+                self.state.network,
+                max_iter,
+                self.host.tol,
+                lambda network, tally: self._after_iteration(network.astype(like), tally),
+            )
+            if like == np.float64:
+                self._slope = float(newton.largest_slope)
+        except NoNewtonStep:
+            raise NoNewtonStep(
+                "newton-cholesky has met a singular or very ill-conditioned Hessian matrix in "
+                f"iteration {self.state.epoch + 1}: remove features that depend on each other, or "
+                "set a stronger penalty."
+            ) from None
+
+    def _minimize_lbfgs(self, dtype, max_iter):
+        objective = self._objective(dtype)
+        vector, bounds = objective.start()
+        stored = self.state.network
+
+        def after(vector):
+            network = objective.network(vector).astype(stored.dtype)
+            self._after_iteration(network, objective.tally)
+
         options = {
             "maxiter": max_iter,
-            "maxfun": 100 * max_iter,
+            "maxfun": 100 * max(1, max_iter),
             "maxls": 50,
             "gtol": self.host.tol,
             "ftol": 0.0,
         }
-        with self.objective.sums.blas():
-            return optimize.minimize(
-                self.objective,
+        with objective.sums.blas():
+            result = optimize.minimize(
+                objective,
                 vector,
                 method="L-BFGS-B",
                 jac=True,
                 bounds=bounds,
-                callback=self._after_iteration,
+                callback=after,
                 options=options,
             )
+        self._is_finite = bool(np.isfinite(result.fun))
+        if not self._is_finite:
+            raise Interrupted
 
-    def _after_iteration(self, vector):
+    def _after_iteration(self, network, tally):
         """Take over an iterate; its figures are those of the line search's last evaluation."""
         state, problem = self.state, self.problem
-        network = self.objective.network(vector)
-        if not (np.isfinite(self.objective.tally.loss) and network.is_finite()):
-            raise StopIteration
+        if not (np.isfinite(tally.loss) and network.is_finite()):
+            self._is_finite = False
+            raise Interrupted
         state.network = network
-        logs = self.objective.tally.means
+        logs = tally.means
         if problem.validation is not None:
             means = evaluate_split(network, problem.loss, problem.validation).means
             logs |= {f"val_{name}": value for name, value in means.items()}
@@ -254,27 +266,38 @@ class Iterations:
         if self.host.early_stopping:
             state.watch(logs, self.host.tol, True)
         if wants_to_stop(self.host) or state.stale >= self.host.n_iter_no_change:
-            raise StopIteration
+            raise Interrupted
 
-    def _check(self, result, max_iter):
-        """Set `converged_`, and warn where the result is not the minimum that was asked for."""
-        host, state = self.host, self.state
-        if not np.isfinite(result.fun):
+    def _stored_slope(self):
+        """Return the largest entry of the gradient at the weights as they are stored, in double."""
+        objective = self._objective(np.dtype(np.float64))
+        vector, _ = objective.start()
+        return float(objective.largest_slope(vector, objective(vector)[1]))
+
+    def _judge(self, max_iter):
+        """Set `converged_` and `max_gradient_`, and warn where the minimum was not reached."""
+        host, state, name = self.host, self.state, self.name
+        slope = host.max_gradient_ = (
+            self._slope if self._slope is not None else self._stored_slope()
+        )
+        stood_still = state.stale >= host.n_iter_no_change
+        host.converged_ = bool((self._is_finite and slope <= host.tol) or stood_still)
+        if host.converged_ or wants_to_stop(host):
+            return
+        if not self._is_finite:
             message = (
-                f"the loss became NaN or infinite in iteration {state.epoch + 1} of lbfgs: "
+                f"the loss became NaN or infinite in iteration {state.epoch + 1} of {name}: "
                 "training stops and keeps the last good weights. Scale the data, or set a penalty"
             )
         else:
-            slope = self.objective.largest_slope(result.x, result.jac)
-            stood_still = state.stale >= host.n_iter_no_change
-            host.converged_ = bool(slope <= host.tol or stood_still)
-            if host.converged_ or wants_to_stop(host):
-                return
-            why = f"in max_iter={max_iter} iterations: raise max_iter,"
-            if result.status != 1:
-                why = f"and finds no better weights in {self.objective.like.dtype}: raise tol,"
+            if self._left(max_iter) <= 0:
+                why = f"in max_iter={max_iter} iterations: raise max_iter,"
+            else:
+                why = f"and finds no better weights in {state.network.dtype}: raise tol,"
+            if name == "lbfgs" and "auto" in host._solvers:
+                why += ' take solver="newton-cholesky",'
             message = (
-                f"lbfgs did not converge {why} scale the data, or accept the model as it is; "
+                f"{name} did not converge {why} scale the data, or accept the model as it is; "
                 f"the largest entry of the gradient is {slope:.3g}, tol={host.tol:g}"
             )
-        warnings.warn(message, ConvergenceWarning, stacklevel=7)
+        warnings.warn(message, ConvergenceWarning, stacklevel=8)
