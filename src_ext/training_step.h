@@ -219,9 +219,11 @@ static void NAME(update_weights)(const training_job *J, const NAME(update_rule) 
             const REAL *x = NAME(in_of)(J, layer, batch, block, p);
             for (ptrdiff_t t = tile; t < end_tile; t++) {
                 const ptrdiff_t at = (t * L->n_in + p * TILE) * TILE;
-                NAME(fetch_part)((REAL *)L->w + at, count * TILE, block, n_blocks);
-                NAME(fetch_part)((REAL *)L->m + at, count * TILE, block, n_blocks);
-                NAME(fetch_part)((REAL *)L->v + at, count * TILE, block, n_blocks);
+                if (!J->ahead) { /* else they are in L2 already */
+                    NAME(fetch_part)((REAL *)L->w + at, count * TILE, block, n_blocks);
+                    NAME(fetch_part)((REAL *)L->m + at, count * TILE, block, n_blocks);
+                    NAME(fetch_part)((REAL *)L->v + at, count * TILE, block, n_blocks);
+                }
                 NAME(product_columns)(block > 0, count, TILE, n, x, TILE, NAME(back_of)(J, layer, block, t), TILE,
                                       gradient + ((p - panel) * n_tiles + t - tile) * TILE * TILE, TILE);
             }

@@ -44,10 +44,10 @@ static void NAME(update)(const NAME(update_rule) *rule, REAL decay, ptrdiff_t n,
                          REAL *restrict v, const REAL *restrict gradient) {
     const REAL rate = rule->rate, momentum = rule->momentum;
     if (rule->solver == SOLVER_ADAM) {
-        ptrdiff_t i = 0;
-        for (; i + VLANES <= n; i += VLANES)
+        const ptrdiff_t whole = n - n % VLANES;
+        for (ptrdiff_t i = 0; i < whole; i += VLANES)
             *(NAME(vec) *)(w + i) = NAME(adam)(rule, decay, *(NAME(vec) *)(w + i), m + i, v + i, gradient + i);
-        for (; i < n; i++) {
+        for (ptrdiff_t i = whole; i < n; i++) {
             const REAL g = gradient[i] + decay * w[i];
             m[i] += (1 - rule->beta_1) * (g - m[i]);
             v[i] += (1 - rule->beta_2) * (g * g - v[i]);
