@@ -1,8 +1,8 @@
-"""The fused training step of one hidden ReLU layer, inference, and the loss of linear models.
+"""Training of networks and linear models by batches, inference, and the loss of linear models over all rows.
 
-Only `fastsoftmax.estimators` imports this module. It holds no state: every array, scratch included,
-comes from there, so the threads of the team allocate nothing. The kernels and their story are in
-training_step.h (training), training_product.h (the matrix product), training_loss.h (the losses).
+Only `fastsoftmax.estimators` imports this module. The threads of the team allocate nothing: `Trainer` holds what a
+training needs, all other functions make it before they start. The kernels and their story are in training_step.h
+(training), training_product.h (the matrix product), training_loss.h (the losses).
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -23,7 +23,6 @@ cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_run
 
 cdef enum:
     MAX_LAYERS = 64
-    MAX_BATCH_ROWS = 4096
     MAX_THREADS = 1 << 16
 
 include "training_checks.pxi"
@@ -46,25 +45,11 @@ def aligned_empty(shape, dtype):
 
 
 ROWS_A_BLOCK = ROW_BLOCK
-MOST_BATCH_ROWS = MAX_BATCH_ROWS
-
-
-def tile_width(bint is_double):
-    """Return how many hidden units one tile holds: two vectors of the instruction set."""
-    return 2 * lane_count(is_double)
 
 
 def lane_count(bint is_double):
     """Return how many numbers one vector register holds."""
     return VBYTES // (8 if is_double else 4)
-
-
-def scratch_size(ptrdiff_t lanes, ptrdiff_t n_outputs, bint is_double):
-    """Return how many numbers of scratch memory one thread of `train` needs."""
-    cdef ptrdiff_t tile = 2 * lane_count(is_double)
-    cdef ptrdiff_t block = max(n_outputs, FEATURE_BLOCK)
-    cdef ptrdiff_t reals = n_outputs * lanes + 4 * lanes + 2 * lanes * tile + block * tile
-    return reals + (SCRATCH_HEADER + 3 * lanes * 8) // (8 if is_double else 4)
 
 
 cdef void acquire_threads(workers *w, int n_threads) noexcept nogil:
@@ -108,113 +93,7 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
         classes[0] = <const int32_t *>data_of(targets)
 
 
-cdef void *parameters_in(dict state, str name, int kind, ptrdiff_t outer, ptrdiff_t rows,
-                         ptrdiff_t columns) except NULL:
-    """Return where the parameters or moments of a name lie; without rows they are a matrix."""
-    cdef cnp.ndarray array = array_in(state, name, name)
-    if rows:
-        require_cube(array, name, kind, outer, rows, columns, True)
-    else:
-        require_matrix(array, name, kind, outer, columns, True)
-    return cnp.PyArray_DATA(array)
-
-
-cdef void *output_moments_in(dict state, str name, int kind, ptrdiff_t size) except NULL:
-    cdef cnp.ndarray array = array_in(state, name, name)
-    require_vector(array, name, kind, size, True)
-    return cnp.PyArray_DATA(array)
-
-
-cdef int point_at_parameters(training_job *job, dict state, int kind) except -1:
-    """Read the sizes of the network from w1 and w2, and check all else against them."""
-    cdef cnp.ndarray w1 = array_in(state, "w1", "w1"), w2 = array_in(state, "w2", "w2")
-    cdef ptrdiff_t n_features = job.data.n_features, tile = 2 * lane_count(kind == cnp.NPY_FLOAT64)
-    require_memory(w1, "w1", kind, 3, True)
-    require_memory(w2, "w2", kind, 3, True)
-    cdef ptrdiff_t n_tiles = w1.shape[0], n_outputs = w2.shape[1]
-    require_between(n_features, "the number of features", 1, PTRDIFF_MAX)
-    require_between(n_tiles, "the number of tiles", 1, PTRDIFF_MAX)
-    require_between(n_outputs, "the number of outputs", 1, PTRDIFF_MAX)
-    job.n_tiles, job.n_outputs = n_tiles, n_outputs
-    job.w1 = parameters_in(state, "w1", kind, n_tiles, n_features, tile)
-    job.m1 = parameters_in(state, "m1", kind, n_tiles, n_features, tile)
-    job.v1 = parameters_in(state, "v1", kind, n_tiles, n_features, tile)
-    job.w2 = parameters_in(state, "w2", kind, n_tiles, n_outputs, tile)
-    job.m2 = parameters_in(state, "m2", kind, n_tiles, n_outputs, tile)
-    job.v2 = parameters_in(state, "v2", kind, n_tiles, n_outputs, tile)
-    job.b1 = parameters_in(state, "b1", kind, n_tiles, 0, tile)
-    job.mb1 = parameters_in(state, "mb1", kind, n_tiles, 0, tile)
-    job.vb1 = parameters_in(state, "vb1", kind, n_tiles, 0, tile)
-    job.b2 = parameters_in(state, "b2", kind, 2, 0, n_outputs)
-    job.mb2 = output_moments_in(state, "mb2", kind, n_outputs)
-    job.vb2 = output_moments_in(state, "vb2", kind, n_outputs)
-    return 0
-
-
-cdef int point_at_scratch(training_job *job, dict work, int kind, int n_threads) except -1:
-    """Check the scratch memory against the sizes of the batches and of the network."""
-    cdef bint is_double = kind == cnp.NPY_FLOAT64
-    cdef ptrdiff_t lane = lane_count(is_double), n_tiles = job.n_tiles, n_outputs = job.n_outputs, needed
-    cdef cnp.ndarray batches = array_in(work, "batches", "batches"), hidden = array_in(work, "hidden", "hidden")
-    cdef cnp.ndarray shares = array_in(work, "shares", "shares"), scratch = array_in(work, "scratch", "scratch")
-    require_between(job.batch_size, "batch_size", 1, MAX_BATCH_ROWS)
-    require_between(job.lanes, "lanes", job.batch_size, 2 * MAX_BATCH_ROWS)
-    require_between(job.lanes % lane, "lanes beyond whole vectors", 0, 0)
-    require_between(job.ldx, "ldx", job.data.n_features, PTRDIFF_MAX)
-    require_cube(batches, "batches", kind, 3, job.batch_size, job.ldx, True)
-    require_cube(hidden, "hidden", kind, n_tiles, job.lanes, 2 * lane, True)
-    require(shares, "shares", kind, 4, [2, n_tiles, n_outputs, job.lanes], True)
-    require_memory(scratch, "scratch", kind, 2, True)
-    needed = scratch_size(job.lanes, n_outputs, is_double)
-    require_between(scratch.shape[0], "rows of scratch", n_threads, PTRDIFF_MAX)
-    require_between(scratch.shape[1], "columns of scratch", needed, PTRDIFF_MAX)
-    require_matrix(scratch, "scratch", kind, scratch.shape[0], scratch.shape[1], True)
-    # Numbers of other kinds, and pointers, lie in the scratch memory of each thread.
-    require_between(<size_t>data_of(scratch) % 64, "address of scratch beyond cache lines", 0, 0)
-    require_between(scratch.shape[1] * (8 if is_double else 4) % 64, "row of scratch beyond cache lines", 0, 0)
-    job.batches, job.hidden, job.shares = data_of(batches), data_of(hidden), data_of(shares)
-    job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
-    return 0
-
-
-def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
-          ptrdiff_t batch_size, dict state, dict work, dict rule, bint multi, int n_threads):
-    """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
-
-    `state` holds parameters and moments in the layout of training_job.h, `work` the scratch memory, `rule` the
-    numbers of the optimiser. Targets are int32 classes, or uint8 labels (n, n_outputs) where `multi`.
-    """
-    cdef training_job job
-    cdef workers w
-    cdef int kind = real_kind(array_in(state, "w1", "w1"), "w1")
-    cdef bint is_double = kind == cnp.NPY_FLOAT64
-    describe(&job.data, X, input_scale)
-    job.loss = LOSS_LOGISTIC if multi else LOSS_SOFTMAX
-    job.solver = SOLVER_SGD if rule["solver"] == "sgd" else SOLVER_ADAM
-    job.batch_size, job.ldx, job.lanes = batch_size, work["ldx"], work["lanes"]
-    point_at_parameters(&job, state, kind)
-    require_between(n_threads, "n_threads", 1, MAX_THREADS)
-    point_at_scratch(&job, work, kind, n_threads)
-    require_targets(targets, X.shape[0], job.n_outputs, multi)
-    set_targets(&job.targets, &job.labels, targets, multi)
-    if weights is not None:
-        require_vector(weights, "weights", cnp.NPY_FLOAT64, X.shape[0], False)
-    job.weights = <const double *>data_of(weights)
-    job.n_rows = 0 if order is None else order.shape[0]
-    require_vector(order, "order", cnp.NPY_INT64, job.n_rows, False)
-    job.order = <const int64_t *>data_of(order)
-    require_order(job.order, job.n_rows, X.shape[0], job.targets, job.n_outputs)
-    job.learning_rate, job.decay, job.smoothing = rule["learning_rate"], rule["decay"], rule["label_smoothing"]
-    job.beta_1, job.beta_2, job.epsilon = rule["beta_1"], rule["beta_2"], rule["epsilon"]
-    job.momentum, job.step = rule["momentum"], rule["step"]
-    with nogil:
-        acquire_threads(&w, n_threads)
-        if is_double:
-            train_f64(&job, &w)
-        else:
-            train_f32(&job, &w)
-        release_threads(&w)
-    return job.tally.loss, job.tally.weight, job.tally.correct
+include "training_network.pxi"
 
 
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
@@ -316,7 +195,7 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     cdef cnp.ndarray scratch
     cdef ptrdiff_t size, depth, group, start, end, lane = lane_count(is_double)
     describe(&job.data, X, input_scale)
-    depth = -(-job.data.n_features // lane) * lane
+    depth = (job.data.n_features + lane - 1) // lane * lane
     require_memory(weights, "weights", kind, 2, False)
     require_memory(gradients, "gradients", kind, 3, True)
     job.n_rows, job.n_groups = X.shape[0], gradients.shape[0]

@@ -1,8 +1,8 @@
 /* What the training kernels need of the machine: vector width, tile shape, threads.
 
-   VBYTES is the width of one vector register; PRODUCT_ROWS times two vectors of accumulators fill the
-   register file (32 registers with AVX-512 and NEON, 16 elsewhere). Neither enters into the bits of
-   a product: every element is one sum over its depth, in order. */
+   VBYTES is the width of one vector register; PRODUCT_ROWS times two vectors of accumulators stay in
+   registers (32 with AVX-512 and NEON, 16 elsewhere): enough of them to keep the multipliers busy, and with AVX-512 a
+   divisor of the tile. Neither enters into the bits of a product: every element is one sum over its depth, in order. */
 #ifndef FASTSOFTMAX_TRAINING_CONFIG_H
 #define FASTSOFTMAX_TRAINING_CONFIG_H
 
@@ -17,7 +17,7 @@
 
 #if defined(__AVX512F__)
 #define VBYTES 64
-#define PRODUCT_ROWS 12
+#define PRODUCT_ROWS 8
 #elif defined(__AVX__)
 #define VBYTES 32
 #define PRODUCT_ROWS 6
@@ -31,13 +31,14 @@
 
 /* Dot products keep a tile of so many outputs by so many rows, or vectors of features, in registers. */
 #define DOT_ROWS 4
-#define DOT_OUTPUTS (PRODUCT_ROWS > 8 ? 5 : 2)
+#define DOT_OUTPUTS (PRODUCT_ROWS >= 8 ? 5 : 2)
 
-/* Features whose weights are updated and then used at once for the next batch, while they sit in L1. */
-#define FEATURE_BLOCK 96
+/* The most rows of a batch that training takes at a time. */
+#define MOST_BLOCK_ROWS 64
 
-/* Bytes before the arrays of a training thread's scratch memory. */
-#define SCRATCH_HEADER 128
+/* Gradients of so many panels of inputs by so many tiles of units are one block of work. */
+#define PANEL_GROUP 2
+#define TILE_GROUP 4
 
 /* Rows that the inference and L-BFGS kernels take at a time. */
 #define ROW_BLOCK 32

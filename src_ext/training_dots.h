@@ -4,6 +4,18 @@
    and of the weights are whole vectors long, padded with zeros. The bits of an element depend neither on its neighbours
    nor on the tile it fell into. */
 
+/* Rows as `dots` reads them: number k of row i stands at data[i * ld + k / T * step + k % T], T = two vectors. A matrix in
+   row-major order has step = T, one in panels ld = T. */
+typedef struct {
+    const REAL *data;
+    ptrdiff_t ld, step;
+} NAME(rows_in_pieces);
+
+ALWAYS_INLINE const REAL *NAME(piece)(const NAME(rows_in_pieces) *m, ptrdiff_t i, ptrdiff_t k) {
+    const size_t at = (size_t)k, width = 2 * VLANES;
+    return m->data + i * m->ld + (ptrdiff_t)(at / width) * m->step + at % width;
+}
+
 /* The sum of the lanes: halves onto halves. */
 ALWAYS_INLINE REAL NAME(sum_lanes)(NAME(vec) v) {
     REAL lanes[VLANES];
@@ -15,49 +27,53 @@ ALWAYS_INLINE REAL NAME(sum_lanes)(NAME(vec) v) {
     return lanes[0];
 }
 
-/* z[c * ldz + b] = x[b, :] . weights[c, :] + weights[c, depth]: a tile of `outputs` by `rows`. */
-ALWAYS_INLINE void NAME(dot_tile)(const int outputs, const int rows, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
-                                  const REAL *weights, ptrdiff_t ldw, REAL *z /* OUT */, ptrdiff_t ldz,
-                                  fetching *next) {
+/* z[c * ldz + b] = x[b, :] . weights[c, :] + bias[c * bias_step]: a tile of `outputs` by `rows`, from (c, b) on. */
+ALWAYS_INLINE void NAME(dot_tile)(const int outputs, const int rows, ptrdiff_t c, ptrdiff_t b, ptrdiff_t depth,
+                                  const NAME(rows_in_pieces) *x, const NAME(rows_in_pieces) *weights, const REAL *bias,
+                                  ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz, fetching *next) {
     NAME(vec) sum[DOT_OUTPUTS][DOT_ROWS] = {0};
+    const ptrdiff_t ldx = x->ld, ldw = weights->ld;
     for (ptrdiff_t k = 0; k < depth; k += VLANES) {
+        const REAL *at = NAME(piece)(x, b, k), *w_at = NAME(piece)(weights, c, k);
         NAME(vec) row[DOT_ROWS];
         fetch_line(next);
 #pragma GCC unroll 8
-        for (int b = 0; b < rows; b++) row[b] = *(const NAME(vec) *)(x + b * ldx + k);
+        for (int i = 0; i < rows; i++) row[i] = *(const NAME(vec) *)(at + i * ldx);
 #pragma GCC unroll 8
-        for (int c = 0; c < outputs; c++) {
-            const NAME(vec) w = *(const NAME(vec) *)(weights + c * ldw + k);
+        for (int o = 0; o < outputs; o++) {
+            const NAME(vec) w = *(const NAME(vec) *)(w_at + o * ldw);
 #pragma GCC unroll 8
-            for (int b = 0; b < rows; b++) sum[c][b] += row[b] * w;
+            for (int i = 0; i < rows; i++) sum[o][i] += row[i] * w;
         }
     }
 #pragma GCC unroll 8
-    for (int c = 0; c < outputs; c++)
+    for (int o = 0; o < outputs; o++)
 #pragma GCC unroll 8
-        for (int b = 0; b < rows; b++) z[c * ldz + b] = NAME(sum_lanes)(sum[c][b]) + weights[c * ldw + depth];
+        for (int i = 0; i < rows; i++)
+            z[(c + o) * ldz + b + i] = NAME(sum_lanes)(sum[o][i]) + bias[(c + o) * bias_step];
 }
 
-/* The tile for a number of outputs that is known only now. */
-ALWAYS_INLINE void NAME(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
-                                     const REAL *weights, ptrdiff_t ldw, REAL *z /* OUT */, ptrdiff_t ldz,
+/* The tiles of some rows, for a number of outputs that is known only now. */
+ALWAYS_INLINE void NAME(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t b, ptrdiff_t depth,
+                                     const NAME(rows_in_pieces) *x, const NAME(rows_in_pieces) *weights,
+                                     const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz,
                                      fetching *next) {
     ptrdiff_t c = 0;
     for (; c + DOT_OUTPUTS <= outputs; c += DOT_OUTPUTS)
-        NAME(dot_tile)(DOT_OUTPUTS, rows, depth, x, ldx, weights + c * ldw, ldw, z + c * ldz, ldz, next);
+        NAME(dot_tile)(DOT_OUTPUTS, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
     for (; DOT_OUTPUTS > 2 && c + 2 <= outputs; c += 2)
-        NAME(dot_tile)(2, rows, depth, x, ldx, weights + c * ldw, ldw, z + c * ldz, ldz, next);
-    for (; c < outputs; c++) NAME(dot_tile)(1, rows, depth, x, ldx, weights + c * ldw, ldw, z + c * ldz, ldz, next);
+        NAME(dot_tile)(2, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
+    for (; c < outputs; c++) NAME(dot_tile)(1, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
 }
 
-/* z (outputs, ldz) = the outputs of each of n rows; the bias of an output lies behind its weights. */
-static void NAME(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
-                       const REAL *weights, ptrdiff_t ldw, REAL *z /* OUT */, ptrdiff_t ldz,
-                       fetching *next) {
+/* z (outputs, ldz) = the outputs of each of n rows; the bias of output c is bias[c * bias_step]. */
+static void NAME(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const NAME(rows_in_pieces) *x,
+                       const NAME(rows_in_pieces) *weights, const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */,
+                       ptrdiff_t ldz, fetching *next) {
     ptrdiff_t b = 0;
     for (; b + DOT_ROWS <= n; b += DOT_ROWS)
-        NAME(dot_outputs)(outputs, DOT_ROWS, depth, x + b * ldx, ldx, weights, ldw, z + b, ldz, next);
-    for (; b < n; b++) NAME(dot_outputs)(outputs, 1, depth, x + b * ldx, ldx, weights, ldw, z + b, ldz, next);
+        NAME(dot_outputs)(outputs, DOT_ROWS, b, depth, x, weights, bias, bias_step, z, ldz, next);
+    for (; b < n; b++) NAME(dot_outputs)(outputs, 1, b, depth, x, weights, bias, bias_step, z, ldz, next);
 }
 
 /* to[c, :] += sum over b of z[c * ldz + b] * x[b, :]: a tile of `outputs` by `vectors` of features. */

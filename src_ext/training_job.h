@@ -37,26 +37,42 @@ typedef struct {
     double scale;
 } data_rows;
 
-/* Batches to train one hidden ReLU layer on. Shapes with T = two vectors:
-   w1, m1, v1 (n_tiles, n_features, T); w2, m2, v2 (n_tiles, n_outputs, T); b1.. (n_tiles, T); b2 (2, n_outputs);
-   mb2, vb2 (n_outputs,). m: first moment or velocity, v: second moment. */
+/* One layer with its optimiser's state (m: first moment or velocity, v: second moment), T = two vectors.
+   Hidden: w, m, v (n_tiles, n_in, T), a tile for T units; b, mb, vb (n_tiles, T).
+   Output, turned: w, m, v (n_tiles, n_in, T), a tile for T inputs, n_in the number of outputs; b, mb, vb (n_in,).
+   What is beyond the units, or inputs, of the last tile is 0 and stays 0. */
+typedef struct {
+    ptrdiff_t n_in, n_tiles;
+    void *w, *m, *v, *b, *mb, *vb;
+    /* of hidden layers, in panels (n_blocks, n_tiles, block_rows, T): outputs, and the loss's gradient before ReLU */
+    void *out, *back;
+    void *turned; /* of hidden layers but the first, (tiles of the layer before, n_tiles * T, T): its weights, turned */
+} training_layer;
+
+/* Batches to train a network of ReLU layers on; layers[n_hidden] is the output layer. */
 typedef struct {
     data_rows data;
-    int loss, solver;
+    int loss, solver, fit_intercept;
     const int32_t *targets;
     const uint8_t *labels;
     const double *weights;
     const int64_t *order;
-    ptrdiff_t n_rows, batch_size, n_outputs, n_tiles, ldx, lanes;
-    void *w1, *m1, *v1, *b1, *mb1, *vb1, *w2, *m2, *v2, *b2, *mb2, *vb2;
+    ptrdiff_t n_rows, batch_size, n_outputs, n_hidden;
+    const training_layer *layers;
     double learning_rate, beta_1, beta_2, epsilon, momentum, decay, smoothing;
     int64_t step;
-    /* batches (3, batch_size, ldx); hidden (n_tiles, lanes, T); shares (2, n_tiles, n_outputs, lanes);
-       scratch (n_threads, scratch_size) */
-    void *batches, *hidden, *shares, *scratch;
+    /* n_blocks of block_rows rows are a batch. x (copies, n_blocks, panels of features, block_rows, T); the first
+       layer's out has as many copies; z (n_blocks, n_outputs, block_rows); scratch (n_threads, scratch_size);
+       tallies (n_blocks,) */
+    ptrdiff_t block_rows, n_blocks, copies;
+    void *x, *z, *scratch;
     ptrdiff_t scratch_size;
+    loss_tally *tallies;
     loss_tally tally; /* OUT */
-    ptrdiff_t batch, n_batches; /* where training is */
+    /* where training is, and how its jobs are cut */
+    ptrdiff_t batch, n_batches, n_weight_blocks;
+    double divisor;
+    int ahead;
 } training_job;
 
 /* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are

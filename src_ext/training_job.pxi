@@ -8,7 +8,9 @@ cdef extern from "runtime/state.h":
 cdef extern from "training_kernels.h" nogil:
     enum:
         VBYTES
-        FEATURE_BLOCK
+        MOST_BLOCK_ROWS
+        PANEL_GROUP
+        TILE_GROUP
         ROW_BLOCK
         SOURCE_UINT8
         SOURCE_FLOAT32
@@ -17,7 +19,6 @@ cdef extern from "training_kernels.h" nogil:
         LOSS_LOGISTIC
         SOLVER_ADAM
         SOLVER_SGD
-        SCRATCH_HEADER
         ROWS_FINITE
         LOGITS_FINITE
 
@@ -33,34 +34,35 @@ cdef extern from "training_kernels.h" nogil:
         int source
         double scale
 
+    ctypedef struct training_layer:
+        ptrdiff_t n_in, n_tiles
+        void *w
+        void *m
+        void *v
+        void *b
+        void *mb
+        void *vb
+        void *out
+        void *back
+        void *turned
+
     ctypedef struct training_job:
         data_rows data
-        int loss
-        int solver
+        int loss, solver, fit_intercept
         const int32_t *targets
         const uint8_t *labels
         const double *weights
         const int64_t *order
-        ptrdiff_t n_rows, batch_size, n_outputs, n_tiles, ldx, lanes
-        void *w1
-        void *m1
-        void *v1
-        void *b1
-        void *mb1
-        void *vb1
-        void *w2
-        void *m2
-        void *v2
-        void *b2
-        void *mb2
-        void *vb2
+        ptrdiff_t n_rows, batch_size, n_outputs, n_hidden
+        const training_layer *layers
         double learning_rate, beta_1, beta_2, epsilon, momentum, decay, smoothing
         int64_t step
-        void *batches
-        void *hidden
-        void *shares
+        ptrdiff_t block_rows, n_blocks, copies
+        void *x
+        void *z
         void *scratch
         ptrdiff_t scratch_size
+        loss_tally *tallies
         loss_tally tally
 
     ctypedef struct network_job:

@@ -24,7 +24,8 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
         const ptrdiff_t n_next = end - first - n < ROW_BLOCK ? end - first - n : ROW_BLOCK;
         fetching next = {behind, behind + n_next * J->data.stride};
         if (n < lanes) memset(z, 0, C * lanes * sizeof(REAL));
-        NAME(dots)(n, C, depth, x, ldx, J->weights, width, z, lanes, &next);
+        const NAME(rows_in_pieces) in = {x, ldx, 2 * VLANES}, weights = {J->weights, width, 2 * VLANES};
+        NAME(dots)(n, C, depth, &in, &weights, weights.data + depth, width, z, lanes, &next);
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
         const loss_batch B = {n, lanes, C, J->targets ? J->targets + first : NULL, labels,
                               J->sample_weights ? J->sample_weights + first : NULL, J->smoothing};

@@ -77,24 +77,15 @@ static void NAME(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restr
     }
 }
 
-/* Probabilities in place. rows: scratch of 3 * lanes. */
-static void NAME(softmax_turned)(REAL *restrict z /* IN, OUT */, REAL *restrict rows, ptrdiff_t n_classes, ptrdiff_t lanes) {
-    REAL *top = rows, *rest = rows + lanes, *seen = rows + 2 * lanes;
-    NAME(maxima)(z, top, n_classes, lanes);
-    NAME(exponentials)(z, top, rest, seen, n_classes, lanes);
-    for (ptrdiff_t c = 0; c < n_classes; c++)
-        for (ptrdiff_t b = 0; b < lanes; b++) z[c * lanes + b] /= 1 + rest[b];
-}
-
 /* Softmax cross-entropy of a batch with index targets. z: logits in, gradient out, divided by `divisor`.
-   rows: scratch of 4 * lanes. */
+   rows: scratch of 4 * lanes; lanes: at most MOST_BLOCK_ROWS. */
 static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
                                loss_tally *tally /* IN, OUT */) {
     const ptrdiff_t C = B->n_outputs, lanes = B->lanes;
     const double off = B->smoothing / (double)C, on = 1.0 - B->smoothing;
     REAL *top = rows, *rest = rows + lanes, *seen = rows + 2 * lanes, *scale = rows + 3 * lanes;
     NAME(maxima)(z, top, C, lanes);
-    double gaps[lanes];
+    double gaps[MOST_BLOCK_ROWS];
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
         const ptrdiff_t t = B->targets[b];
         double gap = (double)top[b] - (double)z[t * lanes + b];

@@ -1,15 +1,17 @@
-/* One hidden ReLU layer, trained batch after batch by the team of threads        (included once per REAL)
+/* A network of ReLU layers, trained batch after batch by the team of threads        (included once per REAL)
 
-   The hidden units are cut into tiles: their columns of W1, rows of W2 and all optimiser state. A step is one job of the
-   team with a block for each tile, which stays with its thread as long as that comes in time. What crosses tiles is their
-   shares of the logits: every thread adds the shares in the same order and computes the (small) loss and its gradient for
-   itself, at its first block of a batch.
-   Fused: gathering and scaling; bias, ReLU and logits; gradient, optimiser and the next batch's forward product,
-   block of features by block of features, so W1 and its moments pass through the cache once a step and
-   the gradient of W1 never exists as a whole (training_update.h: Adam and the product that uses its result at once).
-   The tile does not depend on the number of threads, nor do the bits.
+   A batch is two jobs of the team. In the first its rows, some at a time, go through all layers and the loss, and the
+   gradient comes back to every hidden layer: rows need nothing of each other. In the second each block takes some inputs
+   and some units of a layer, sums their gradient over the whole batch, and updates their weights: the gradient of a
+   matrix never exists as a whole. One layer without hidden ones, the linear model, goes the same way.
 
-   Layout, T = TILE columns:  w1 (tiles, n_features, T); w2 (tiles, n_outputs, T), turned; hidden (tiles, lanes, T). */
+   Where batches are small, reading the first layer's weights costs more than anything: then a tile of its units is one
+   block of the second job, which also sends the next batch through the weights that it has just updated (`ahead`).
+
+   All matrices lie in panels of T columns, T = two vectors, so that products read memory in order:
+   x and the outputs of a hidden layer are (blocks of rows, panels, rows, T), weights (tiles of T units, inputs, T).
+   Neither T nor the blocks of rows depend on the number of threads, nor do the bits; how the second job is cut does not
+   enter into them. */
 
 #define TILE (2 * VLANES)
 #define ROWS_AHEAD 6
@@ -20,116 +22,313 @@ static inline ptrdiff_t NAME(rows_of)(const training_job *J, ptrdiff_t batch) {
     return left < J->batch_size ? left : J->batch_size;
 }
 
-/* One tile's part of the rows of a batch. Rows of X lie anywhere in a memory much larger than the caches: ask for them some
-   rows ahead. */
-static void NAME(gather)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile) {
+/* Rows in a block of a batch, 0 or less for blocks beyond a short last batch. */
+static inline ptrdiff_t NAME(rows_in_block)(const training_job *J, ptrdiff_t batch, ptrdiff_t block) {
+    const ptrdiff_t left = NAME(rows_of)(J, batch) - block * J->block_rows;
+    return left < J->block_rows ? left : J->block_rows;
+}
+
+static inline ptrdiff_t NAME(panels)(ptrdiff_t columns) { return (columns + TILE - 1) / TILE; }
+
+/* Columns in a panel of so many. */
+static inline ptrdiff_t NAME(columns_in)(ptrdiff_t columns, ptrdiff_t panel) {
+    const ptrdiff_t left = columns - panel * TILE;
+    return left < TILE ? left : TILE;
+}
+
+/* Panel of a block of rows in a matrix of n_panels panels. */
+static inline REAL *NAME(panel_of)(const training_job *J, void *matrix, ptrdiff_t n_panels, ptrdiff_t block, ptrdiff_t panel) {
+    return (REAL *)matrix + (block * n_panels + panel) * J->block_rows * TILE;
+}
+
+static inline REAL *NAME(x_of)(const training_job *J, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t panel) {
+    const ptrdiff_t copy = batch % J->copies;
+    return NAME(panel_of)(J, J->x, NAME(panels)(J->data.n_features), copy * J->n_blocks + block, panel);
+}
+
+static inline REAL *NAME(out_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile) {
+    const training_layer *L = J->layers + layer;
+    const ptrdiff_t copy = layer == 0 ? batch % J->copies : 0;
+    return NAME(panel_of)(J, L->out, L->n_tiles, copy * J->n_blocks + block, tile);
+}
+
+static inline REAL *NAME(back_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t block, ptrdiff_t tile) {
+    const training_layer *L = J->layers + layer;
+    return NAME(panel_of)(J, L->back, L->n_tiles, block, tile);
+}
+
+/* What a layer reads. */
+static inline REAL *NAME(in_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t panel) {
+    return layer == 0 ? NAME(x_of)(J, batch, block, panel) : NAME(out_of)(J, layer - 1, batch, block, panel);
+}
+
+/* ---- a batch's rows ---- */
+
+/* Copy rows of the user's data, scaled, into panels. They lie anywhere in a memory much larger than the caches: ask for
+   them some rows ahead. */
+static void NAME(gather)(const training_job *J, ptrdiff_t batch, ptrdiff_t block) {
     if (batch >= J->n_batches) return;
-    const ptrdiff_t n = NAME(rows_of)(J, batch);
-    REAL *to = AT(batches) + (batch % 3) * J->batch_size * J->ldx;
-    const int64_t *order = J->order + batch * J->batch_size;
-    const ptrdiff_t row_bytes = J->data.n_features * source_bytes(J->data.source);
-    const ptrdiff_t last = share_start(n, tile + 1, J->n_tiles);
-    for (ptrdiff_t b = share_start(n, tile, J->n_tiles); b < last; b++) {
+    const ptrdiff_t n = NAME(rows_in_block)(J, batch, block), F = J->data.n_features, item = source_bytes(J->data.source);
+    const int64_t *order = J->order + batch * J->batch_size + block * J->block_rows;
+    REAL *to = NAME(x_of)(J, batch, block, 0);
+    for (ptrdiff_t b = 0; b < n; b++, to += TILE) {
         const char *row = J->data.x + order[b] * J->data.stride;
-        if (b + ROWS_AHEAD < last) {
+        if (b + ROWS_AHEAD < n) {
             const char *later = J->data.x + order[b + ROWS_AHEAD] * J->data.stride;
-            for (ptrdiff_t at = 0; at < row_bytes; at += 64) __builtin_prefetch(later + at);
+            for (ptrdiff_t at = 0; at < F * item; at += 64) __builtin_prefetch(later + at);
         }
-        NAME(gather_row)(to + b * J->ldx, row, J->data.source, J->data.n_features, (REAL)J->data.scale);
+        for (ptrdiff_t p = 0; p < NAME(panels)(F); p++)
+            NAME(gather_row)(to + p * J->block_rows * TILE, row + p * TILE * item, J->data.source, NAME(columns_in)(F, p),
+                             (REAL)J->data.scale);
     }
 }
 
-/* Bias has been added: apply ReLU, turn the tile, and leave its share of the logits. turned: (TILE, lanes). */
-static void NAME(share_logits)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile, REAL *restrict turned) {
-    const ptrdiff_t n = NAME(rows_of)(J, batch), lanes = J->lanes, size = J->n_outputs * lanes;
-    REAL *restrict h = AT(hidden) + tile * lanes * TILE;
-    for (ptrdiff_t b = 0; b < n; b++)
-        for (ptrdiff_t j = 0; j < TILE; j++) {
-            const REAL value = h[b * TILE + j];
-            h[b * TILE + j] = value < 0 ? 0 : value; /* NaN stays NaN */
-            turned[j * lanes + b] = h[b * TILE + j];
+static void NAME(start_unit_tile)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile) {
+    const REAL *bias = (const REAL *)J->layers[layer].b + tile * TILE;
+    REAL *h = NAME(out_of)(J, layer, batch, block, tile);
+    for (ptrdiff_t b = 0; b < NAME(rows_in_block)(J, batch, block); b++) memcpy(h + b * TILE, bias, TILE * sizeof(REAL));
+}
+
+/* Add the products of one panel of inputs to the rows of a tile of units. */
+static void NAME(forward_panel)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile,
+                                ptrdiff_t panel) {
+    const training_layer *L = J->layers + layer;
+    const REAL *w = (const REAL *)L->w + (tile * L->n_in + panel * TILE) * TILE;
+    NAME(product_rows)(1, NAME(rows_in_block)(J, batch, block), TILE, NAME(columns_in)(L->n_in, panel),
+                       NAME(in_of)(J, layer, batch, block, panel), TILE, w, TILE, NAME(out_of)(J, layer, batch, block, tile),
+                       TILE);
+}
+
+static void NAME(relu)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile) {
+    const ptrdiff_t n = NAME(rows_in_block)(J, batch, block);
+    REAL *h = NAME(out_of)(J, layer, batch, block, tile);
+    for (ptrdiff_t i = 0; i < n * TILE; i++) h[i] = h[i] < 0 ? 0 : h[i]; /* NaN stays NaN */
+}
+
+/* Fetch a piece of some memory: part number `part` of n_parts. */
+static inline void NAME(fetch_part)(const REAL *data, ptrdiff_t count, ptrdiff_t part, ptrdiff_t n_parts) {
+    const char *end = (const char *)(data + share_start(count, part + 1, n_parts));
+    for (const char *at = (const char *)(data + share_start(count, part, n_parts)); at < end; at += 64)
+        __builtin_prefetch(at, 0, 2);
+}
+
+static void NAME(forward_layer)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block) {
+    const training_layer *L = J->layers + layer;
+    for (ptrdiff_t tile = 0; tile < L->n_tiles; tile++) {
+        NAME(start_unit_tile)(J, layer, batch, block, tile);
+        for (ptrdiff_t panel = 0; panel < NAME(panels)(L->n_in); panel++)
+            NAME(forward_panel)(J, layer, batch, block, tile, panel);
+        NAME(relu)(J, layer, batch, block, tile);
+    }
+}
+
+/* A thread's scratch memory, for the loss of a block of rows or for the gradient of a block of weights. */
+typedef struct {
+    double *weights;
+    int32_t *targets;
+    const uint8_t **labels;
+    REAL *rows, *gradient;
+} NAME(training_scratch);
+
+static NAME(training_scratch) NAME(carve_scratch)(char *memory) {
+    NAME(training_scratch) s;
+    s.weights = (double *)memory;
+    s.labels = (const uint8_t **)(s.weights + MOST_BLOCK_ROWS);
+    s.targets = (int32_t *)(s.labels + MOST_BLOCK_ROWS);
+    s.rows = (REAL *)(s.targets + MOST_BLOCK_ROWS);
+    s.gradient = (REAL *)memory;
+    return s;
+}
+
+/* Logits of a block of rows, their loss, and its gradient in the logits' place. */
+static void NAME(loss_of_block)(training_job *J, ptrdiff_t batch, ptrdiff_t block, const NAME(training_scratch) *s) {
+    const training_layer *L = J->layers + J->n_hidden;
+    const ptrdiff_t n = NAME(rows_in_block)(J, batch, block), C = J->n_outputs, lanes = J->block_rows;
+    const ptrdiff_t n_inputs = J->n_hidden ? L->n_tiles * TILE : J->data.n_features, depth = (n_inputs + VLANES - 1) / VLANES * VLANES;
+    const int64_t *order = J->order + batch * J->batch_size + block * J->block_rows;
+    REAL *z = AT(z) + block * C * lanes;
+    const NAME(rows_in_pieces) in = {NAME(in_of)(J, J->n_hidden, batch, block, 0), TILE, lanes * TILE};
+    const NAME(rows_in_pieces) weights = {L->w, TILE, C * TILE};
+    fetching nothing = {NULL, NULL};
+    if (n < lanes) memset(z, 0, C * lanes * sizeof(REAL));
+    NAME(dots)(n, C, depth, &in, &weights, L->b, 1, z, lanes, &nothing);
+    for (ptrdiff_t b = 0; b < n; b++) {
+        if (J->targets) s->targets[b] = J->targets[order[b]];
+        else s->labels[b] = J->labels + order[b] * C;
+        if (J->weights) s->weights[b] = J->weights[order[b]];
+    }
+    const loss_batch B = {n, lanes, C, s->targets, s->labels, J->weights ? s->weights : NULL, J->smoothing};
+    J->tallies[block] = (loss_tally){0, batch_weight(&B), 0};
+    if (J->loss == LOSS_SOFTMAX) NAME(softmax_loss)(&B, z, s->rows, J->divisor, J->tallies + block);
+    else NAME(logistic_loss)(&B, z, s->rows, J->divisor, J->tallies + block);
+}
+
+/* The gradient of a hidden layer before its ReLU, from that of the next one. */
+static void NAME(backward_layer)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block) {
+    const training_layer *next = J->layers + layer + 1;
+    const ptrdiff_t n = NAME(rows_in_block)(J, batch, block), lanes = J->block_rows, C = J->n_outputs;
+    for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++) {
+        const REAL *h = NAME(out_of)(J, layer, batch, block, tile);
+        REAL *back = NAME(back_of)(J, layer, block, tile);
+        if (layer + 1 == J->n_hidden)
+            NAME(product_columns)(0, n, TILE, C, AT(z) + block * C * lanes, lanes, (REAL *)next->w + tile * C * TILE, TILE,
+                                  back, TILE);
+        else
+            for (ptrdiff_t p = 0; p < next->n_tiles; p++)
+                NAME(product_rows)(p > 0, n, TILE, TILE, NAME(back_of)(J, layer + 1, block, p), TILE,
+                                   (REAL *)next->turned + (tile * next->n_tiles + p) * TILE * TILE, TILE, back, TILE);
+        for (ptrdiff_t i = 0; i < n * TILE; i++) back[i] = h[i] > 0 ? back[i] : 0;
+    }
+}
+
+/* A block of rows, forward and back. Subnormal numbers are 0, here and below: moments of inputs that are seldom on decay to
+   there, where a square root takes 5 to 10 times as long. v = 0 beside a small m asks for an epsilon that is not smaller
+   still (MIN_EPSILON in _fused.py). */
+static void NAME(rows_block)(const void *task, ptrdiff_t block, char *memory) {
+    training_job *J = (training_job *)task;
+    const NAME(training_scratch) s = NAME(carve_scratch)(memory);
+    const uint64_t mode = flush_subnormals();
+    if (J->ahead) {
+        NAME(gather)(J, J->batch + 1, block);
+        for (ptrdiff_t tile = 0; tile < J->layers[0].n_tiles; tile++) NAME(relu)(J, 0, J->batch, block, tile);
+    } else {
+        NAME(gather)(J, J->batch, block);
+    }
+    for (ptrdiff_t layer = J->ahead; layer < J->n_hidden; layer++) NAME(forward_layer)(J, layer, J->batch, block);
+    NAME(loss_of_block)(J, J->batch, block, &s);
+    for (ptrdiff_t layer = J->n_hidden - 1; layer >= 0; layer--) NAME(backward_layer)(J, layer, J->batch, block);
+    restore_subnormals(mode);
+}
+
+/* ---- a batch's weights ---- */
+
+static inline ptrdiff_t NAME(blocks_of_batch)(const training_job *J, ptrdiff_t batch) {
+    return (NAME(rows_of)(J, batch) + J->block_rows - 1) / J->block_rows;
+}
+
+/* Sum the gradients of some panels of inputs by some tiles of units over the batch, and update those weights. The state of
+   each is fetched beside the products. gradient: (panels, tiles, T, T). */
+static void NAME(update_weights)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t layer, ptrdiff_t panel,
+                                 ptrdiff_t end_panel, ptrdiff_t tile, ptrdiff_t end_tile, REAL *gradient) {
+    const training_layer *L = J->layers + layer;
+    const ptrdiff_t batch = J->batch, n_blocks = NAME(blocks_of_batch)(J, batch), n_tiles = end_tile - tile;
+    for (ptrdiff_t block = 0; block < n_blocks; block++) {
+        const ptrdiff_t n = NAME(rows_in_block)(J, batch, block);
+        for (ptrdiff_t p = panel; p < end_panel; p++) {
+            const ptrdiff_t count = NAME(columns_in)(L->n_in, p);
+            const REAL *x = NAME(in_of)(J, layer, batch, block, p);
+            for (ptrdiff_t t = tile; t < end_tile; t++) {
+                const ptrdiff_t at = (t * L->n_in + p * TILE) * TILE;
+                if (!J->ahead) { /* else they are in L2 already */
+                    NAME(fetch_part)((REAL *)L->w + at, count * TILE, block, n_blocks);
+                    NAME(fetch_part)((REAL *)L->m + at, count * TILE, block, n_blocks);
+                    NAME(fetch_part)((REAL *)L->v + at, count * TILE, block, n_blocks);
+                }
+                NAME(product_columns)(block > 0, count, TILE, n, x, TILE, NAME(back_of)(J, layer, block, t), TILE,
+                                      gradient + ((p - panel) * n_tiles + t - tile) * TILE * TILE, TILE);
+            }
         }
-    REAL *share = AT(shares) + ((batch & 1) * J->n_tiles + tile) * size;
-    NAME(product_rows)(0, J->n_outputs, lanes, TILE, AT(w2) + tile * J->n_outputs * TILE, TILE, turned, lanes, share, lanes);
+    }
+    for (ptrdiff_t p = panel; p < end_panel; p++)
+        for (ptrdiff_t t = tile; t < end_tile; t++) {
+            const ptrdiff_t at = (t * L->n_in + p * TILE) * TILE, count = NAME(columns_in)(L->n_in, p);
+            NAME(update)(rule, rule->decay, count * TILE, (REAL *)L->w + at, (REAL *)L->m + at, (REAL *)L->v + at,
+                         gradient + ((p - panel) * n_tiles + t - tile) * TILE * TILE);
+        }
 }
 
-/* Forward product of a block of features for the rows of `batch` but the first `done`, into the tile's hidden units. */
-static void NAME(forward_block)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile, ptrdiff_t first, ptrdiff_t count,
-                                ptrdiff_t done) {
-    const REAL *x = AT(batches) + ((batch % 3) * J->batch_size + done) * J->ldx + first;
-    const REAL *w = AT(w1) + (tile * J->data.n_features + first) * TILE;
-    REAL *h = AT(hidden) + (tile * J->lanes + done) * TILE;
-    NAME(product_rows)(1, NAME(rows_of)(J, batch) - done, TILE, count, x, J->ldx, w, TILE, h, TILE);
+/* Keep the turned weights of a panel of inputs by a tile of units: (T units, T inputs). */
+static void NAME(turn_weights)(const training_job *J, ptrdiff_t layer, ptrdiff_t panel, ptrdiff_t tile) {
+    const training_layer *L = J->layers + layer;
+    const ptrdiff_t count = NAME(columns_in)(L->n_in, panel);
+    const REAL *restrict w = (const REAL *)L->w + (tile * L->n_in + panel * TILE) * TILE;
+    REAL *restrict to = (REAL *)L->turned + (panel * L->n_tiles + tile) * TILE * TILE;
+    for (ptrdiff_t unit = 0; unit < TILE; unit++)
+        for (ptrdiff_t k = 0; k < count; k++) to[unit * TILE + k] = w[k * TILE + unit];
 }
 
-static void NAME(start_hidden)(const training_job *J, ptrdiff_t batch, ptrdiff_t tile) {
-    REAL *h = AT(hidden) + tile * J->lanes * TILE;
-    for (ptrdiff_t b = 0; b < NAME(rows_of)(J, batch); b++) memcpy(h + b * TILE, AT(b1) + tile * TILE, TILE * sizeof(REAL));
-}
-
-/* Logits of a batch from the shares of all tiles, then loss and gradient, all rows. */
-static void NAME(loss_gradient)(training_job *J, ptrdiff_t batch, REAL *restrict z /* OUT */, REAL *restrict rows,
-                                double divisor, loss_batch *B, loss_tally *tally) {
-    const ptrdiff_t lanes = J->lanes, size = J->n_outputs * lanes;
-    const REAL *b2 = AT(b2) + (batch & 1) * J->n_outputs;
-    const REAL *share = AT(shares) + (batch & 1) * J->n_tiles * size;
-    for (ptrdiff_t c = 0; c < J->n_outputs; c++)
-        for (ptrdiff_t b = 0; b < lanes; b++) z[c * lanes + b] = b2[c];
-    for (ptrdiff_t tile = 0; tile < J->n_tiles; tile++)
-        for (ptrdiff_t i = 0; i < size; i++) z[i] += share[tile * size + i];
-    if (J->loss == LOSS_SOFTMAX) NAME(softmax_loss)(B, z, rows, divisor, tally);
-    else NAME(logistic_loss)(B, z, rows, divisor, tally);
-}
-
-/* The whole update of one tile after `batch`, and the forward pass of the next batch if there is one.
-   z: gradient of the logits (n_outputs, lanes). Scratch: back (lanes, TILE), gradient (FEATURE_BLOCK or n_outputs, TILE),
-   turned (TILE, lanes). */
-static void NAME(step_tile)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t batch, ptrdiff_t tile,
-                            const REAL *z, REAL *back, REAL *gradient, REAL *turned) {
-    const ptrdiff_t n = NAME(rows_of)(J, batch), lanes = J->lanes, C = J->n_outputs, F = J->data.n_features;
-    const int more = batch + 1 < J->n_batches;
-    const int fused = more && rule->solver == SOLVER_ADAM && NAME(rows_of)(J, batch + 1) >= PRODUCT_ROWS;
-    REAL *h = AT(hidden) + tile * lanes * TILE;
-    REAL *w2 = AT(w2) + tile * C * TILE;
-    NAME(product_columns)(0, n, TILE, C, z, lanes, w2, TILE, back, TILE);
-    for (ptrdiff_t i = 0; i < n * TILE; i++) back[i] = h[i] > 0 ? back[i] : 0;
-    NAME(product_rows)(0, C, TILE, n, z, lanes, h, TILE, gradient, TILE);
-    NAME(update)(rule, rule->decay, C * TILE, w2, AT(m2) + tile * C * TILE, AT(v2) + tile * C * TILE, gradient);
+static void NAME(update_unit_biases)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t layer, ptrdiff_t tile,
+                                     REAL *gradient) {
+    const training_layer *L = J->layers + layer;
     for (ptrdiff_t j = 0; j < TILE; j++) gradient[j] = 0;
-    for (ptrdiff_t b = 0; b < n; b++)
-        for (ptrdiff_t j = 0; j < TILE; j++) gradient[j] += back[b * TILE + j];
-    NAME(update)(rule, 0, TILE, AT(b1) + tile * TILE, AT(mb1) + tile * TILE, AT(vb1) + tile * TILE, gradient);
-    if (more) NAME(start_hidden)(J, batch + 1, tile);
-    const REAL *x = AT(batches) + (batch % 3) * J->batch_size * J->ldx;
-    for (ptrdiff_t first = 0; first < F; first += FEATURE_BLOCK) {
-        const ptrdiff_t count = F - first < FEATURE_BLOCK ? F - first : FEATURE_BLOCK;
-        const ptrdiff_t at = (tile * F + first) * TILE;
-        NAME(product_columns)(0, count, TILE, n, x + first, J->ldx, back, TILE, gradient, TILE);
-        ptrdiff_t done = 0;
-        if (fused) {
-            const REAL *next = AT(batches) + ((batch + 1) % 3) * J->batch_size * J->ldx + first;
-            NAME(update_and_forward)(rule, count, AT(w1) + at, AT(m1) + at, AT(v1) + at, gradient, next, J->ldx, h);
-            done = PRODUCT_ROWS;
-        } else {
-            NAME(update)(rule, rule->decay, count * TILE, AT(w1) + at, AT(m1) + at, AT(v1) + at, gradient);
-        }
-        if (more) NAME(forward_block)(J, batch + 1, tile, first, count, done);
+    for (ptrdiff_t block = 0; block < NAME(blocks_of_batch)(J, J->batch); block++) {
+        const REAL *back = NAME(back_of)(J, layer, block, tile);
+        for (ptrdiff_t b = 0; b < NAME(rows_in_block)(J, J->batch, block); b++)
+            for (ptrdiff_t j = 0; j < TILE; j++) gradient[j] += back[b * TILE + j];
     }
-    if (more) NAME(share_logits)(J, batch + 1, tile, turned);
+    NAME(update)(rule, 0, TILE, (REAL *)L->b + tile * TILE, (REAL *)L->mb + tile * TILE, (REAL *)L->vb + tile * TILE, gradient);
 }
 
-/* One owner for the output bias; two copies, since the others still read the old one. */
-static void NAME(step_output_bias)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t batch, const REAL *z,
-                                   REAL *gradient) {
-    const ptrdiff_t C = J->n_outputs, n = NAME(rows_of)(J, batch);
-    REAL *old = AT(b2) + (batch & 1) * C, *new = AT(b2) + ((batch + 1) & 1) * C;
+/* Panels by tiles that are one block of work. */
+static inline ptrdiff_t NAME(blocks_of_layer)(const training_layer *L) {
+    return (NAME(panels)(L->n_in) + PANEL_GROUP - 1) / PANEL_GROUP * ((L->n_tiles + TILE_GROUP - 1) / TILE_GROUP);
+}
+
+static void NAME(update_hidden)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t layer, ptrdiff_t index,
+                                REAL *gradient) {
+    const training_layer *L = J->layers + layer;
+    const ptrdiff_t groups = (L->n_tiles + TILE_GROUP - 1) / TILE_GROUP, n_panels = NAME(panels)(L->n_in);
+    const ptrdiff_t tile = index % groups * TILE_GROUP, panel = index / groups * PANEL_GROUP;
+    const ptrdiff_t end_tile = tile + TILE_GROUP < L->n_tiles ? tile + TILE_GROUP : L->n_tiles;
+    const ptrdiff_t end_panel = panel + PANEL_GROUP < n_panels ? panel + PANEL_GROUP : n_panels;
+    NAME(update_weights)(J, rule, layer, panel, end_panel, tile, end_tile, gradient);
+    for (ptrdiff_t t = tile; t < end_tile; t++) {
+        if (panel == 0) NAME(update_unit_biases)(J, rule, layer, t, gradient);
+        for (ptrdiff_t p = panel; layer > 0 && p < end_panel; p++) NAME(turn_weights)(J, layer, p, t);
+    }
+}
+
+/* The weights of the outputs for one panel of inputs, with the first one the biases too. */
+static void NAME(update_outputs)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t panel, REAL *gradient) {
+    const training_layer *L = J->layers + J->n_hidden;
+    const ptrdiff_t C = J->n_outputs, lanes = J->block_rows, n_blocks = NAME(blocks_of_batch)(J, J->batch), at = panel * C * TILE;
+    for (ptrdiff_t block = 0; block < n_blocks; block++)
+        NAME(product_rows)(block > 0, C, TILE, NAME(rows_in_block)(J, J->batch, block), AT(z) + block * C * lanes, lanes,
+                           NAME(in_of)(J, J->n_hidden, J->batch, block, panel), TILE, gradient, TILE);
+    NAME(update)(rule, rule->decay, C * TILE, (REAL *)L->w + at, (REAL *)L->m + at, (REAL *)L->v + at, gradient);
+    if (panel > 0 || !J->fit_intercept) return;
     for (ptrdiff_t c = 0; c < C; c++) {
         double sum = 0;
-        for (ptrdiff_t b = 0; b < n; b++) sum += (double)z[c * J->lanes + b];
+        for (ptrdiff_t block = 0; block < n_blocks; block++)
+            for (ptrdiff_t b = 0; b < NAME(rows_in_block)(J, J->batch, block); b++)
+                sum += (double)AT(z)[(block * C + c) * lanes + b];
         gradient[c] = (REAL)sum;
     }
-    memcpy(new, old, C * sizeof(REAL));
-    NAME(update)(rule, 0, C, new, AT(mb2), AT(vb2), gradient);
+    NAME(update)(rule, 0, C, L->b, L->mb, L->vb, gradient);
+}
+
+/* A tile of the first layer after a batch, and the next batch through it. */
+static void NAME(update_and_forward)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t tile, REAL *gradient) {
+    const ptrdiff_t next = J->batch + 1, n_panels = NAME(panels)(J->layers[0].n_in);
+    const ptrdiff_t n_blocks = next < J->n_batches ? NAME(blocks_of_batch)(J, next) : 0;
+    NAME(update_unit_biases)(J, rule, 0, tile, gradient);
+    for (ptrdiff_t block = 0; block < n_blocks; block++) NAME(start_unit_tile)(J, 0, next, block, tile);
+    for (ptrdiff_t panel = 0; panel < n_panels; panel += PANEL_GROUP) {
+        const ptrdiff_t end = panel + PANEL_GROUP < n_panels ? panel + PANEL_GROUP : n_panels;
+        NAME(update_weights)(J, rule, 0, panel, end, tile, tile + 1, gradient);
+        for (ptrdiff_t block = 0; block < n_blocks; block++)
+            for (ptrdiff_t p = panel; p < end; p++) NAME(forward_panel)(J, 0, next, block, tile, p);
+    }
+}
+
+/* Block `index` of the layers from `first` on. */
+static void NAME(update_layers)(const training_job *J, const NAME(update_rule) *rule, ptrdiff_t first, ptrdiff_t index,
+                                REAL *gradient) {
+    for (ptrdiff_t layer = first; layer < J->n_hidden; layer++) {
+        const ptrdiff_t n = NAME(blocks_of_layer)(J->layers + layer);
+        if (index < n) {
+            NAME(update_hidden)(J, rule, layer, index, gradient);
+            return;
+        }
+        index -= n;
+    }
+    NAME(update_outputs)(J, rule, index, gradient);
+}
+
+static ptrdiff_t NAME(count_blocks)(const training_job *J, ptrdiff_t first) {
+    ptrdiff_t n = J->layers[J->n_hidden].n_tiles;
+    for (ptrdiff_t layer = first; layer < J->n_hidden; layer++) n += NAME(blocks_of_layer)(J->layers + layer);
+    return n;
 }
 
 static NAME(update_rule) NAME(rule_at)(const training_job *J, int64_t step) {
@@ -140,79 +339,38 @@ static NAME(update_rule) NAME(rule_at)(const training_job *J, int64_t step) {
     return rule;
 }
 
-/* Copy what the loss needs of the batch's rows next to each other. */
-static void NAME(describe_batch)(const training_job *J, ptrdiff_t batch, int32_t *targets, double *weights,
-                                 const uint8_t **labels, loss_batch *B /* OUT */) {
-    const ptrdiff_t n = NAME(rows_of)(J, batch);
-    for (ptrdiff_t b = 0; b < n; b++) {
-        const int64_t row = J->order[batch * J->batch_size + b];
-        if (J->targets) targets[b] = J->targets[row];
-        else labels[b] = J->labels + row * J->n_outputs;
-        if (J->weights) weights[b] = J->weights[row];
-    }
-    *B = (loss_batch){n, J->lanes, J->n_outputs, targets, labels, J->weights ? weights : NULL, J->smoothing};
-}
-
-/* A thread's scratch memory. The arrays hold the last batch that the thread has seen. */
-typedef struct {
-    ptrdiff_t batch; /* -1 at first */
-    REAL *z, *rows, *back, *turned, *gradient;
-    double *weights;
-    int32_t *targets;
-    const uint8_t **labels;
-} NAME(thread_scratch);
-
-static void NAME(carve_scratch)(const training_job *J, char *memory, NAME(thread_scratch) *s /* OUT */) {
-    const ptrdiff_t lanes = J->lanes, C = J->n_outputs, block = C > FEATURE_BLOCK ? C : FEATURE_BLOCK;
-    REAL *start = (REAL *)(memory + SCRATCH_HEADER);
-    s->z = start, s->rows = s->z + C * lanes, s->back = s->rows + 4 * lanes;
-    s->turned = s->back + lanes * TILE, s->gradient = s->turned + lanes * TILE;
-    s->weights = (double *)(s->gradient + block * TILE);
-    s->targets = (int32_t *)(s->weights + lanes);
-    s->labels = (const uint8_t **)(s->weights + 2 * lanes);
-    s->batch = -1;
-}
-
-/* Have the gradient of the logits of the batch under way in scratch. The caller's scratch is the first: it keeps the tally. */
-static void NAME(have_loss)(training_job *J, NAME(thread_scratch) *s) {
-    loss_batch B;
-    loss_tally others = {0, 0, 0};
-    loss_tally *tally = (char *)s == (char *)J->scratch ? &J->tally : &others;
-    if (s->batch == J->batch) return;
-    s->batch = J->batch;
-    NAME(describe_batch)(J, J->batch, s->targets, s->weights, s->labels, &B);
-    const double divisor = batch_weight(&B);
-    tally->weight += divisor;
-    NAME(loss_gradient)(J, J->batch, s->z, s->rows, divisor, &B, tally);
-}
-
-static void NAME(gather_block)(const void *task, ptrdiff_t tile, char *scratch) {
-    (void)scratch;
-    NAME(gather)((const training_job *)task, 0, tile);
-}
-
-/* The forward pass of a tile for the first batch. */
-static void NAME(first_block)(const void *task, ptrdiff_t tile, char *scratch) {
+/* A block of weights; `ahead`, a tile of the first layer and its share of the blocks of the others. */
+static void NAME(weights_block)(const void *task, ptrdiff_t index, char *memory) {
     const training_job *J = task;
+    REAL *gradient = NAME(carve_scratch)(memory).gradient;
     const uint64_t mode = flush_subnormals();
-    NAME(start_hidden)(J, 0, tile);
-    NAME(forward_block)(J, 0, tile, 0, J->data.n_features, 0);
-    NAME(share_logits)(J, 0, tile, ((NAME(thread_scratch) *)scratch)->turned);
-    NAME(gather)(J, 1, tile);
+    const NAME(update_rule) rule = NAME(rule_at)(J, J->step + J->batch + 1);
+    if (J->ahead) {
+        const ptrdiff_t n_tiles = J->layers[0].n_tiles, last = share_start(J->n_weight_blocks, index + 1, n_tiles);
+        NAME(update_and_forward)(J, &rule, index, gradient);
+        for (ptrdiff_t i = share_start(J->n_weight_blocks, index, n_tiles); i < last; i++)
+            NAME(update_layers)(J, &rule, 1, i, gradient);
+    } else {
+        NAME(update_layers)(J, &rule, 0, index, gradient);
+    }
     restore_subnormals(mode);
 }
 
-/* The step of a tile. Subnormal numbers are 0: moments of inputs that are seldom on decay to there, where a square root takes 5
-   to 10 times as long. v = 0 beside a small m asks for an epsilon that is not smaller still (MIN_EPSILON in _fused.py). */
-static void NAME(step_block)(const void *task, ptrdiff_t tile, char *scratch) {
-    training_job *J = (training_job *)task;
-    NAME(thread_scratch) *s = (NAME(thread_scratch) *)scratch;
+/* ---- all batches ---- */
+
+static void NAME(gather_first)(const void *task, ptrdiff_t block, char *memory) {
+    (void)memory;
+    NAME(gather)(task, 0, block);
+}
+
+static void NAME(forward_first)(const void *task, ptrdiff_t tile, char *memory) {
+    const training_job *J = task;
     const uint64_t mode = flush_subnormals();
-    const NAME(update_rule) rule = NAME(rule_at)(J, J->step + J->batch + 1);
-    NAME(have_loss)(J, s);
-    if (tile == J->n_tiles - 1) NAME(step_output_bias)(J, &rule, J->batch, s->z, s->gradient);
-    NAME(step_tile)(J, &rule, J->batch, tile, s->z, s->back, s->gradient, s->turned);
-    NAME(gather)(J, J->batch + 2, tile);
+    (void)memory;
+    for (ptrdiff_t block = 0; block < NAME(blocks_of_batch)(J, 0); block++) {
+        NAME(start_unit_tile)(J, 0, 0, block, tile);
+        for (ptrdiff_t p = 0; p < NAME(panels)(J->layers[0].n_in); p++) NAME(forward_panel)(J, 0, 0, block, tile, p);
+    }
     restore_subnormals(mode);
 }
 
@@ -221,18 +379,32 @@ static void NAME(train)(training_job *J, workers *w) {
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
     J->n_batches = (J->n_rows + J->batch_size - 1) / J->batch_size;
     J->tally = (loss_tally){0, 0, 0};
-    for (int i = 0; i < w->n_threads; i++) {
-        NAME(thread_scratch) *s = (NAME(thread_scratch) *)(w->scratch + i * w->scratch_bytes);
-        NAME(carve_scratch)(J, (char *)s, s);
-        memset(s->turned, 0, J->lanes * TILE * sizeof(REAL));
+    const ptrdiff_t n_tiles = J->n_hidden ? J->layers[0].n_tiles : 0;
+    J->ahead = J->n_hidden && J->copies > 1 && n_tiles % w->n_threads == 0;
+    J->n_weight_blocks = NAME(count_blocks)(J, J->ahead);
+    for (ptrdiff_t layer = 1; layer < J->n_hidden; layer++)
+        for (ptrdiff_t panel = 0; panel < NAME(panels)(J->layers[layer].n_in); panel++)
+            for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++) NAME(turn_weights)(J, layer, panel, tile);
+    if (J->ahead && J->n_batches) {
+        share_blocks(w, NAME(gather_first), J, NAME(blocks_of_batch)(J, 0));
+        share_blocks(w, NAME(forward_first), J, n_tiles);
     }
-    share_blocks(w, NAME(gather_block), J, J->n_tiles);
-    share_blocks(w, NAME(first_block), J, J->n_tiles);
     for (J->batch = 0; J->batch < J->n_batches; J->batch++) {
-        share_blocks(w, NAME(step_block), J, J->n_tiles);
-        NAME(have_loss)(J, (NAME(thread_scratch) *)w->scratch); /* if others have done all tiles */
+        const ptrdiff_t n = NAME(rows_of)(J, J->batch), n_blocks = NAME(blocks_of_batch)(J, J->batch);
+        const int64_t *order = J->order + J->batch * J->batch_size;
+        J->divisor = (double)n;
+        if (J->weights) {
+            J->divisor = 0;
+            for (ptrdiff_t b = 0; b < n; b++) J->divisor += J->weights[order[b]];
+        }
+        share_blocks(w, NAME(rows_block), J, n_blocks);
+        for (ptrdiff_t block = 0; block < n_blocks; block++) {
+            J->tally.loss += J->tallies[block].loss;
+            J->tally.weight += J->tallies[block].weight;
+            J->tally.correct += J->tallies[block].correct;
+        }
+        share_blocks(w, NAME(weights_block), J, J->ahead ? n_tiles : J->n_weight_blocks);
     }
-    if (J->n_batches & 1) memcpy(AT(b2), AT(b2) + J->n_outputs, J->n_outputs * sizeof(REAL));
 }
 
 #undef AT

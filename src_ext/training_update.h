@@ -1,7 +1,7 @@
 /* How parameters follow their gradients: Adam and SGD with Nesterov's momentum     (included once per REAL)
 
    Adam: m / (sqrt(v) + epsilon), the rate corrected for bias as in its paper. A square root and a division of a vector keep
-   the divider busy for 7 cycles; `update_and_forward` lets products run beside it. */
+   the divider busy for 7 cycles. */
 
 typedef struct {
     REAL rate, beta_1, beta_2, epsilon, momentum, decay;
@@ -44,10 +44,10 @@ static void NAME(update)(const NAME(update_rule) *rule, REAL decay, ptrdiff_t n,
                          REAL *restrict v, const REAL *restrict gradient) {
     const REAL rate = rule->rate, momentum = rule->momentum;
     if (rule->solver == SOLVER_ADAM) {
-        const ptrdiff_t in_vectors = n - n % VLANES;
-        for (ptrdiff_t i = 0; i < in_vectors; i += VLANES)
+        const ptrdiff_t whole = n - n % VLANES;
+        for (ptrdiff_t i = 0; i < whole; i += VLANES)
             *(NAME(vec) *)(w + i) = NAME(adam)(rule, decay, *(NAME(vec) *)(w + i), m + i, v + i, gradient + i);
-        for (ptrdiff_t i = in_vectors; i < n; i++) {
+        for (ptrdiff_t i = whole; i < n; i++) {
             const REAL g = gradient[i] + decay * w[i];
             m[i] += (1 - rule->beta_1) * (g - m[i]);
             v[i] += (1 - rule->beta_2) * (g * g - v[i]);
@@ -61,41 +61,4 @@ static void NAME(update)(const NAME(update_rule) *rule, REAL decay, ptrdiff_t n,
             w[i] += momentum * m[i] - push;
         }
     }
-}
-
-/* Rows whose roots and quotients are under way while the products of earlier rows run. */
-#define ROWS_IN_FLIGHT 8
-
-/* Adam on `depth` rows of two vectors of w, each used at once for PRODUCT_ROWS rows of c += x @ w: the divider and the
-   multipliers work side by side. The same sums in the same order as `update`, then `product_rows`. */
-static void NAME(update_and_forward)(const NAME(update_rule) *rule, ptrdiff_t depth, REAL *restrict w, REAL *restrict m,
-                                     REAL *restrict v, const REAL *restrict gradient, const REAL *restrict x, ptrdiff_t ldx,
-                                     REAL *restrict c /* IN, OUT */) {
-    const NAME(update_rule) own = *rule;
-    NAME(vec) sum[PRODUCT_ROWS][2];
-#pragma GCC unroll 16
-    for (int i = 0; i < PRODUCT_ROWS; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) sum[i][j] = *(const NAME(vec) *)(c + (2 * i + j) * VLANES);
-    const ptrdiff_t lead = depth < ROWS_IN_FLIGHT ? depth : ROWS_IN_FLIGHT;
-    NAME(update)(&own, own.decay, lead * 2 * VLANES, w, m, v, gradient);
-    for (ptrdiff_t k = 0; k < depth; k++) {
-        NAME(vec) row[2];
-        const ptrdiff_t later = (k + lead) * 2 * VLANES;
-        if (k + lead < depth)
-#pragma GCC unroll 2
-            for (ptrdiff_t at = later; at < later + 2 * VLANES; at += VLANES)
-                *(NAME(vec) *)(w + at) =
-                    NAME(adam)(&own, own.decay, *(NAME(vec) *)(w + at), m + at, v + at, gradient + at);
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) row[j] = *(const NAME(vec) *)(w + (2 * k + j) * VLANES);
-#pragma GCC unroll 16
-        for (int i = 0; i < PRODUCT_ROWS; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < 2; j++) sum[i][j] += x[i * ldx + k] * row[j];
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < PRODUCT_ROWS; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < 2; j++) *(NAME(vec) *)(c + (2 * i + j) * VLANES) = sum[i][j];
 }

@@ -343,8 +343,8 @@ def recorded_call(rng):
 
     class Recorder:
         def __getattr__(self, name):
-            function = getattr(kernels, name)
-            if name not in ("train", "forward", "linear_loss_gradient"):
+            function = train if name == "Trainer" else getattr(kernels, name)
+            if name not in ("Trainer", "forward", "linear_loss_gradient"):
                 return function
 
             def call(*arguments):
@@ -352,6 +352,10 @@ def recorded_call(rng):
                 return function(*arguments)
 
             return call
+
+    def train(*arguments):
+        """Make a network and train it once."""
+        return kernels.Trainer(*arguments[:8]).train(*arguments[8:])
 
     dtype = rng.choice([np.float32, np.float64])
     X, y = make_data()
@@ -368,10 +372,10 @@ def recorded_call(rng):
             network = glorot_network((5, 9, n_outputs), dtype, rng)
             state = OptimizerState.zeros(network)
             rule = Rule(str(rng.choice(["adam", "sgd"])))
-            step = _compiled.FusedStep(
-                network, state, Rows(X, 1.0), targets, weights, loss, rule, 8
-            )
-            step.run(rng.permutation(len(X)), 0.01)
+            options = (rule, 0.0, multi, 8, 1)
+            order = rng.permutation(len(X))
+            data = (X, 1.0, targets, weights, order, 0.01, 0)
+            Recorder().Trainer(network.arrays, state.first, state.second, *options, *data)
         elif rng.random() < 0.5:
             network = glorot_network((5, n_outputs), dtype, rng)
             CompiledLinear(network, loss, Split(Rows(X, 1.0), targets, weights))(network)
@@ -396,7 +400,8 @@ def check_compiled(rng, *_):
         is_count = isinstance(holder[last], int) and isinstance(value, int)
         # A large number of threads is no damage, but takes them all.
         holder[last] = value if not is_count or path or last < len(arguments) - 1 else min(value, 4)
-    with contextlib.suppress(OverflowError):  # Cython's word for an integer beyond ptrdiff_t
+    # Cython's word for an integer beyond ptrdiff_t, and NumPy's for a batch beyond the memory
+    with contextlib.suppress(OverflowError, MemoryError):
         function(*arguments)
 
 

@@ -29,7 +29,7 @@ class MLPClassifier(SoftmaxClassifier):
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default (128,)
-        Units of each hidden layer. One hidden layer trains in the compiled step, several in NumPy.
+        Units of each hidden layer.
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
         "sgd" uses Nesterov's momentum; "lbfgs" is SciPy's L-BFGS-B over all rows, for small data.
     alpha : float, default 0.0

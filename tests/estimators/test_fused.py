@@ -88,6 +88,84 @@ def test_fused_step_serves_every_number_of_outputs(n_outputs):
     assert_same(fused, numpy)
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("batch_size", [1, 32, 100, 300, 1000])
+@pytest.mark.parametrize("hidden", [(), (40,), (33, 70), (200, 5), (5, 6, 7, 8)])
+def test_compiled_step_serves_every_depth_and_batch(dtype, hidden, batch_size, solver):
+    n_rows = 20 if batch_size == 1 else 330
+    problem = make_problem(dtype, n_rows, 37, 3, False, True)
+    rule = Rule(solver, epsilon=0.1, decay=0.01)  # Adam divides rounding errors by epsilon
+    fused, numpy = both_steps(problem, (37, *hidden, 3), SoftmaxLoss(0.1), rule, batch_size)
+    order = np.random.default_rng(3).permutation(n_rows)
+    for _ in range(2):
+        np.testing.assert_allclose(fused.run(order, 0.01), numpy.run(order, 0.01), rtol=1e-4)
+    assert_same(fused, numpy)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("logistic", [False, True])
+def test_biases_stay_where_there_is_no_intercept(dtype, solver, logistic):
+    problem = make_problem(dtype, 100, 20, 4, logistic, False)
+    loss = LogisticLoss() if logistic else SoftmaxLoss()
+    rule = Rule(solver, epsilon=1e-3, fit_intercept=False)
+    fused, numpy = both_steps(problem, (20, 4), loss, rule, 16)
+    for step in (fused, numpy):
+        step.run(np.arange(100), 0.1)
+    assert_same(fused, numpy)
+    assert (fused.network.intercepts[0] == 0).all()
+
+
+@pytest.mark.parametrize("hidden", [(), (128,), (150, 70)])
+@pytest.mark.parametrize("batch_size", [20, 130, 400])
+def test_bits_depend_neither_on_threads_nor_on_calls(dtype, hidden, batch_size, monkeypatch):
+    monkeypatch.setattr(_compiled, "WORK_A_THREAD", 1)
+    results = []
+    for n_threads, n_calls in [(1, 1), (2, 1), (3, 2), (7, 1)]:
+        with fs.set_num_threads(n_threads):
+            problem = make_problem(dtype, 800, 60, 7, False, True)
+            fused, _ = both_steps(
+                problem, (60, *hidden, 7), SoftmaxLoss(), Rule("adam"), batch_size
+            )
+            per_call = -(-800 // batch_size // n_calls) * batch_size
+            for start in range(0, 800, per_call):
+                fused.run(np.arange(start, min(800, start + per_call)), 0.01)
+            results.append([array.tobytes() for array in fused.network.arrays])
+    assert all(result == results[0] for result in results)
+
+
+def test_trainer_refuses_arrays_of_other_shapes_and_kinds():
+    network = glorot_network((5, 4, 3), np.float32, np.random.default_rng(0))
+    state = OptimizerState.zeros(network)
+
+    def make(parameters=network.arrays, first=state.first, batch_size=8, n_threads=1):
+        return _compiled.kernels().Trainer(
+            parameters, first, state.second, Rule("adam"), 0.0, False, batch_size, n_threads
+        )
+
+    arrays = network.arrays
+    with pytest.raises(ValueError, match="number of parameters"):
+        make(arrays[:3])
+    with pytest.raises(ValueError, match=r"parameters of layer 1 must have shapes \(4, 3\)"):
+        make([*arrays[:2], arrays[2], np.zeros(2, np.float32)])
+    with pytest.raises(TypeError, match="first moments must have dtype float32, got float64"):
+        make(first=[array.astype(float) for array in arrays])
+    with pytest.raises(ValueError, match="batch_size"):
+        make(batch_size=0)
+    with pytest.raises(ValueError, match="n_threads"):
+        make(n_threads=0)
+    X, y, order = np.zeros((9, 5), np.float32), np.zeros(9, np.int32), np.arange(9)
+    trainer = make()
+    with pytest.raises(ValueError, match="number of features"):
+        trainer.train(X[:, :4].copy(), 1.0, y, None, order, 0.1, 0)
+    with pytest.raises(IndexError, match=r"order must be in \[0, 9\), got 9"):
+        trainer.train(X, 1.0, y, None, order + 1, 0.1, 0)
+    with pytest.raises(IndexError, match=r"targets must be in \[0, 3\), got 3"):
+        trainer.train(X, 1.0, y + np.int32(3), None, order, 0.1, 0)
+    with pytest.raises(ValueError, match="order must have 1 dimensions"):
+        trainer.train(X, 1.0, y, None, order[np.newaxis], 0.1, 0)
+    assert trainer.train(X, 1.0, y, None, order, 0.1, 0)[1] == 9
+
+
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
 def test_bits_do_not_depend_on_the_number_of_threads(dtype, n_threads):
     results = []
