@@ -2,7 +2,7 @@
 
 Only `fastsoftmax.estimators` imports this module. It holds no state: every array, scratch included,
 comes from there, so the threads of the team allocate nothing. The kernels and their story are in
-training_step.h (training), training_product.h (the matrix product), training_loss.h (the losses).
+training/step.h (training), training/product.h (the matrix product), training/loss.h (the losses).
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -17,7 +17,7 @@ cnp.import_array()
 
 from fastsoftmax._ext import runtime as _runtime
 
-include "training_job.pxi"
+include "training/job.pxi"
 
 cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_runtime.table(), "fastsoftmax.runtime")
 
@@ -26,7 +26,7 @@ cdef enum:
     MAX_BATCH_ROWS = 4096
     MAX_THREADS = 1 << 16
 
-include "training_checks.pxi"
+include "training/checks.pxi"
 
 
 def aligned_empty(shape, dtype):
@@ -181,7 +181,7 @@ def train(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray we
           ptrdiff_t batch_size, dict state, dict work, dict rule, bint multi, int n_threads):
     """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
 
-    `state` holds parameters and moments in the layout of training_job.h, `work` the scratch memory, `rule` the
+    `state` holds parameters and moments in the layout of training/job.h, `work` the scratch memory, `rule` the
     numbers of the optimiser. Targets are int32 classes, or uint8 labels (n, n_outputs) where `multi`.
     """
     cdef training_job job

@@ -76,7 +76,7 @@ class FusedStep:
         return array[: int(np.prod(shape))].reshape(shape)
 
     def _name(self, prefix, key):
-        """Name an array as training_job.h does: w1 and b1 have moments m1, v1, mb1, vb1."""
+        """Name an array as training/job.h does: w1 and b1 have moments m1, v1, mb1, vb1."""
         if prefix == "p":
             return key
         return prefix + (key[1:] if key[0] == "w" else key)
