@@ -4,7 +4,6 @@
 
 #include "layout/geometry.h"
 #include "softmax/primitives.h"
-#include "simd/transpose.h"
 #include "layout/narrow.h"
 
 #define NOINLINE __attribute__((noinline)) /* what has a large frame keeps it from its callers */

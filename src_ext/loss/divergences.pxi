@@ -2,7 +2,7 @@
 #
 # Entropy: maximum; exp, its sum and that of exp(x - m) * (m - x); with the gradient one more pass, over terms that are
 # staged in the gradient itself. Divergence: the same sums of both arrays without the moments; then the terms of
-# loss/divergences.h, and the gradients. All passes of a row or of a tile are made while it is in the cache; the terms of
+# loss/divergences.h, and the gradients. All passes of a row or tile are made while it is in the cache; the terms of
 # a row of several chunks, where nothing is there to stage them in, are computed again chunk by chunk.
 # Error: 4 ULP of the entropy, 4 ULP of the sum of p * abs(log(p) - log(q)), gradients 4 ULP of the sum of their
 # absolute terms.

@@ -32,7 +32,7 @@ INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
 
 /* scale * (share - t - t * S') / (1 + S') with the rounding errors of S', of the quotient and of the scale put back: one
  * rounding each would take doubles over their bound. */
-INLINE vec_f64 own_of_doubles(const LaneSums *a, Py_ssize_t i, vec_f64 t, vec_f64 share, vec_f64 scale,
+INLINE vec_f64 own_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t, vec_f64 share, vec_f64 scale,
                               vec_f64 scale_error) {
     const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i), n_max = load_doubles(a->n_max + i);
     const vec_f64 quotient = sum / unit;
@@ -48,9 +48,9 @@ INLINE vec_f64 own_of_doubles(const LaneSums *a, Py_ssize_t i, vec_f64 t, vec_f6
     return scale * result + (scale * error + scale_error * result);
 }
 
-INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
+INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
     const vec_f64 one = 1.0 - (vec_f64){0};
-    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+    for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const vec_f64 unit = load_doubles(a->terms.unit + i), by_unit = one / unit;
         const vec_f64 others = others_of_lanes(&a->terms, i, by_unit, k.is_double), max = load_doubles(a->max + i);
         const vec_f64 share_of_max = one / (one + others);
@@ -130,7 +130,7 @@ INLINE void lanes_finish_body(const LossLanes *a, Py_ssize_t n, LossKind k) {
 }
 
 /* Losses of n lanes and what their gradients are made with. */
-static void lanes_finish(const LossLanes *a, Py_ssize_t n, const LossKind *kind) {
+static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossKind *kind) {
     const LossKind k = *kind;
     if (k.dense || k.is_double || k.temperature != 1.0) {
         lanes_finish_body(a, n, k);

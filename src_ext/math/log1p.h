@@ -31,8 +31,8 @@ INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
 }
 
 /* L = log1p(s) over n values, n a multiple of the lanes; s may be L. */
-static void log1p_lanes(const double *s, double *L, Py_ssize_t n) {
-    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+static void log1p_lanes(const double *s, double *L, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         vec_f64 v;
         memcpy(&v, s + i, sizeof v);
         v = log1p_vector(v, 1.0 / (1.0 + v));

@@ -1,6 +1,6 @@
 /* Sums over vectors that keep their digits, and lanes as arrays of doubles. */
-#ifndef FASTSOFTMAX_VEC_SUMS_H
-#define FASTSOFTMAX_VEC_SUMS_H
+#ifndef FASTSOFTMAX_SIMD_SUMS_H
+#define FASTSOFTMAX_SIMD_SUMS_H
 
 #include <math.h>
 
@@ -14,33 +14,6 @@ typedef struct {
 typedef struct {
     vec_f64 sum, error;
 } sums_f64;
-
-/* Halves onto halves. */
-INLINE double sum_of_lanes(vec_f64 v) {
-#if VECTOR_BYTES == 64
-    return _mm512_reduce_add_pd(v);
-#else
-    double total[LANES_F64];
-    memcpy(total, &v, sizeof v);
-    for (int step = LANES_F64 / 2; step > 0; step /= 2)
-        for (int i = 0; i < step; i++) total[i] += total[i + step];
-    return total[0];
-#endif
-}
-INLINE double count_of_lanes_f32(ivec_f32 n) {
-#if VECTOR_BYTES == 64
-    return _mm512_reduce_add_epi32((__m512i)n);
-#else
-    int64_t total = 0;
-    for (int lane = 0; lane < LANES_F32; lane++) total += n[lane];
-    return (double)total;
-#endif
-}
-INLINE double count_of_lanes_f64(ivec_f64 n) {
-    int64_t total = 0;
-    for (int lane = 0; lane < LANES_F64; lane++) total += n[lane];
-    return (double)total;
-}
 
 INLINE sums_f32 sums_start_f32(void) { return (sums_f32){{0}, {0}}; }
 INLINE sums_f64 sums_start_f64(void) { return (sums_f64){{0}, {0}}; }
@@ -135,7 +108,7 @@ typedef struct {
 } LaneSums;
 
 /* S', the sum over all but one maximum in units of the maximum's term; `inverse` is 1 / unit. */
-INLINE vec_f64 others_of_lanes(const LaneSums *a, Py_ssize_t i, vec_f64 inverse, int is_double) {
+INLINE vec_f64 others_of_lanes(const LaneSums *a, ptrdiff_t i, vec_f64 inverse, int is_double) {
     const vec_f64 sum = load_doubles(a->sum + i), more = load_doubles(a->n_max + i) - 1.0;
     if (!is_double) return sum * inverse + more;
     const vec_f64 unit = load_doubles(a->unit + i), quotient = sum / unit;
@@ -145,8 +118,8 @@ INLINE vec_f64 others_of_lanes(const LaneSums *a, Py_ssize_t i, vec_f64 inverse,
 }
 
 /* The same of n lanes, into an array. */
-static void lanes_others(const LaneSums *a, Py_ssize_t n, int is_double, double *others /* OUT */) {
-    for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
+static void lanes_others(const LaneSums *a, ptrdiff_t n, int is_double, double *others /* OUT */) {
+    for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const vec_f64 v = others_of_lanes(a, i, 1.0 / load_doubles(a->unit + i), is_double);
         memcpy(others + i, &v, sizeof v);
     }

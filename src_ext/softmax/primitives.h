@@ -9,6 +9,8 @@
 #define UNIT_F32 0x1p40f /* UNIT_POWER of float, */
 #define UNIT_F64 0x1p80  /* and of double, where it is needed under a name of its own */
 
+#include "layout/upcoming.h"
+#include "math/power.h"
 #include "simd/sums.h"
 #include "math/log1p.h"
 #include "loss/divergence_rows.h"
@@ -36,8 +38,6 @@ static inline void slope_parts_f64(double temperature, double *slope, double *er
 /* Where a sum with the rounder of math/exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
 #define LOWEST_POWER_F64 (0x1.8p52 / (1 << POWER_BITS_F64) + (-1022 + 2)) /* that of double, for loss/softcap.h */
 #define LOWEST_POWER (ROUNDER + (MIN_EXPONENT + 2))
-/* So many vectors go in step: as many as the registers hold. */
-#define EXP_GROUP (VECTOR_BYTES == 64 ? 4 : 2)
 
 #define REAL float
 #define FN(name) name##_f32
