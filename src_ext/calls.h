@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "geometry.h"
+#include "layout/geometry.h"
 
 /* Rows of n_classes values, seen as (outer, n_classes, inner); the values of one row are `inner` apart, or as Steps say. */
 typedef struct {

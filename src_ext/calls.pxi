@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-cdef extern from "targets.h":
+cdef extern from "loss/targets.h":
     int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
 
 cdef extern from "calls.h":

@@ -19,7 +19,7 @@ cimport numpy as cnp
 cnp.import_array()
 
 include "calls.pxi"
-include "blocks.pxi"
+include "runtime/blocks.pxi"
 
 cdef enum:
     POOLED_BYTES = 1 << 18      # as in runtime/result_pool.h: smaller arrays are NumPy's alone

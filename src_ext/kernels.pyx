@@ -1,7 +1,7 @@
 """The contract of fastsoftmax._backends, compiled for one instruction set.
 
 Row and lane primitives stand in the headers, one text for float and double; the files included here compose
-them into operations, and run_blocks of blocks.pxi is the one place with threads. Each operation has one C function,
+them into operations, and run_blocks of runtime/blocks.pxi is the one place with threads. Each operation has one C function,
 which takes a call of calls.h; `kernel_table` hands these to the fast path, and the functions of the contract below
 make the calls from arrays that are checked: 3-D blocks (outer, n_classes, inner), or groups of such blocks.
 """
@@ -11,17 +11,17 @@ from cpython.pycapsule cimport PyCapsule_New
 cimport numpy as cnp
 
 include "calls.pxi"
-include "primitives.pxi"
-include "blocks.pxi"
-include "geometry.pxi"
-include "rows.pxi"
-include "softmax.pxi"
-include "logsumexp.pxi"
-include "losses.pxi"
-include "inspect.pxi"
-include "binary.pxi"
-include "divergences.pxi"
-include "top_k.pxi"
+include "softmax/primitives.pxi"
+include "runtime/blocks.pxi"
+include "layout/geometry.pxi"
+include "softmax/rows.pxi"
+include "softmax/softmax.pxi"
+include "softmax/logsumexp.pxi"
+include "loss/losses.pxi"
+include "loss/inspect.pxi"
+include "loss/binary.pxi"
+include "loss/divergences.pxi"
+include "softmax/top_k.pxi"
 
 cnp.import_array()
 

@@ -1,8 +1,8 @@
 """Training of networks and linear models by batches, inference, and the loss of linear models over all rows.
 
 Only `fastsoftmax.estimators` imports this module. The threads of the team allocate nothing: `Trainer` holds what a
-training needs, all other functions make it before they start. The kernels and their story are in training_step.h
-(training), training_product.h (the matrix product), training_loss.h (the losses).
+training needs, all other functions make it before they start. The kernels and their story are in training/step.h
+(training), training/product.h (the matrix product), training/loss.h (the losses).
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -17,7 +17,7 @@ cnp.import_array()
 
 from fastsoftmax._ext import runtime as _runtime
 
-include "training_job.pxi"
+include "training/job.pxi"
 
 cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_runtime.table(), "fastsoftmax.runtime")
 
@@ -25,7 +25,7 @@ cdef enum:
     MAX_LAYERS = 64
     MAX_THREADS = 1 << 16
 
-include "training_checks.pxi"
+include "training/checks.pxi"
 
 
 def aligned_empty(shape, dtype):
@@ -93,7 +93,7 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
         classes[0] = <const int32_t *>data_of(targets)
 
 
-include "training_network.pxi"
+include "training/network.pxi"
 
 
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):

@@ -1,0 +1,134 @@
+/* tile_load and tile_store for each kind of data, and the choice among them by the kind. */
+#ifndef FASTSOFTMAX_TILE_KINDS_H
+#define FASTSOFTMAX_TILE_KINDS_H
+
+#include "layout/geometry.h"
+#include "softmax/primitives.h"
+#include "layout/narrow.h"
+
+#define NOINLINE __attribute__((noinline)) /* what has a large frame keeps it from its callers */
+#define CLASSES_AHEAD 16 /* how far ahead the columns of a tile are fetched: the hardware stays within a page */
+
+#define REAL float
+#define FN(name) name##_f32
+#define VEC vec_f32
+#define IVEC ivec_f32
+#define LANES LANES_F32
+#define SMALL_FACTOR 0x1p-64f
+
+#define DATA float
+#define MOVE(name) name##_f32_f32
+#define LOAD_PART(p, k, fill) load_part_f32(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f32(p, k, v)
+#include "layout/tiles.h"
+
+#define DATA float16
+#define MOVE(name) name##_f16_f32
+#define LOAD_PART(p, k, fill) load_part_f16(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f16(p, k, v)
+#include "layout/tiles.h"
+
+#define DATA bfloat16
+#define MOVE(name) name##_bf16_f32
+#define LOAD_PART(p, k, fill) load_part_bf16(p, k, fill)
+#define STORE_PART(p, k, v) store_part_bf16(p, k, v)
+#include "layout/tiles.h"
+
+#define DATA uint8_t
+#define MOVE(name) name##_mask_f32
+#define LOAD_PART(p, k, fill) load_part_u8_f32(p, k, fill)
+#include "layout/tiles.h"
+
+#undef REAL
+#undef FN
+#undef VEC
+#undef IVEC
+#undef LANES
+#undef SMALL_FACTOR
+#define REAL double
+#define FN(name) name##_f64
+#define VEC vec_f64
+#define IVEC ivec_f64
+#define LANES LANES_F64
+#define SMALL_FACTOR 0x1p-512
+
+#define DATA double
+#define MOVE(name) name##_f64_f64
+#define LOAD_PART(p, k, fill) load_part_f64(p, k, fill)
+#define STORE_PART(p, k, v) store_part_f64(p, k, v)
+#include "layout/tiles.h"
+
+#define DATA uint8_t
+#define MOVE(name) name##_mask_f64
+#define LOAD_PART(p, k, fill) load_part_u8_f64(p, k, fill)
+#include "layout/tiles.h"
+
+#undef REAL
+#undef FN
+#undef VEC
+#undef IVEC
+#undef LANES
+#undef SMALL_FACTOR
+
+static void tile_load_f32(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                          Py_ssize_t n_lanes, float *tile) {
+    if (kind == KIND_F16) tile_load_f16_f32(g, x, steps, first, n_lanes, tile);
+    else if (kind == KIND_BF16) tile_load_bf16_f32(g, x, steps, first, n_lanes, tile);
+    else if (kind == KIND_MASK) tile_load_mask_f32(g, x, steps, first, n_lanes, tile);
+    else tile_load_f32_f32(g, x, steps, first, n_lanes, tile);
+}
+static void tile_load_f64(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
+                          Py_ssize_t n_lanes, double *tile) {
+    if (kind == KIND_MASK) tile_load_mask_f64(g, x, steps, first, n_lanes, tile);
+    else tile_load_f64_f64(g, x, steps, first, n_lanes, tile);
+}
+static void tile_store_f32(const Geometry *g, const float *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out,
+                           const Steps *steps) {
+    if (g->kind == KIND_F16) tile_store_f16_f32(g, tile, first, n_lanes, out, steps);
+    else if (g->kind == KIND_BF16) tile_store_bf16_f32(g, tile, first, n_lanes, out, steps);
+    else tile_store_f32_f32(g, tile, first, n_lanes, out, steps);
+}
+static void tile_store_f64(const Geometry *g, const double *tile, Py_ssize_t first, Py_ssize_t n_lanes, void *out,
+                           const Steps *steps) {
+    tile_store_f64_f64(g, tile, first, n_lanes, out, steps);
+}
+
+/* The same of n values in a run that start at value number `first`. */
+static void run_load_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) {
+    if (kind == KIND_F16) read_run_f16_f32((const float16 *)x + first, to, n);
+    else if (kind == KIND_BF16) read_run_bf16_f32((const bfloat16 *)x + first, to, n);
+    else read_run_f32_f32((const float *)x + first, to, n);
+}
+static void run_store_f32(Kind kind, const float *from, void *out, Py_ssize_t first, Py_ssize_t n) {
+    if (kind == KIND_F16) write_run_f16_f32(from, (float16 *)out + first, n);
+    else if (kind == KIND_BF16) write_run_bf16_f32(from, (bfloat16 *)out + first, n);
+    else write_run_f32_f32(from, (float *)out + first, n);
+}
+static float run_max_f32(Kind kind, const void *x, Py_ssize_t first, Py_ssize_t n, float *to) {
+    if (kind == KIND_F16) return run_max_f16_f32((const float16 *)x + first, to, n);
+    return run_max_bf16_f32((const bfloat16 *)x + first, to, n);
+}
+static void row_scale_f32(Kind kind, float *stage, void *out, Py_ssize_t first, Py_ssize_t n, double factor,
+                          double error) {
+    if (kind == KIND_F16) row_scale_f16_f32(stage, (float16 *)out + first, n, factor, error);
+    else if (kind == KIND_BF16) row_scale_bf16_f32(stage, (bfloat16 *)out + first, n, factor, error);
+    else row_scale_f32_f32(stage, (float *)out + first, n, factor, error);
+}
+static void row_scale_f64(Kind kind, double *stage, void *out, Py_ssize_t first, Py_ssize_t n, double factor,
+                          double error) {
+    (void)kind;
+    row_scale_f64_f64(stage, (double *)out + first, n, factor, error);
+}
+static void row_log_shift_f32(Kind kind, const float *x, void *out, Py_ssize_t first, Py_ssize_t n, float m, double L,
+                              double temperature) {
+    if (kind == KIND_F16) row_log_shift_f16_f32(x, (float16 *)out + first, n, m, L, temperature);
+    else if (kind == KIND_BF16) row_log_shift_bf16_f32(x, (bfloat16 *)out + first, n, m, L, temperature);
+    else row_log_shift_f32_f32(x, (float *)out + first, n, m, L, temperature);
+}
+static void row_log_shift_f64(Kind kind, const double *x, void *out, Py_ssize_t first, Py_ssize_t n, double m, double L,
+                              double temperature) {
+    (void)kind;
+    row_log_shift_f64_f64(x, (double *)out + first, n, m, L, temperature);
+}
+
+#endif

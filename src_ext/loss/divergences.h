@@ -1,0 +1,328 @@
+/* Template for one REAL: the passes of the entropy and of the Kullback-Leibler divergence, over a row or down the lanes
+ * of a tile. Included by softmax/primitives.h.
+ *
+ * Entropy = L + sum of p * (m - x), L = log1p(S'): no term is negative. Its gradient is p * ((m - x) - mean), where
+ * mean is that sum.
+ *
+ * Divergence: with r = log(p) - log(q), sum of p * r cancels where p and q are near. Since p and q sum to 1 it is also
+ * the sum of q - p + p * r = p * (exp(-r) - 1 + r), in which no term is negative; where abs(r) <= 1 a series replaces
+ * what would cancel. r comes from the logits, with the rounding error of each difference. An error d of the two
+ * logarithms of sums, which all r share, takes part in its square alone: the terms add up to the divergence and
+ * exp(-d) - 1 + d, and the excess, the sum of p - q as the same r give it, tells d. Where p is 0 the term is q. */
+
+/* ---- entropy ---- */
+
+typedef struct {
+    FN(sums) terms, moments;
+    IVEC n_max;
+} FN(moment_sums);
+
+/* e * (m - x), 0 where e is, also beside x = -inf. */
+INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
+
+/* Add four vectors of terms, `step` values apart, and their moments; `asks`: look for maxima before counting them. */
+INLINE void FN(moments_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m, const FN(exp_frame) *f,
+                             FN(moment_sums) *s, int stores, int asks) {
+    VEC v[4], e[4], d[4];
+    for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
+    FN(exp_each)(e, 4, f, 0);
+    for (int k = 0; k < 4; k++) d[k] = FN(moment)(e[k], m, v[k]);
+    for (int k = 0; k < 4 && stores; k++) FN(store)(stage + k * step, e[k]);
+    FN(sums_add)(&s->moments, (d[0] + d[1]) + (d[2] + d[3]));
+    if (!asks || __builtin_expect(FN(any_equal)(FN(max)(FN(max)(v[0], v[1]), FN(max)(v[2], v[3])), m), 0))
+        for (int k = 0; k < 4; k++) e[k] = FN(leave_out)(e[k], v[k], m, &s->n_max);
+    FN(sums_add)(&s->terms, (e[0] + e[1]) + (e[2] + e[3]));
+}
+
+/* The same of one vector, of which the first k lanes are there. */
+INLINE void FN(moments_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, const FN(exp_frame) *f,
+                            FN(moment_sums) *s, int stores) {
+    const VEC v = FN(load_part)(x, k, FN(all)(-INFINITY)), e = FN(exp_scaled)(v, f, 0);
+    if (stores) FN(store_part)(stage, k, e);
+    FN(sums_add)(&s->moments, FN(moment)(e, m, v));
+    FN(sums_add)(&s->terms, FN(leave_out)(e, v, m, &s->n_max));
+}
+
+INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, const Upcoming *next,
+                                    exp_sum *result, double *moment, int stores) {
+    const Upcoming ahead = *next;
+    const VEC m = FN(all)(max);
+    const FN(exp_frame) f = FN(exp_setup)(m, 1, 0);
+    FN(moment_sums) s = {FN(sums_start)(), FN(sums_start)(), {0}};
+    Py_ssize_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
+        FN(moments_four)(x + i, stage + i, LANES, m, &f, &s, stores, 1);
+    }
+    for (; i < n; i += LANES) FN(moments_one)(x + i, stage + i, n - i < LANES ? n - i : LANES, m, &f, &s, stores);
+    double lost;
+    *moment = FN(sums_total)(&s.moments, &lost);
+    result->unit = f.unit[0], result->unit_error = f.unit_error[0];
+    result->sum = FN(sums_total)(&s.terms, &result->sum_error);
+    result->n_max = FN(count_of_lanes)(s.n_max);
+}
+
+/* row_exp_sum without the maxima, and the sum of exp(x - m) * (m - x) in the same unit. */
+static void FN(row_exp_moment)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, const Upcoming *next,
+                               exp_sum *result /* OUT */, double *moment /* OUT */) {
+    if (stage) FN(row_exp_moment_body)(x, stage, n, m, next, result, moment, 1);
+    else FN(row_exp_moment_body)(x, NULL, n, m, next, result, moment, 0);
+}
+
+INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, Py_ssize_t stride, Py_ssize_t n_classes,
+                                      const REAL *max, const Upcoming *next, const LaneSums *result, double *moment,
+                                      int stores) {
+    const Upcoming ahead = *next;
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const VEC m = FN(load)(max + lane);
+        const FN(exp_frame) f = FN(exp_setup)(m, 1, 0);
+        FN(moment_sums) s = {FN(sums_start)(), FN(sums_start)(), {0}};
+        double lost[LANES];
+        Py_ssize_t c = 0;
+        for (; c + 4 <= n_classes; c += 4) {
+            const Py_ssize_t at = c * stride + lane;
+            fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
+            FN(moments_four)(tile + at, stage + at, stride, m, &f, &s, stores, 0);
+        }
+        for (; c < n_classes; c++)
+            FN(moments_one)(tile + c * stride + lane, stage + c * stride + lane, LANES, m, &f, &s, stores);
+        FN(sums_lanes)(&s.moments, (VEC){0}, moment + lane, lost);
+        FN(sums_lanes)(&s.terms, (VEC){0}, result->sum + lane, result->sum_error + lane);
+        FN(to_doubles)(__builtin_convertvector(s.n_max, VEC), result->n_max + lane);
+        FN(pair_to_doubles)(f.unit, f.unit_error, result->unit + lane, result->unit_error + lane);
+    }
+}
+
+/* row_exp_moment for each lane of a tile; the terms go to another one unless that is NULL. */
+static void FN(lanes_exp_moment)(const REAL *tile, REAL *stage, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m,
+                                 const Upcoming *next, const LaneSums *result /* OUT */, double *moment /* OUT */) {
+    if (stage) FN(lanes_exp_moment_body)(tile, stage, stride, n_classes, m, next, result, moment, 1);
+    else FN(lanes_exp_moment_body)(tile, NULL, stride, n_classes, m, next, result, moment, 0);
+}
+
+/* v * inverse, a power of two; 0 where abs(v) is less than `least`, which makes it the smallest normal number. */
+INLINE VEC FN(from_unit)(VEC v, VEC least, VEC inverse) { return FN(zero_less)(v, FN(abs)(v), least) * inverse; }
+
+/* a - b and its rounding error (Knuth 1969). */
+INLINE VEC FN(difference)(VEC a, VEC b, VEC *error /* OUT */) {
+    const VEC d = a - b, part = d - a;
+    *error = (a - (d - part)) - (b + part);
+    return d;
+}
+
+/* p * (center + lost - x), where the center is m - mean in two parts. */
+INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor) *f) {
+    const VEC p = FN(scaled)(e, f);
+    VEC error;
+    const VEC d = FN(difference)(center, x, &error);
+    return FN(from_unit)(FN(zero_equal)(p * d + p * (error + lost), p, (VEC){0}),
+                         FN(all)(UNIT_POWER * (REAL)REAL_MIN_NORMAL), FN(all)(1 / UNIT_POWER));
+}
+
+/* A factor of a row in two parts; what it makes smaller than a normal number counts as 0. */
+INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
+    const REAL rounded = (REAL)factor;
+    return FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
+                         FN(all)(FN(lowest_factor)(factor)));
+}
+
+/* The gradient of the entropy of a row of terms e; factor + error turns them into p * UNIT_POWER. out may be x or e. */
+static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, Py_ssize_t n, double center,
+                                  double center_error, double factor, double error) {
+    const REAL rounded = (REAL)center;
+    const VEC c = FN(all)(rounded), lost = FN(all)((REAL)(center - rounded + center_error)), zero = {0};
+    const FN(factor) f = FN(factor_of_row)(factor, error);
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        FN(store)(out + i, FN(entropy_slope)(FN(load)(e + i), FN(load)(x + i), c, lost, &f));
+    if (i < n) {
+        const VEC v = FN(load_part)(x + i, n - i, c), terms = FN(load_part)(e + i, n - i, zero);
+        FN(store_part)(out + i, n - i, FN(entropy_slope)(terms, v, c, lost, &f));
+    }
+}
+
+/* The same for each lane of a tile, in the place of x. */
+static void FN(lanes_entropy_slope)(REAL *tile, const REAL *e, Py_ssize_t stride, Py_ssize_t n_classes,
+                                    const double *center, const double *center_error, const double *factor,
+                                    const double *error) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const VEC c = FN(from_doubles)(center + lane), lost = FN(lost)(center + lane, center_error + lane, c);
+        const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
+        for (Py_ssize_t at = lane; at < n_classes * stride; at += stride)
+            FN(store)(tile + at, FN(entropy_slope)(FN(load)(e + at), FN(load)(tile + at), c, lost, &f));
+    }
+}
+
+/* ---- divergence ---- */
+
+typedef struct {
+    VEC p_max, q_max, shift, shift_error, mean;
+    VEC least, inverse; /* what the unit of p and q makes of the smallest normal number and of 1 */
+    FN(factor) p, q;
+} FN(divergence_frame);
+
+INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
+    const REAL shift = (REAL)d->shift;
+    return (FN(divergence_frame)){
+        FN(all)((REAL)d->p_max), FN(all)((REAL)d->q_max), FN(all)(shift),
+        FN(all)((REAL)(d->shift - shift + d->shift_error)), FN(all)((REAL)d->mean),
+        FN(all)((REAL)(d->unit * REAL_MIN_NORMAL)), FN(all)((REAL)(1 / d->unit)),
+        FN(factor_of_row)(d->p_factor, d->p_error), FN(factor_of_row)(d->q_factor, d->q_error)};
+}
+
+INLINE FN(divergence_frame) FN(divergence_of_lanes)(const DivergenceLanes *d, const REAL *p_max, const REAL *q_max,
+                                                    Py_ssize_t lane) {
+    const VEC shift = FN(from_doubles)(d->shift + lane), unit = FN(from_doubles)(d->unit + lane);
+    return (FN(divergence_frame)){
+        FN(load)(p_max + lane), FN(load)(q_max + lane), shift,
+        FN(lost)(d->shift + lane, d->shift_error + lane, shift), FN(from_doubles)(d->mean + lane),
+        unit * (REAL)REAL_MIN_NORMAL, 1 / unit, FN(factor_of_lanes)(d->p_factor + lane, d->p_error + lane),
+        FN(factor_of_lanes)(d->q_factor + lane, d->q_error + lane)};
+}
+
+/* r = log(p) - log(q), from both logits, with one rounding. */
+INLINE VEC FN(log_ratio)(VEC zp, VEC zq, const FN(divergence_frame) *f) {
+    VEC p_error, q_error, error, shift_error;
+    const VEC p = FN(difference)(f->p_max, zp, &p_error), q = FN(difference)(f->q_max, zq, &q_error);
+    const VEC d = FN(difference)(q, p, &error);
+    const VEC r = FN(difference)(d, -f->shift, &shift_error);
+    const VEC rest = ((error + shift_error) + (q_error - p_error)) + f->shift_error;
+    return r + FN(zero_less)(rest, FN(all)(REAL_MAX), FN(abs)(r)); /* an infinite r has no error but NaN */
+}
+
+/* What a class contributes, times the unit. */
+typedef struct {
+    VEC p, r, term, excess;
+} FN(divergence_term);
+
+INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) *f) {
+    FN(divergence_term) t;
+    const VEC one = FN(all)(1), q = FN(scaled)(eq, &f->q), zero = {0};
+    t.p = FN(scaled)(ep, &f->p);
+    t.r = FN(log_ratio)(zp, zq, f);
+    const VEC size = FN(abs)(t.r), share = t.p * t.r;
+    const VEC near = share * (t.r * FN(exp_rest)(t.r));
+    const VEC far = q + FN(zero_equal)(t.p * (t.r - one), t.p, zero);
+    t.term = FN(where_at_most)(far, size, one, near);
+    t.excess = FN(where_at_most)(t.p - q, size, one, share - near);
+    return t;
+}
+
+/* The sums over `n` vectors, `step` values apart. */
+INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t step,
+                                Py_ssize_t n, const FN(divergence_frame) *f, FN(sums) *terms, FN(sums) *excess) {
+    Py_ssize_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        VEC term = {0}, more = {0};
+#pragma GCC unroll 1 /* one after the other: four at once do not fit the registers */
+        for (Py_ssize_t at = i * step; at < (i + 4) * step; at += step) {
+            const FN(divergence_term) t =
+                FN(divergence_of)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), f);
+            term += t.term, more += t.excess;
+        }
+        FN(sums_add)(terms, term);
+        FN(sums_add)(excess, more);
+    }
+    for (; i < n; i++) {
+        const Py_ssize_t at = i * step;
+        const FN(divergence_term) t =
+            FN(divergence_of)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), f);
+        FN(sums_add)(terms, t.term);
+        FN(sums_add)(excess, t.excess);
+    }
+}
+
+/* Sum the terms of a row, whose exponentials are ep and eq. */
+static void FN(row_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t n,
+                               const DivergenceRow *row, double *terms /* OUT */, double *excess /* OUT */) {
+    const FN(divergence_frame) f = FN(divergence_of_row)(row);
+    FN(sums) sums = FN(sums_start)(), more = FN(sums_start)();
+    const Py_ssize_t i = n / LANES * LANES, k = n - i;
+    const VEC zero = {0};
+    FN(divergence_sums)(zp, zq, ep, eq, LANES, n / LANES, &f, &sums, &more);
+    if (k) {
+        const FN(divergence_term) t =
+            FN(divergence_of)(FN(load_part)(zp + i, k, f.p_max), FN(load_part)(zq + i, k, f.q_max),
+                              FN(load_part)(ep + i, k, zero), FN(load_part)(eq + i, k, zero), &f);
+        FN(sums_add)(&sums, t.term);
+        FN(sums_add)(&more, t.excess);
+    }
+    double lost;
+    *terms = FN(sums_total)(&sums, &lost);
+    *excess = FN(sums_total)(&more, &lost);
+}
+
+/* The same for each lane of four tiles. */
+static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t stride,
+                                 Py_ssize_t n_classes, const REAL *p_max, const REAL *q_max,
+                                 const DivergenceLanes *lanes) {
+    double lost[LANES];
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const FN(divergence_frame) f = FN(divergence_of_lanes)(lanes, p_max, q_max, lane);
+        FN(sums) sums = FN(sums_start)(), more = FN(sums_start)();
+        FN(divergence_sums)(zp + lane, zq + lane, ep + lane, eq + lane, stride, n_classes, &f, &sums, &more);
+        FN(sums_lanes)(&sums, (VEC){0}, lanes->terms + lane, lost);
+        FN(sums_lanes)(&more, (VEC){0}, lanes->excess + lane, lost);
+    }
+}
+
+/* p * (r - mean) and q - p. */
+INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) *f, VEC *for_p,
+                                  VEC *for_q) {
+    const FN(divergence_term) t = FN(divergence_of)(zp, zq, ep, eq, f);
+    *for_p = FN(from_unit)(FN(zero_equal)(t.p * (t.r - f->mean), t.p, (VEC){0}), f->least, f->inverse);
+    *for_q = FN(from_unit)(-t.excess, f->least, f->inverse);
+}
+
+/* The gradients of the divergence of a row. They may take the place of any of what they are made from. */
+static void FN(row_divergence_slopes)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, REAL *for_p,
+                                      REAL *for_q, Py_ssize_t n, const DivergenceRow *row) {
+    const FN(divergence_frame) f = FN(divergence_of_row)(row);
+    const VEC zero = {0};
+    VEC p, q;
+    Py_ssize_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        FN(divergence_slopes)(FN(load)(zp + i), FN(load)(zq + i), FN(load)(ep + i), FN(load)(eq + i), &f, &p, &q);
+        FN(store)(for_p + i, p);
+        FN(store)(for_q + i, q);
+    }
+    const Py_ssize_t k = n - i;
+    if (k) {
+        FN(divergence_slopes)(FN(load_part)(zp + i, k, zero), FN(load_part)(zq + i, k, zero),
+                              FN(load_part)(ep + i, k, zero), FN(load_part)(eq + i, k, zero), &f, &p, &q);
+        FN(store_part)(for_p + i, k, p);
+        FN(store_part)(for_q + i, k, q);
+    }
+}
+
+/* The same for each lane of four tiles, in the place of the logits. */
+static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t stride,
+                                        Py_ssize_t n_classes, const REAL *p_max, const REAL *q_max,
+                                        const DivergenceLanes *lanes) {
+    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+        const FN(divergence_frame) f = FN(divergence_of_lanes)(lanes, p_max, q_max, lane);
+        for (Py_ssize_t at = lane; at < n_classes * stride; at += stride) {
+            VEC p, q;
+            FN(divergence_slopes)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), &f, &p,
+                                  &q);
+            FN(store)(zp + at, p);
+            FN(store)(zq + at, q);
+        }
+    }
+}
+
+/* The divergence of a row in long double: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
+ * Such rows are rare, and so this goes one by one. */
+static double FN(wide_divergence)(const REAL *zp, const REAL *zq, Py_ssize_t step, Py_ssize_t n, REAL p_max, REAL q_max,
+                                  double p_total, double q_total) {
+    const long double shift = logl((long double)q_total) - logl((long double)p_total);
+    long double sum = 0;
+    for (Py_ssize_t i = 0; i < n * step && !isinf(sum); i += step) {
+        const long double p_distance = (long double)p_max - zp[i], q_distance = (long double)q_max - zq[i];
+        const long double p = expl(-p_distance) / p_total, q = expl(-q_distance) / q_total;
+        const long double r = (q_distance - p_distance) + shift;
+        if (p == 0) sum += q;
+        else sum += fabsl(r) <= 1 ? p * (r + expm1l(-r)) : q + p * (r - 1);
+    }
+    return (double)sum;
+}

@@ -1,0 +1,312 @@
+# Cross-entropy: the loss of each row, and its gradient.
+#
+# Loss alone: one read of the logits; nothing is stored, no probability materialised. With the gradient: as softmax,
+# the terms staged in the gradient itself, the factor of the row folded into the last pass; where the target is the
+# maximum its entry comes from S', never from p - 1. Probabilities as targets and label smoothing add one pass for
+# sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
+
+from libc.string cimport memcpy, memset
+
+cdef extern from "loss/targets.h":
+    int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
+
+cdef enum RowState:
+    USED = 0
+    IGNORED = 1
+    BAD = 2                     # out of range only now: another thread has changed it
+
+cdef struct LossTask:
+    Geometry g
+    const void *logits
+    const void *targets
+    int kind
+    Kind target_kind            # of probabilities in memory
+    double *losses
+    void *grad                  # or NULL
+    Steps logits_steps, grad_steps
+    Steps targets_steps         # of probabilities
+    const double *weight        # or NULL
+    const double *sample_weight  # or NULL
+    bint has_ignore
+    int64_t ignore_index
+    double smoothing, z_loss, softcap, temperature
+    double grad_scale, grad_scale_error     # in two parts
+    double slope, slope_error   # grad_scale / temperature, in two parts
+    double shift                # what has been subtracted from all logits of the row: 0 unless they are capped
+    const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
+
+cdef struct RowTarget:
+    RowState state
+    int64_t y                   # class index; 0 for probabilities
+    double t                    # (1 - smoothing) * weight[y]; 0 for probabilities
+    double s                    # sample weight
+    double z                    # logit of y
+
+cdef struct RowLoss:
+    double loss
+    long double share           # T + 2 * z_loss * lse: what multiplies the probabilities
+    double scale, scale_error   # s * slope, in two parts
+
+
+cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r) noexcept nogil:
+    cdef int64_t y
+    r.state, r.y, r.t, r.z = USED, 0, 0, 0
+    r.s = 1 if task.sample_weight == NULL else task.sample_weight[lane]
+    if r.s == 0:
+        r.state = IGNORED
+    if task.kind == PROBABILITIES or r.s == 0:
+        return
+    y = read_index(task.targets, task.kind, lane)
+    if task.has_ignore and y == task.ignore_index:
+        r.state = IGNORED
+    elif y < 0 or y >= task.g.n_classes:
+        r.state = BAD
+    else:
+        r.y = y
+        r.t = (1 - task.smoothing) * (1 if task.weight == NULL else task.weight[y])
+
+
+cdef inline void set_scale(LossTask *task, double scale, double error) noexcept nogil:
+    """Set what the gradient is multiplied with, in two parts."""
+    task.grad_scale, task.grad_scale_error = scale, error
+    task.slope = scale / task.temperature
+    task.slope_error = (fma(-task.slope, task.temperature, scale) + error) / task.temperature
+    if not isfinite(task.slope_error):
+        task.slope_error = 0
+
+
+cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
+                          double distance, RowLoss *result) noexcept nogil:
+    """Loss and factors of one row; `distance` is the sum of t * (m - z) / temperature over dense targets."""
+    cdef double lse = (max + task.shift) / task.temperature + log_sum
+    if r.t != 0:
+        distance += r.t * distance_of(max, r.z, task.temperature)
+    result.loss = r.s * (total * log_sum + distance)
+    result.share = total
+    result.scale = r.s * task.slope
+    result.scale_error = fma(r.s, task.slope, -result.scale) + r.s * task.slope_error
+    if not isfinite(result.scale_error):
+        result.scale_error = 0
+    if task.z_loss != 0:
+        result.loss += r.s * task.z_loss * lse * lse
+        result.share += 2 * <long double>task.z_loss * lse
+
+
+cdef inline long double target_entry(const RowTarget *r, const RowLoss *loss, double base, double max,
+                                     long double others, double probability) noexcept nogil:
+    """Return the gradient at an index target, not scaled: p - 1 would cancel where the target is the largest."""
+    cdef long double own = -others / (1 + others) if r.z == max else <long double>probability - 1
+    return r.t * own + ((loss.share - r.t) * probability if probability != 0 else 0) - base
+
+
+cdef inline void set_row(double *loss, real *grad, Py_ssize_t step, Py_ssize_t n, double value) noexcept nogil:
+    """Give a row that is ignored (0) or bad (NaN) its loss and gradient."""
+    cdef Py_ssize_t i
+    loss[0] = value
+    if grad != NULL:
+        for i in range(n):
+            grad[i * step] = <real>value
+
+
+cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const RowLoss *loss, const Stat *stat,
+                                 const RowPlan *plan, const Part *parts, const real *t, real *grad) noexcept nogil:
+    """Turn the staged terms of a row into its gradient."""
+    cdef Py_ssize_t k, n = task.g.n_classes, at
+    cdef double probability = 0
+    cdef long double entry
+    cdef Factor factor
+    for k in range(n_chunks(n)):
+        at = k * CHUNK
+        factor = chunk_factor(grad, parts + k, stat, task.temperature)
+        if at <= r.y < at + CHUNK:
+            probability = grad[r.y] * factor.value * (FIRST_FACTOR if factor.shrinks else 1)
+        if isinf(<double>loss.share):
+            factor = times_huge(&factor, loss.share * loss.scale)
+        else:
+            factor = times(&factor, <double>loss.share, 0)
+            factor = times(&factor, loss.scale, loss.scale_error)
+        if t == NULL:
+            scale_chunk(grad + at, at, chunk_size(n, k), &factor, plan)
+        else:
+            if factor.shrinks:
+                row_shrink(grad + at, chunk_size(n, k), factor.value)
+            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale)
+            store_narrow(grad, at, chunk_size(n, k), plan)
+    if task.kind != PROBABILITIES:
+        entry = target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
+        grad[r.y] = <real>((<long double>loss.scale + loss.scale_error) * entry)
+        store_narrow(grad, r.y, 1, plan)
+
+
+cdef inline bint start_row(const LossTask *task, Py_ssize_t lane, const Row *row, RowTarget *r,
+                           const real *dtype) noexcept nogil:
+    """Read a row's target; a row that is ignored or bad is finished with that."""
+    cdef real *x = <real *>row.x
+    read_target(task, lane, r)
+    if r.state == USED:
+        load_narrow(x, r.y, 1, &row.plan)
+        r.z = x[r.y]
+        return True
+    set_row(task.losses + lane, <real *>row.stage, 1, task.g.n_classes, 0 if r.state == IGNORED else NAN)
+    if row.stage != NULL:
+        store_narrow(<real *>row.stage, 0, task.g.n_classes, &row.plan)
+    return False
+
+
+cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py_ssize_t n_rows, Part *parts,
+                           const real *dtype) noexcept nogil:
+    """Rows first .. first + n_rows, at most ROW_GROUP of them: those that count are moved together and computed."""
+    cdef RowTarget r[ROW_GROUP]
+    cdef RowLoss loss
+    cdef Stat stats[ROW_GROUP]
+    cdef Py_ssize_t lanes[ROW_GROUP]
+    cdef Py_ssize_t i, used = 0
+    memset(stats, 0, sizeof(stats))
+    for i in range(n_rows):
+        if start_row(task, first + i, rows + i, r + used, dtype):
+            rows[used], lanes[used] = rows[i], first + i
+            used += 1
+    if used == 0:
+        return
+    reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
+    for i in range(used):
+        row_loss(task, r + i, stats[i].max, log1p(stats[i].others), stats[i].target + r[i].t,
+                 stats[i].distance, &loss)
+        task.losses[lanes[i]] = loss.loss
+        if rows[i].stage != NULL:
+            subtract_target(task, r + i, &loss, stats + i, &rows[i].plan, parts + i * n_chunks(task.g.n_classes),
+                            <const real *>rows[i].t, <real *>rows[i].stage)
+
+
+include "loss/loss_tiles.pxi"
+
+
+cdef inline bint changes_targets(const LossTask *task) noexcept nogil:
+    """Whether probabilities are not the dense targets t as they are."""
+    return task.weight != NULL or task.smoothing != 0
+
+
+cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
+    """Turn a row of probabilities into t = weight * ((1 - smoothing) * y + smoothing / n_classes)."""
+    if changes_targets(task):
+        row_target(t, task.weight, task.smoothing, t, task.g.n_classes)
+
+
+cdef inline const char *targets_after(const LossTask *task, Py_ssize_t lane) noexcept nogil:
+    """Return the dense targets of the piece after the one at `lane`, to be fetched with its logits; NULL for none."""
+    cdef const Geometry *g = &task.g
+    if task.kind != PROBABILITIES or task.target_kind != g.kind:
+        return NULL
+    return run_after(g, task.targets, &task.targets_steps, lane)
+
+
+cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, real *scratch) noexcept nogil:
+    """Return the dense targets of a row, in place or in scratch; or what all rows have in common."""
+    cdef const Geometry *g = &task.g
+    if task.kind != PROBABILITIES:
+        return <const real *>task.base
+    if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
+        return <const real *>row_at(g, task.targets, &task.targets_steps, lane)
+    tile_load(g, task.target_kind, task.targets, &task.targets_steps, lane, 1, scratch)
+    dense_targets(task, scratch)
+    return scratch
+
+
+cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
+                            const real *dtype) noexcept nogil:
+    """Rows computed where they lie or, of 16 bits, through scratch."""
+    cdef const Geometry *g = &task.g
+    cdef Row rows[ROW_GROUP]
+    cdef Py_ssize_t i, n_bytes = g.n_classes * g.item_bytes
+    cdef real *dense
+    for i in range(n_rows):
+        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i, scratch + i * n_bytes,
+                  task.grad != NULL, task.temperature, True, rows + i)
+        rows[i].plan.ahead.also = targets_after(task, first + i)
+        dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
+        rows[i].t = targets_of_row(task, first + i, dense)
+    loss_rows(task, first, rows, n_rows, <Part *>(scratch + 2 * tile_bytes(g)), dtype)
+
+
+cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values, real *dense,
+                                 Part *parts) noexcept nogil:
+    """Rows that have been gathered in scratch, one by one; the gradients take their place."""
+    cdef Row row
+    cdef Py_ssize_t i, n = task.g.n_classes
+    plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True,
+             &row.plan)
+    for i in range(n_rows):
+        row.x, row.t, row.stage = values + i * n, task.base, NULL
+        if task.grad != NULL:
+            row.stage = values + i * n
+        if task.kind == PROBABILITIES:
+            dense_targets(task, dense + i * n)
+            row.t = dense + i * n
+        loss_rows(task, first + i, &row, 1, parts, values)
+
+
+cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
+                            const real *logits, real *grad) noexcept nogil:
+    """Compute lanes first .. first + n_lanes, at most `stride` of them."""
+    cdef const Geometry *g = &task.g
+    cdef bint is_probabilities = task.kind == PROBABILITIES
+    cdef real *tile = <real *>scratch
+    cdef real *dense = <real *>(scratch + tile_bytes(g))
+    cdef Upcoming ahead
+    if g.form == ROWS:
+        loss_group(task, first, n_lanes, scratch, logits)
+        return
+    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
+    if is_probabilities:
+        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
+    if is_tile(g):
+        if is_probabilities and changes_targets(task):
+            lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
+        ahead = next_piece(g, logits, &task.logits_steps, grad, &task.grad_steps, first)
+        ahead.also = targets_after(task, first)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
+    else:
+        loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
+    if grad != NULL:
+        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
+
+
+include "loss/softcap.pxi"
+
+
+cdef inline void loss_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
+    cdef const LossTask *task = <const LossTask *>argument
+    cdef Py_ssize_t piece, first, n_lanes
+    for piece in range(n_pieces(&task.g, block)):
+        first = first_lane(&task.g, block, piece)
+        n_lanes = min(task.g.stride, task.g.n_lanes - first)
+        if task.softcap != 0:
+            capped_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+        else:
+            loss_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+
+
+cdef void loss_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    loss_block(task, block, scratch, <const float *>NULL)
+
+
+cdef void loss_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    loss_block(task, block, scratch, <const double *>NULL)
+
+
+cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
+    """Return the bytes of scratch that a thread needs: two tiles, the chunks of a row, capped rows."""
+    cdef const Geometry *g = &task.g
+    cdef Py_ssize_t n_bytes = 2 * tile_bytes(g) + parts_bytes(g)
+    if task.softcap != 0:
+        n_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
+    return n_bytes
+
+
+cdef int run_loss(LossTask *task, int n_threads) except -1:
+    """Run the cross-entropy over a block whose task is filled."""
+    cdef Geometry *g = &task.g
+    if g.n_lanes == 0:
+        return 0
+    return run_blocks(loss_block_f64 if g.kind == KIND_F64 else loss_block_f32, task, g.n_blocks,
+                      g.per_block * g.n_classes, n_threads, loss_scratch(task))

@@ -1,0 +1,97 @@
+/* Template for one REAL: the exponential that all kernels share. Included by softmax/primitives.h.
+ *
+ * exp(x - m) without the rounding error of x - m. For abs(m) <= SHIFT_ABOVE nothing is subtracted: x and m are
+ * each reduced to n * ln2 + r, and the difference of the two numbers n is exact, so that
+ *
+ *     exp(x - m) = 2**(n_x - n_m) * exp(r_x) / exp(r_m)
+ *
+ * and exp(r_m), the "unit", is divided out once a row together with the sum. For larger abs(m), every x whose
+ * exp(x - m) does not underflow lies within a factor 2 of m, where x - m is exact (Sterbenz 1974). One
+ * subtraction serves both: of 0 or of m. With a temperature the argument goes on as a rounded value and its
+ * error, which is added to r.
+ *
+ * What is returned carries a factor of 2**UNIT_EXPONENT, also a part of the unit: terms down to 2**-UNIT_EXPONENT of
+ * the smallest normal number are normal here, so that results at that edge, and sums of very many terms below it, keep
+ * their digits.
+ *
+ * Reduction: n is x / ln2 rounded to a multiple of 2**-POWER_BITS by adding a large constant; r = x - n * ln2 in two
+ * parts, exact in the first (Cody and Waite 1980; with a table the product has more digits than a REAL, and is fused).
+ * 2**n comes from a table of 2**POWER_BITS entries in a register and the bits of n; exp(r) - 1 from a polynomial,
+ * minimax for the relative error (Tang 1989 reduces likewise): float 2**-28.0 (no table), 2**-32.3 (8 entries),
+ * 2**-29.2 (16); double 2**-57.9 (none), 2**-58.2 (8). Total error: about 1 ULP, in both dtypes. */
+
+/* What exp needs of a row (or of each lane): see exp_setup. */
+typedef struct {
+    VEC shift;      /* subtracted from x: 0 or the maximum */
+    VEC rounder;    /* ROUNDER + UNIT_EXPONENT - n of the maximum: a sum with it ends in the bits of n_x - n_m */
+    VEC unit;       /* what exp_each returns for the maximum */
+    VEC unit_error; /* what rounding has taken from it */
+    VEC slope, slope_error; /* 1 / temperature in two parts */
+} FN(exp_frame);
+
+INLINE VEC FN(all)(REAL value) { return value - (VEC){0}; }
+INLINE VEC FN(load)(const REAL *p) {
+    VEC v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
+INLINE VEC FN(abs)(VEC v) { return (VEC)((IVEC)v & INT_MAX_REAL); }
+
+#define EACH for (int k = 0; k < count; k++)
+
+/* Reduce `count` vectors x, at most EXP_GROUP: exp((x - shift) / temperature) is 2**(t - rounder) * (1 + p), with p in
+ * the place of x. They go in step: what one waits for, the others compute. */
+INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_frame) *f, int has_slope) {
+    VEC error[EXP_GROUP], n[EXP_GROUP], r[EXP_GROUP], q[EXP_GROUP];
+    EACH r[k] = x[k] - f->shift;
+    if (has_slope) {
+        EACH {
+            VEC scaled = r[k] * f->slope;
+            error[k] = FN(product_error)(r[k], f->slope, scaled) + r[k] * f->slope_error;
+            r[k] = scaled;
+        }
+    }
+    EACH t[k] = r[k] * LOG2_E + f->rounder;
+    EACH n[k] = t[k] - f->rounder;
+    EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_HIGH));
+    EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_LOW));
+    if (has_slope) EACH r[k] = r[k] + error[k];
+    EACH q[k] = EXP_POLYNOMIAL(r[k]);
+    EACH x[k] = r[k] + r[k] * r[k] * q[k];
+}
+
+/* Replace `count` vectors x, at most EXP_GROUP, by exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or
+ * by 0 where that is too small. */
+INLINE void FN(exp_group)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+    VEC t[EXP_GROUP];
+    FN(exp_reduce)(x, t, count, f, has_slope);
+    EACH x[k] = FN(times_power)(x[k], t[k], FN(all)(LOWEST_POWER));
+}
+#undef EACH
+
+/* The same for any constant count. */
+INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+    for (int k = 0; k < count; k += EXP_GROUP)
+        FN(exp_group)(x + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, has_slope);
+}
+
+INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int has_slope) {
+    FN(exp_group)(&x, 1, f, has_slope);
+    return x;
+}
+
+/* Prepare for exp(x - m): m is the maximum of the row in every lane, or of each lane. */
+INLINE FN(exp_frame) FN(exp_setup)(VEC m, REAL slope, REAL slope_error) {
+    FN(exp_frame) f;
+    VEC bound = FN(all)(SHIFT_ABOVE / slope);
+    f.shift = m - FN(zero_less)(m, bound, FN(abs)(m)); /* m where abs(m) > bound, else 0 */
+    f.slope = FN(all)(slope);
+    f.slope_error = FN(all)(slope_error);
+    f.rounder = (REAL)(ROUNDER + UNIT_EXPONENT) - (((m - f.shift) * slope * LOG2_E + ROUNDER) - ROUNDER);
+    VEC p = m, t;
+    FN(exp_reduce)(&p, &t, 1, &f, 1);
+    f.unit = FN(times_power)(p, t, FN(all)(LOWEST_POWER));
+    f.unit_error = p * UNIT_POWER - (f.unit - UNIT_POWER);
+    return f;
+}

@@ -1,0 +1,43 @@
+/* log(1 + s) of vectors of doubles, s >= 0: below 1 ULP. NaN stays NaN.
+ *
+ * The reduction and the polynomial are those of FreeBSD's log1p (Sun Microsystems, 1993): 1 + s = 2**k * (1 + f),
+ * log(1 + f) = f - f*f/2 + z * (f*f/2 + R(z*z)), z = f / (2 + f); the rounding error of 1 + s enters by its
+ * first-order term. All lanes take the same path. */
+#ifndef FASTSOFTMAX_LOG1P_H
+#define FASTSOFTMAX_LOG1P_H
+
+#include "simd/vector.h"
+
+/* `inverse` is 1 / (1 + s), which callers may need too. */
+INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
+    const vec_f64 one = 1.0 - (vec_f64){0};
+    const int64_t sqrt_half = 0x3fe6a09e00000000LL;
+    vec_f64 u = one + s;
+    ivec_f64 bits = (ivec_f64)u + (0x3ff0000000000000LL - sqrt_half);
+    ivec_f64 exponent = (ivec_f64)((uvec_f64)bits >> 52) - 1023;
+    vec_f64 m = (vec_f64)((bits & 0x000fffffffffffffLL) + sqrt_half);
+    /* a small integer to double: add it to the bits of 1.5 * 2**52 */
+    vec_f64 k = (vec_f64)(exponent + 0x4338000000000000LL) - 0x1.8p52;
+    ivec_f64 is_small = exponent == 0;
+    vec_f64 f = (vec_f64)((is_small & (ivec_f64)s) | (~is_small & (ivec_f64)(m - 1.0)));
+    vec_f64 lost = (vec_f64)(~is_small & (ivec_f64)((s - (u - 1.0)) * inverse));
+    vec_f64 half_square = 0.5 * f * f;
+    vec_f64 z = f / (2.0 + f), z2 = z * z, z4 = z2 * z2;
+    vec_f64 even = z4 * (3.999999999940941908e-01 + z4 * (2.222219843214978396e-01 + z4 * 1.531383769920937332e-01));
+    vec_f64 odd = z2 * (6.666666666666735130e-01 +
+                        z4 * (2.857142874366239149e-01 + z4 * (1.818357216161805012e-01 + z4 * 1.479819860511658591e-01)));
+    vec_f64 r = z * (half_square + (even + odd));
+    return r + (k * 1.90821492927058770002e-10 + lost) - half_square + f + k * 6.93147180369123816490e-01;
+}
+
+/* L = log1p(s) over n values, n a multiple of the lanes; s may be L. */
+static void log1p_lanes(const double *s, double *L, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
+        vec_f64 v;
+        memcpy(&v, s + i, sizeof v);
+        v = log1p_vector(v, 1.0 / (1.0 + v));
+        memcpy(L + i, &v, sizeof v);
+    }
+}
+
+#endif

@@ -1,0 +1,221 @@
+# A network under training: parameters and the optimiser's state in the layout of training/job.h, and the memory of a
+# batch. Nothing of it can be reached from Python but by copies.
+
+cdef enum:
+    SMALL_BLOCK = 16
+    AHEAD_BYTES = 1 << 18      # the most that a batch for which the next one is kept beside it takes
+
+cdef object padded_tiles(cnp.ndarray matrix, ptrdiff_t tile):
+    """Return a matrix (rows, columns) as aligned tiles of columns (n_tiles, rows, tile), the last one padded with zeros."""
+    cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1]
+    cdef ptrdiff_t n_tiles = (columns + tile - 1) // tile, whole = columns // tile
+    tiles = aligned_zeros((n_tiles, rows, tile), matrix.dtype)
+    if whole:
+        tiles[:whole] = np.asarray(matrix)[:, :whole * tile].reshape(rows, whole, tile).transpose(1, 0, 2)
+    if whole < n_tiles:
+        tiles[whole, :, :columns - whole * tile] = np.asarray(matrix)[:, whole * tile:]
+    return tiles
+
+
+cdef object from_tiles(tiles, ptrdiff_t columns):
+    """Return the matrix (rows, columns) of `padded_tiles`."""
+    return np.array(tiles.transpose(1, 0, 2).reshape(tiles.shape[1], -1)[:, :columns], order="C")
+
+
+def aligned_zeros(shape, dtype):
+    """Return an array of zeros on a boundary of 64 bytes."""
+    cdef ptrdiff_t size = 1
+    for n in shape:
+        size *= n
+    array = aligned_empty((size,), dtype)[:size].reshape(shape)
+    array[...] = 0
+    return array
+
+
+cdef ptrdiff_t rows_a_block(ptrdiff_t batch_size, ptrdiff_t lanes) noexcept:
+    """Return how many rows of a batch go through the layers together; it must not depend on the number of threads."""
+    cdef ptrdiff_t rows = SMALL_BLOCK
+    while rows < MOST_BLOCK_ROWS and 4 * rows < batch_size:
+        rows *= 2
+    return max(rows, lanes)
+
+
+cdef class Trainer:
+    """A network of ReLU layers, or without hidden ones a linear model, that trains by batches.
+
+    `parameters`, `first` and `second` are lists of the weights (n_in, n_out) of each layer, then the biases (n_out,) of
+    each: the parameters, and the optimiser's two moments. All have one dtype, float32 or float64. They are copied.
+    `rule` has the options of `_optimizers.Rule`; `multi` means one sigmoid a column instead of a softmax.
+    """
+
+    cdef training_job job
+    cdef training_layer layers[MAX_LAYERS]
+    cdef int kind, n_threads
+    cdef bint multi
+    cdef ptrdiff_t n_features, n_layers
+    cdef list state       # of the parameters and of each moment: (weights in tiles, biases) of each layer
+    cdef list memory      # what the pointers of `job` and `layers` lie in
+    cdef list sizes
+
+    def __cinit__(self, list parameters, list first, list second, rule, double label_smoothing, bint multi,
+                  ptrdiff_t batch_size, int n_threads):
+        self.memory, self.multi = [], multi
+        self.n_layers = len(parameters) // 2
+        require_between(self.n_layers, "the number of layers", 1, MAX_LAYERS)
+        require_between(len(parameters), "the number of parameters", 2 * self.n_layers, 2 * self.n_layers)
+        require_between(batch_size, "batch_size", 1, 1 << 40)
+        require_between(n_threads, "n_threads", 1, MAX_THREADS)
+        self.n_threads = n_threads
+        self.kind = real_kind(array_in(parameters, 0, "parameters"), "parameters")
+        self.read_sizes(parameters)
+        self.state = [self.pack(arrays, name) for arrays, name in
+                      ((parameters, "parameters"), (first, "first moments"), (second, "second moments"))]
+        self.set_rule(rule, label_smoothing)
+        self.point_at_state()
+        self.make_memory(batch_size)
+
+    cdef object zeros(self, tuple shape):
+        """Return zeros that live as long as the network."""
+        array = aligned_zeros(shape, cnp.PyArray_DescrFromType(self.kind))
+        self.memory.append(array)
+        return array
+
+    cdef int read_sizes(self, list parameters) except -1:
+        """Read the numbers of features, of units and of outputs; `pack` holds all arrays against them."""
+        cdef cnp.ndarray matrix
+        self.sizes = []
+        for i in range(self.n_layers):
+            matrix = array_in(parameters, i, "parameters")
+            require_memory(matrix, "parameters", self.kind, 2, False)
+            if i == 0:
+                self.sizes.append(matrix.shape[0])
+            self.sizes.append(matrix.shape[1])
+        for size in self.sizes:
+            require_between(size, "the size of a layer", 1, 1 << 40)
+        self.n_features = self.sizes[0]
+        return 0
+
+    cdef list pack(self, list arrays, str name):
+        """Return the arrays in the layout of the kernels, for each layer (weights in tiles, biases)."""
+        cdef ptrdiff_t tile = 2 * lane_count(self.kind == cnp.NPY_FLOAT64), n_in, n_out, i
+        cdef cnp.ndarray matrix, biases
+        cdef list packed = []
+        require_between(len(arrays), f"the number of {name}", 2 * self.n_layers, 2 * self.n_layers)
+        for i in range(self.n_layers):
+            n_in, n_out = self.sizes[i], self.sizes[i + 1]
+            matrix, biases = array_in(arrays, i, name), array_in(arrays, self.n_layers + i, name)
+            require_memory(matrix, name, self.kind, 2, False)
+            require_memory(biases, name, self.kind, 1, False)
+            if matrix.shape[0] != n_in or matrix.shape[1] != n_out or biases.shape[0] != n_out:
+                raise ValueError(f"{name} of layer {i} must have shapes {(n_in, n_out)} and {(n_out,)}, "
+                                 f"got {shape_text(matrix)} and {shape_text(biases)}")
+            if i + 1 < self.n_layers:
+                bias_tiles = padded_tiles(np.asarray(biases)[np.newaxis], tile)
+                packed.append((padded_tiles(matrix, tile), bias_tiles))
+            else:
+                outputs = aligned_zeros((n_out,), matrix.dtype)
+                outputs[:] = biases
+                packed.append((padded_tiles(np.asarray(matrix).T, tile), outputs))
+        return packed
+
+    cdef list unpack(self, list packed):
+        weights, biases = [], []
+        for i, (tiles, vector) in enumerate(packed):
+            if i + 1 < self.n_layers:
+                weights.append(from_tiles(tiles, self.sizes[i + 1]))
+                biases.append(from_tiles(vector, self.sizes[i + 1])[0])
+            else:
+                weights.append(np.array(from_tiles(tiles, self.sizes[i]).T, order="C"))
+                biases.append(vector.copy())
+        return weights + biases
+
+    cdef int set_rule(self, rule, double label_smoothing) except -1:
+        self.job.solver = SOLVER_SGD if rule.solver == "sgd" else SOLVER_ADAM
+        self.job.beta_1, self.job.beta_2, self.job.epsilon = rule.beta_1, rule.beta_2, rule.epsilon
+        self.job.momentum, self.job.decay, self.job.fit_intercept = rule.momentum, rule.decay, rule.fit_intercept
+        self.job.smoothing = label_smoothing
+        self.job.loss = LOSS_LOGISTIC if self.multi else LOSS_SOFTMAX
+        return 0
+
+    cdef int point_at_state(self) except -1:
+        cdef training_layer *layer
+        cdef ptrdiff_t i
+        for i in range(self.n_layers):
+            layer = &self.layers[i]
+            (w, b), (m, mb), (v, vb) = [packed[i] for packed in self.state]
+            layer.n_tiles, layer.n_in = w.shape[0], w.shape[1]
+            layer.w, layer.m, layer.v = data_of(w), data_of(m), data_of(v)
+            layer.b, layer.mb, layer.vb = data_of(b), data_of(mb), data_of(vb)
+        self.job.layers, self.job.n_hidden = self.layers, self.n_layers - 1
+        self.job.n_outputs = self.sizes[self.n_layers]
+        return 0
+
+    cdef int make_memory(self, ptrdiff_t batch_size) except -1:
+        """Make the memory of a batch; a call of `train` needs no other."""
+        cdef training_job *job = &self.job
+        cdef ptrdiff_t real = 8 if self.kind == cnp.NPY_FLOAT64 else 4
+        cdef ptrdiff_t lanes = VBYTES // real, tile = 2 * lanes, size, i, before
+        cdef training_layer *layer
+        cdef ptrdiff_t panels = (self.n_features + tile - 1) // tile
+        job.batch_size, job.block_rows = batch_size, rows_a_block(batch_size, lanes)
+        job.n_blocks = (batch_size + job.block_rows - 1) // job.block_rows
+        job.copies = 2 if job.n_hidden and batch_size * self.n_features * real <= AHEAD_BYTES else 1
+        job.x = data_of(self.zeros((job.copies * job.n_blocks, panels, job.block_rows, tile)))
+        job.z = data_of(self.zeros((job.n_blocks, job.n_outputs, job.block_rows)))
+        for i in range(job.n_hidden):
+            layer = &self.layers[i]
+            size = job.n_blocks * (1 if i else job.copies)
+            layer.out = data_of(self.zeros((size, layer.n_tiles, job.block_rows, tile)))
+            layer.back = data_of(self.zeros((job.n_blocks, layer.n_tiles, job.block_rows, tile)))
+            if i:
+                before = self.layers[i - 1].n_tiles
+                layer.turned = data_of(self.zeros((before, layer.n_tiles * tile, tile)))
+        size = max(4 * MOST_BLOCK_ROWS + 20 * MOST_BLOCK_ROWS // real, PANEL_GROUP * TILE_GROUP * tile * tile,
+                   job.n_outputs * tile)
+        size = (size + 64 // real - 1) // (64 // real) * (64 // real)
+        job.scratch, job.scratch_size = data_of(self.zeros((self.n_threads, size))), size
+        tallies = np.zeros((job.n_blocks, 3))
+        self.memory.append(tallies)
+        job.tallies = <loss_tally *>data_of(tallies)
+        return 0
+
+    def parameters(self):
+        """Return copies of the parameters, as the class takes them."""
+        return self.unpack(self.state[0])
+
+    def moments(self):
+        """Return copies of the optimiser's two moments, as the class takes them."""
+        return self.unpack(self.state[1]), self.unpack(self.state[2])
+
+    def train(self, cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
+              double learning_rate, int64_t step):
+        """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
+
+        X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; `targets` int32 classes, or uint8 labels
+        (n_rows, n_outputs) where `multi`; `weights` None or float64; `order` int64; `step` how many steps came before.
+        """
+        cdef training_job job
+        cdef workers w
+        describe(&self.job.data, X, input_scale)
+        require_between(X.shape[1], "the number of features", self.n_features, self.n_features)
+        require_targets(targets, X.shape[0], self.job.n_outputs, self.multi)
+        set_targets(&self.job.targets, &self.job.labels, targets, self.multi)
+        if weights is not None:
+            require_vector(weights, "weights", cnp.NPY_FLOAT64, X.shape[0], False)
+        self.job.weights = <const double *>data_of(weights)
+        if order is None:
+            raise TypeError("order must be an array, got None")
+        self.job.n_rows = order.shape[0] if order.ndim == 1 else 0
+        require_vector(order, "order", cnp.NPY_INT64, self.job.n_rows, False)
+        self.job.order = <const int64_t *>data_of(order)
+        require_order(self.job.order, self.job.n_rows, X.shape[0], self.job.targets, self.job.n_outputs)
+        self.job.learning_rate, self.job.step = learning_rate, step
+        job = self.job
+        with nogil:
+            acquire_threads(&w, self.n_threads)
+            if self.kind == cnp.NPY_FLOAT64:
+                train_f64(&job, &w)
+            else:
+                train_f32(&job, &w)
+            release_threads(&w)
+        return job.tally.loss, job.tally.weight, job.tally.correct
