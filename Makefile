@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz soak check-all serial bench guard lint format docs sanitize clean
+.PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard lint format docs sanitize clean
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -14,6 +14,7 @@ help:
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "bench      every benchmark, and the table of ratios"
 	@echo "serial     the suite over a build without OpenMP"
+	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
@@ -41,6 +42,7 @@ check-all: test hunt
 	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
 	$(MAKE) soak
 	$(MAKE) serial
+	$(MAKE) uncompiled
 	$(MAKE) sanitize
 
 soak:
@@ -61,6 +63,12 @@ serial:
 	$(PYTHON) -m venv build/serial
 	FASTSOFTMAX_OPENMP=0 build/serial/bin/pip install --quiet ".[test]"
 	cd build/serial && bin/pytest $(KERNEL_TESTS) -k "not numba"
+
+# NumPy and Numba compute; tests of compiled modules skip by name.
+uncompiled:
+	$(PYTHON) -m venv build/uncompiled
+	FASTSOFTMAX_COMPILED=0 build/uncompiled/bin/pip install --quiet ".[test]"
+	cd build/uncompiled && FASTSOFTMAX_BACKEND=numpy bin/pytest $(KERNEL_TESTS)
 
 bench:
 	$(BIN)/python bench/table.py

@@ -3,6 +3,7 @@
 `src_ext/kernels.pyx` and `src_ext/training.pyx` are compiled once per instruction set, into
 `fastsoftmax._ext.kernels_<isa>` and `training_<isa>`; the loader picks one. Environment variables:
 
+FASTSOFTMAX_COMPILED=0   install Python alone (done by itself where there is no C compiler); =1: never do so
 FASTSOFTMAX_OPENMP=0     build without OpenMP (done by itself where the compiler has none)
 FASTSOFTMAX_DEBUG=1      bounds checks, assertions and no optimisation
 FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers
@@ -12,6 +13,7 @@ FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets that the machine has
 import os
 import platform
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -53,6 +55,31 @@ def compiles(flags):
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
         except OSError:
             return False
+
+
+def is_compiled():
+    """Whether to compile anything; a package of Python alone computes with NumPy or Numba, and says so at import."""
+    asked = os.environ.get("FASTSOFTMAX_COMPILED")
+    if asked not in (None, "", "0", "1"):
+        raise SystemExit(f"FASTSOFTMAX_COMPILED must be 0 or 1, got {asked!r}")
+    if asked == "0":
+        print(
+            "fastsoftmax: FASTSOFTMAX_COMPILED=0: nothing is compiled, NumPy will compute",
+            file=sys.stderr,
+        )
+        return False
+    if compiles([]):
+        return True
+    if asked == "1":
+        raise SystemExit("FASTSOFTMAX_COMPILED=1, but there is no C compiler that works (set CC)")
+    for line in (
+        "=" * 78,
+        "fastsoftmax: WARNING: there is no C compiler that works (set CC). Nothing is compiled: NumPy will compute,",
+        "slowly. With a compiler, install again with --no-cache-dir --force-reinstall.",
+        "=" * 78,
+    ):
+        print(line, file=sys.stderr)
+    return False
 
 
 def openmp_flags():
@@ -129,6 +156,6 @@ def extensions():
 
 
 setup(
-    ext_modules=extensions(),
+    ext_modules=extensions() if is_compiled() else [],
     options={"build": {"build_base": BUILD}, "build_ext": {"parallel": os.cpu_count()}},
 )

@@ -11,6 +11,7 @@ are loaded when they are first asked for.
 
 import importlib
 
+from ._compiled import NotCompiledWarning, warn_if_not_compiled
 from ._dispatch import (
     backend_info,
     get_num_threads,
@@ -42,6 +43,7 @@ from .functional import (
 )
 
 __all__ = [
+    "NotCompiledWarning",
     "__version__",
     "backend_info",
     "binary_cross_entropy_with_logits",
@@ -68,6 +70,8 @@ __all__ = [
     "top_k_softmax",
     "use_backend",
 ]
+
+warn_if_not_compiled()
 
 _LAZY = {
     "MLPClassifier": "estimators",

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 import fastsoftmax as fs
+from fastsoftmax import _compiled
+
+if not _compiled.IS_COMPILED:
+    pytest.skip(
+        "fastsoftmax is not compiled: there is no compiled fast path", allow_module_level=True
+    )
+
 from fastsoftmax._backends import cython_impl
-from fastsoftmax._ext import fronts
+from fastsoftmax._compiled import fronts
 
 FRONTED = [fs.softmax, fs.log_softmax, fs.cross_entropy, fs.cross_entropy_with_grad]
 each = pytest.mark.parametrize("function", FRONTED, ids=lambda function: function.__name__)

@@ -15,7 +15,9 @@ from fastsoftmax import _threads
 
 runtime = _threads.runtime
 
-pytestmark = pytest.mark.skipif(not runtime.HAS_OPENMP, reason="built without OpenMP")
+pytestmark = pytest.mark.skipif(
+    not runtime.HAS_OPENMP, reason="built without OpenMP, or not compiled"
+)
 
 
 def run_python(code, timeout=120, **environment):

@@ -1,11 +1,10 @@
 """The compiled kernels: packing parameters for them, and choosing when they serve."""
 
 import functools
-import importlib
 
 import numpy as np
 
-from .. import _dispatch, _ext
+from .. import _compiled, _dispatch
 from ._losses import Tally
 from ._network import Network
 from ._optimizers import OptimizerState
@@ -31,7 +30,7 @@ def kernels():
 
 @functools.cache
 def _kernels_for(isa):
-    return importlib.import_module(f"{_ext.__name__}.training_{isa}")
+    return _compiled.load(f"training_{isa}")
 
 
 def n_threads():

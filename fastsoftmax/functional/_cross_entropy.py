@@ -10,8 +10,8 @@ from .. import _validate
 from .._backends import LossOptions, computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme
 from .._backends._sums import in_two_parts, mean_of, reciprocal
+from .._compiled import fronts
 from .._dispatch import implementation, threads_for
-from .._ext.fronts import fronted
 from .._layout import Layout
 from ._arrays import Result, empty, quiet, read_with_out
 
@@ -178,7 +178,7 @@ def _cross_entropy(logits, targets, axis, reduction, n_threads, out, with_grad, 
     return loss, result.finish() if with_grad else None
 
 
-@fronted
+@fronts.fronted
 def cross_entropy(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -270,7 +270,7 @@ def cross_entropy(
     return _cross_entropy(logits, targets, axis, reduction, n_threads, None, False, options)[0]
 
 
-@fronted
+@fronts.fronted
 def cross_entropy_with_grad(
     logits: ArrayLike,
     targets: ArrayLike,

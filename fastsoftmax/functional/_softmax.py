@@ -9,8 +9,8 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype, numpy_impl
 from .._backends._extremes import is_extreme
+from .._compiled import fronts
 from .._dispatch import implementation, threads_for
-from .._ext.fronts import fronted
 from .._layout import Layout
 from ._arrays import empty, prepare, quiet
 
@@ -33,7 +33,7 @@ def _normalise(operation, x, axis, out, where, temperature, n_threads):
     return result.finish()
 
 
-@fronted
+@fronts.fronted
 def softmax(
     x: ArrayLike,
     axis: Axis = -1,
@@ -90,7 +90,7 @@ def softmax(
     return _normalise("softmax", x, axis, out, where, temperature, n_threads)
 
 
-@fronted
+@fronts.fronted
 def log_softmax(
     x: ArrayLike,
     axis: Axis = -1,
