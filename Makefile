@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz soak check-all serial bench guard lint format docs sanitize clean \
+.PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard lint format docs sanitize clean \
 	wheel sdist types oldest newest clang arm workflows
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "bench      every benchmark, and the table of ratios"
 	@echo "serial     the suite over a build without OpenMP"
+	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
@@ -53,6 +54,7 @@ check-all: test hunt
 	$(MAKE) clang
 	$(MAKE) arm
 	$(MAKE) types
+	$(MAKE) uncompiled
 	$(MAKE) sanitize
 
 soak:
@@ -101,6 +103,12 @@ newest:
 
 arm:
 	PYTHON_HERE=$(BIN)/python tools/arm/run.sh
+
+# NumPy and Numba compute; tests of compiled modules skip by name.
+uncompiled:
+	$(PYTHON) -m venv build/uncompiled
+	FASTSOFTMAX_COMPILED=0 build/uncompiled/bin/pip install --quiet ".[test]"
+	cd build/uncompiled && FASTSOFTMAX_BACKEND=numpy bin/pytest $(KERNEL_TESTS)
 
 bench:
 	$(BIN)/python bench/table.py

@@ -12,6 +12,7 @@ are loaded when they are first asked for.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._compiled import NotCompiledWarning, warn_if_not_compiled
 from ._dispatch import (
     backend_info,
     get_num_threads,
@@ -43,6 +44,7 @@ from .functional import (
 )
 
 __all__ = [
+    "NotCompiledWarning",
     "__version__",
     "backend_info",
     "binary_cross_entropy_with_logits",
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from .estimators import MLPClassifier as MLPClassifier
     from .estimators import SoftmaxRegression as SoftmaxRegression
     from .estimators import load_model as load_model
+
+warn_if_not_compiled()
 
 _LAZY = {
     "MLPClassifier": "estimators",

@@ -7,9 +7,9 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from . import _threads
+from . import _compiled, _threads
 from ._backends import NAMES
-from ._ext import fast_path
+from ._compiled import fast_path
 from ._validate import integer
 from ._version import __version__
 
@@ -60,7 +60,8 @@ class use_backend:
     Parameters
     ----------
     name : {"cython", "numba", "numpy"}
-        "cython" is the default; "numba" needs Numba; "numpy" is the reference: clear and slow.
+        "cython" is the default; "numba" needs Numba; "numpy" is the reference: clear and slow, and the default where
+        fastsoftmax is not compiled.
 
     Raises
     ------
@@ -209,7 +210,8 @@ def backend_info() -> dict[str, Any]:
     -------
     dict
         version; backend and backend_reason; backends (name to "loaded", "available" or why not);
-        isa, isa_reason and isas (likewise); openmp (whether built with it, and the runtimes loaded);
+        isa, isa_reason and isas (likewise; None and none where fastsoftmax is not compiled); openmp (whether built
+        with it, and the runtimes loaded);
         threads, threads_reason (what decided the number) and threads_limits; result_pool (limit and what is held
         now, in bytes).
 
@@ -219,8 +221,6 @@ def backend_info() -> dict[str, Any]:
     >>> fs.backend_info()["backend"] in ("cython", "numba", "numpy")
     True
     """
-    from ._backends import cython_impl
-
     threads, decided_by = _threads.default()
     limit, held = _threads.runtime.result_pool()
     return {
@@ -228,10 +228,11 @@ def backend_info() -> dict[str, Any]:
         "backend": _selection.name,
         "backend_reason": _selection.reason,
         "backends": {name: _available(name) for name in NAMES},
-        "isa": cython_impl.ISA,
-        "isa_reason": cython_impl.ISA_REASON,
-        "isas": cython_impl.isas(),
-        "openmp": {"built": cython_impl.HAS_OPENMP, "runtimes": _threads.openmp_runtimes()},
+        **_instruction_sets(),
+        "openmp": {
+            "built": bool(_threads.runtime.HAS_OPENMP),
+            "runtimes": _threads.openmp_runtimes(),
+        },
         "threads": threads,
         "threads_reason": decided_by,
         "threads_limits": _threads.limits(),
@@ -239,18 +240,37 @@ def backend_info() -> dict[str, Any]:
     }
 
 
+def _instruction_sets():
+    if not _compiled.IS_COMPILED:
+        return {"isa": None, "isa_reason": "not compiled", "isas": {}}
+    from ._backends import cython_impl
+
+    return {
+        "isa": cython_impl.ISA,
+        "isa_reason": cython_impl.ISA_REASON,
+        "isas": cython_impl.isas(),
+    }
+
+
 def _available(name):
     if name == _selection.name:
         return "loaded"
+    if name == "cython" and not _compiled.IS_COMPILED:
+        return f"not available: {_compiled.WHY_NOT}"
     if name == "numba" and importlib.util.find_spec("numba") is None:
         return 'not available: needs Numba: pip install "fastsoftmax[numba]"'
     return "available"
 
 
 def _start():
-    """Choose at import: FASTSOFTMAX_BACKEND, else the compiled kernels."""
+    """Choose at import: FASTSOFTMAX_BACKEND, else the compiled kernels, else NumPy."""
     asked = os.environ.get("FASTSOFTMAX_BACKEND")
-    select(asked or "cython", "FASTSOFTMAX_BACKEND" if asked else "default")
+    if asked:
+        select(asked, "FASTSOFTMAX_BACKEND")
+    elif _compiled.IS_COMPILED:
+        select("cython", "default")
+    else:
+        select("numpy", f"not compiled: {_compiled.WHY_NOT}")
 
 
 _start()

@@ -1,27 +1,13 @@
 """How many threads a call may use, and what decides it; the compiled runtime behind it."""
 
-import importlib
 import math
 import os
 import sys
 
+from ._compiled import runtime
+
 MOST = max(256, os.cpu_count() or 1)
 """No call asks for more threads than this."""
-
-try:
-    runtime = importlib.import_module(f"{__package__}._ext.runtime")
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"the compiled modules of fastsoftmax are not in {os.path.dirname(__file__)}: this is a source "
-        "tree that is not built (pip install -e .), or it hides an installed package (leave this folder)"
-    ) from error
-except ImportError as error:
-    if "interpreter" in str(error).lower():
-        raise ImportError(
-            "fastsoftmax has been imported by another interpreter of this process, and its compiled modules serve "
-            "one: use threads or processes instead of subinterpreters"
-        ) from error
-    raise ImportError(f"a compiled module of fastsoftmax cannot be loaded: {error}") from error
 
 _wanted = None
 

@@ -22,7 +22,6 @@ from tolerances import ULP
 
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
-from fastsoftmax._backends import cython_impl
 
 DTYPES = (
     np.dtype(np.float32),
@@ -365,12 +364,18 @@ FUNCTIONS = {
 # ---- the hunt ----
 
 
+def _cython():
+    from fastsoftmax._backends import cython_impl
+
+    return cython_impl
+
+
 def implementations(backend, isa):
     """Return the names that match, and load each."""
     for name in conftest.implementation_names():
         kind, _, of = name.partition("-")
         if backend in (None, kind) and (isa is None or of == isa):
-            yield name, cython_impl.load_isa(of) if of else _dispatch.load(name)
+            yield name, _cython().load_isa(of) if of else _dispatch.load(name)
 
 
 def run_case(seed, number, functions=None):

@@ -18,6 +18,8 @@ LAYERS = [
     {"_layout", "_validate", "_dispatch"},
     {"_threads", "_memory", "_tables"},
     {"_backends"},
+    {"_compiled"},
+    {"_uncompiled"},
     {"_ext", "_version"},
 ]
 """From the top down. A module imports from lower layers, or from its own package."""
@@ -26,6 +28,7 @@ ALLOWED = {("_dispatch", "_validate"), ("_backends", "_threads")}
 """Within a layer; and the compiled back end asks the runtime, which _threads loads, about the CPU."""
 
 PUBLIC = {
+    "NotCompiledWarning",
     "__version__",
     "backend_info",
     "binary_cross_entropy_with_logits",

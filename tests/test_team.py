@@ -20,7 +20,9 @@ needs_plain_memory = pytest.mark.skipif(
     under_a_sanitizer, reason="the address sanitizer needs more memory than this test allows"
 )
 
-pytestmark = pytest.mark.skipif(not runtime.HAS_OPENMP, reason="built without OpenMP")
+pytestmark = pytest.mark.skipif(
+    not runtime.HAS_OPENMP, reason="built without OpenMP, or not compiled"
+)
 
 
 def run_python(code, timeout=120, **environment):

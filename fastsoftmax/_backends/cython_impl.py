@@ -1,10 +1,8 @@
 """The compiled kernels: chooses the build for this CPU's instruction set and fulfils the contract with it."""
 
-import importlib
 import os
-from pathlib import Path
 
-from .. import _ext
+from .. import _compiled
 from .._threads import runtime
 
 _BEST_FIRST = ("v4", "v3", "v2", "neon", "plain")
@@ -13,8 +11,8 @@ HAS_OPENMP = runtime.HAS_OPENMP
 
 def _built():
     """Return the instruction sets that have a build, best first."""
-    files = [path.name for path in Path(_ext.__path__[0]).iterdir()]
-    return [isa for isa in _BEST_FIRST if any(name.startswith(f"kernels_{isa}.") for name in files)]
+    names = _compiled.module_names()
+    return [isa for isa in _BEST_FIRST if f"kernels_{isa}" in names]
 
 
 def isas():
@@ -39,15 +37,14 @@ def load_isa(isa):
         raise ValueError(f"FASTSOFTMAX_ISA must be one of {', '.join(_BEST_FIRST)}, got {isa!r}")
     if not runtime.supports(isa):
         raise ImportError(f"FASTSOFTMAX_ISA={isa}: this CPU does not support it")
-    try:
-        return importlib.import_module(f"{_ext.__name__}.kernels_{isa}")
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine"
-        ) from None
+    if isa not in _built():
+        raise ImportError(f"FASTSOFTMAX_ISA={isa}: there is no such build on this machine")
+    return _compiled.load(f"kernels_{isa}")
 
 
 def _choose():
+    if not _compiled.IS_COMPILED:
+        raise ImportError(f'the "cython" backend is not available: {_compiled.WHY_NOT}')
     asked = os.environ.get("FASTSOFTMAX_ISA")
     if asked:
         return asked, "FASTSOFTMAX_ISA"

@@ -1,1 +1,1 @@
-"""Compiled modules; built from src_ext/."""
+"""Compiled modules, built from src_ext/ and loaded by `fastsoftmax._compiled`; none where nothing was compiled."""

@@ -1,12 +1,11 @@
 """The compiled kernels: when they serve, the step that trains with them, and inference."""
 
 import functools
-import importlib
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .. import _dispatch, _ext, _threads
+from .. import _compiled, _dispatch, _threads
 from ._losses import Tally
 from ._network import Network, activations
 from ._state import OptimizerState
@@ -39,7 +38,7 @@ def kernels():
 
 @functools.cache
 def _kernels_for(isa):
-    return importlib.import_module(f"{_ext.__name__}.training_{isa}")
+    return _compiled.load(f"training_{isa}")
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """The compiled kernels against the NumPy specification."""
 
+import needs
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from fastsoftmax.estimators._losses import LogisticLoss, SoftmaxLoss
 from fastsoftmax.estimators._network import glorot_network
 from fastsoftmax.estimators._state import OptimizerState
 from fastsoftmax.estimators._steps import NumpyStep, Rule
+
+pytestmark = needs.compiled
 
 TOLERANCE = {np.dtype("float32"): 2e-4, np.dtype("float64"): 1e-10}
 
