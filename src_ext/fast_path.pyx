@@ -10,7 +10,7 @@ import functools
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.math cimport INFINITY, fma, isinf
+from libc.math cimport INFINITY, fma, isfinite, isinf
 from libc.string cimport memcpy
 from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -35,7 +35,7 @@ include "fast_path/sums.pxi"
 include "fast_path/scalars.pxi"
 
 
-cdef const KernelTable *kernels = NULL      # of the chosen back end; NULL where it has none
+cdef KernelTable *kernels = NULL      # of the chosen back end; NULL where it has none
 cdef dict general = {}                      # the Python function behind each public name
 cdef int MAX_THREADS = 256
 
@@ -44,7 +44,7 @@ def use_kernels(table, int max_threads):
     """Call these kernels from now on: the `kernel_table` of a back end, or None for the general path alone."""
     global kernels, MAX_THREADS
     MAX_THREADS = max_threads
-    kernels = NULL if table is None else <const KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
+    kernels = NULL if table is None else <KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
 
 
 def with_fast_path(function):

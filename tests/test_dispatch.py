@@ -89,7 +89,7 @@ def test_every_backend_fulfils_the_contract(name):
         pytest.importorskip("numba")
     if name == "cython" and not _compiled.IS_COMPILED:
         pytest.skip("fastsoftmax is not compiled")
-    module = _dispatch._load(name)
+    module = _dispatch.load(name)
     operations = [one for one in vars(Backend) if not one.startswith("_")]
     assert len(operations) == 12
     for one in operations:

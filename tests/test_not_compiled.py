@@ -97,6 +97,6 @@ def test_modules_for_another_python_are_an_error_that_says_so(python_alone, tmp_
 def test_a_missing_module_among_others_is_an_error_that_says_so(python_alone, tmp_path):
     folder = tmp_path / "missing"
     shutil.copytree(python_alone, folder)
-    (folder / "fastsoftmax" / "_ext" / f"fronts{_compiled.EXTENSION_SUFFIXES[0]}").touch()
+    (folder / "fastsoftmax" / "_ext" / f"fast_path{_compiled.EXTENSION_SUFFIXES[0]}").touch()
     done = run(folder, "import fastsoftmax")
     assert "ImportError: the compiled module runtime is missing from" in done.stderr

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _validate
 from .._backends import LossOptions, computing_dtype, numpy_impl
 from .._backends._extremes import are_extreme
-from .._backends._sums import in_two_parts, mean_of, reciprocal
+from .._backends._sums import in_two_parts, mean_of, reciprocal, total_of
 from .._dispatch import implementation, threads_for, with_fast_path
 from .._layout import Layout
 from ._arrays import Result, empty, quiet, read_with_out
@@ -25,7 +25,7 @@ def reduce_losses(losses, reduction, divisor, dtype):
         return losses.astype(dtype)
     if reduction == "mean":
         return dtype.type(mean_of(losses, divisor))
-    return dtype.type(losses.sum())
+    return dtype.type(total_of(losses))
 
 
 def gradient_scale(reduction, divisor):

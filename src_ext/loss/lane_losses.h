@@ -84,7 +84,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
         vec_f64 share = size * total;
-        if (k.dense && k.z_loss != 0) share += (2 * k.z_loss * size) * lse;
+        if (k.dense && k.z_loss != 0) share += (2 * k.z_loss) * (size * log_sum + size * max / k.temperature);
         const vec_f64 numerator = share * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {

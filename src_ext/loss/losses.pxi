@@ -78,7 +78,7 @@ cdef inline void set_scale(LossTask *task, double scale, double error) noexcept 
 cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
                           double distance, RowLoss *result) noexcept nogil:
     """Loss and factors of one row; `distance` is the sum of t * (m - z) / temperature over dense targets."""
-    cdef double lse = (max + task.shift) / task.temperature + log_sum
+    cdef long double lse
     if r.t != 0:
         distance += r.t * distance_of(max, r.z, task.temperature)
     result.loss = r.s * (total * log_sum + distance)
@@ -88,7 +88,8 @@ cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, 
     if not isfinite(result.scale_error):
         result.scale_error = 0
     if task.z_loss != 0:
-        result.loss += r.s * task.z_loss * lse * lse
+        lse = (<long double>max + task.shift) / task.temperature + log_sum     # may be beyond the range of double
+        result.loss += <double>(r.s * task.z_loss * lse * lse)
         result.share += 2 * <long double>task.z_loss * lse
 
 
