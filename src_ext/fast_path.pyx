@@ -1,9 +1,10 @@
 """The fast path: the public functions that have kernels, compiled.
 
-A small call costs what Python spends on it: its checks alone take ten times as long as the kernel. So each of these functions
-has the signature of the Python function that it stands before, reads its arguments in C, and calls the kernel. What it does not
-serve (lists, conversions, layouts that must be copied, options of unusual size) and what is wrong it leaves to that function,
-the general path, which raises the errors: nothing has been written then. Both give the same bits.
+A small call costs what Python spends on it: its checks alone take ten times as long as the kernel. So each of these
+functions has the signature of the Python function that it stands before, reads its arguments in C, and calls the
+kernel. What it does not serve (lists, conversions, layouts that must be copied, options of unusual size) and what is
+wrong it leaves to that function, the general path, which raises the errors: nothing has been written then. Both give
+the same bits.
 """
 
 import functools
@@ -95,7 +96,9 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
     cdef Layout layout
     cdef int n = 1
     cdef bint is_narrow
-    if kernels == NULL or (keepdims is not True and keepdims is not False) or not plan_call(&layout, x, axis, &call.x):
+    if kernels == NULL or (keepdims is not True and keepdims is not False):
+        return None
+    if not plan_call(&layout, x, axis, &call.x):
         return None
     if not read_threads(n_threads, layout.size, &n):
         return None
@@ -105,8 +108,10 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
     is_narrow = layout.block.kind > KIND_F64
     rows = new_rows(&layout, dtype_of_losses(&layout), keepdims)
     if out is not None and not (
-            not is_narrow and is_array(out) and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(<cnp.ndarray>rows)
-            and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out) and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, <cnp.ndarray>rows)
+            not is_narrow and is_array(out)
+            and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(<cnp.ndarray>rows)
+            and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, <cnp.ndarray>rows)
             and cnp.PyArray_CompareLists(cnp.PyArray_STRIDES(<cnp.ndarray>out), cnp.PyArray_STRIDES(<cnp.ndarray>rows),
                                          cnp.PyArray_NDIM(<cnp.ndarray>rows))
             and are_disjoint(<cnp.ndarray>out, <cnp.ndarray>x)):
@@ -147,7 +152,8 @@ cdef backward(grad, forward, axis, out, n_threads, bint log):
     if out is None:
         out = new_result(&layout, dtype_of(<cnp.ndarray>forward))
         call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
-    elif not (place_out(&layout, out, <cnp.ndarray>forward, &call.out) and place_out(&layout, out, <cnp.ndarray>grad, &placed)):
+    elif not (place_out(&layout, out, <cnp.ndarray>forward, &call.out)
+              and place_out(&layout, out, <cnp.ndarray>grad, &placed)):
         return None
     call.block, call.log, call.n_threads = layout.block, log, n
     kernels.backward(&call)
@@ -243,7 +249,7 @@ cdef bint read_targets(const Layout *layout, targets, out, LossCall *call, LossM
     kind = kind_of(<cnp.ndarray>targets)
     if kind < 0 or call.has_ignore or not has_shape(layout, <cnp.ndarray>targets):
         return False
-    if kind != layout.block.kind and not (kind == KIND_F32 and layout.block.kind > KIND_F64):
+    if kind != layout.block.kind and not (kind == <int>KIND_F32 and layout.block.kind > KIND_F64):
         return False
     call.target_form, call.target_kind = PROBABILITIES, <Kind>kind
     return place_array(layout, <cnp.ndarray>targets, &call.targets)
@@ -443,7 +449,8 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     cdef bint is_double = layout.block.kind == KIND_F64
     cdef Py_ssize_t n = layout.size
     cdef int kind
-    if not (is_array(targets) and has_shape(layout, <cnp.ndarray>targets) and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>targets)):
+    if not (is_array(targets) and has_shape(layout, <cnp.ndarray>targets)
+            and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>targets)):
         return False
     if out is not None and not (are_disjoint(<cnp.ndarray>out, <cnp.ndarray>targets)):
         return False
@@ -451,7 +458,9 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     call.target_kind = KIND_F64 if is_double else KIND_F32
     if kind == call.target_kind:
         values.data = cnp.PyArray_DATA(<cnp.ndarray>targets)
-        return (are_in_unit(<const double *>values.data, n) if is_double else are_in_unit(<const float *>values.data, n))
+        if is_double:
+            return are_in_unit(<const double *>values.data, n)
+        return are_in_unit(<const float *>values.data, n)
     values.owned = values.data = malloc(n * sizeof(double))
     if values.data == NULL:
         raise MemoryError("cannot allocate the targets")
@@ -505,9 +514,10 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
             return None
         call.targets = dense_operand(&layout.block, memory.targets.data)
         call.grad_scale = 1.0 / layout.size if kind == MEAN else 1.0
-        low, high = all_bounds.low * min(1.0, positive_bounds.low), all_bounds.high * max(1.0, positive_bounds.high)
-        if not (is_within(all_bounds.low) and is_within(positive_bounds.low) and is_within(low) and is_within(positive_bounds.high)
-                and is_within(low * call.grad_scale) and high <= LARGEST_SCALE):
+        low = all_bounds.low * min(1.0, positive_bounds.low)
+        high = all_bounds.high * max(1.0, positive_bounds.high)
+        if not (is_within(all_bounds.low) and is_within(positive_bounds.low) and is_within(positive_bounds.high)
+                and is_within(low) and is_within(low * call.grad_scale) and high <= LARGEST_SCALE):
             return None
         start_losses(&memory.losses, layout.size)
         call.losses = memory.losses.data
@@ -523,7 +533,8 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
         free_loss_memory(&memory)
 
 
-def binary_cross_entropy_with_logits(logits, targets, *, weight=None, pos_weight=None, reduction="mean", n_threads=None):
+def binary_cross_entropy_with_logits(logits, targets, *, weight=None, pos_weight=None, reduction="mean",
+                                     n_threads=None):
     result = binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, None, False)
     if result is not None:
         return result
@@ -615,14 +626,17 @@ cdef top_k(x, k, axis, n_threads):
     if kernels == NULL or not plan_call(&layout, x, axis, &call.x) or type(k) is not int:
         return None
     call.k = PyLong_AsLongAndOverflow(k, &overflow)
-    if overflow or not 1 <= call.k <= layout.block.n_classes or not read_threads(n_threads, layout.size, &call.n_threads):
+    if overflow or not 1 <= call.k <= layout.block.n_classes:
+        return None
+    if not read_threads(n_threads, layout.size, &call.n_threads):
         return None
     call.block = layout.block
     layout.shape[layout.axis] = call.k
     layout.size = layout.size // layout.block.n_classes * call.k
     values = new_result(&layout, dtype_of(<cnp.ndarray>x))
     indices = new_result(&layout, PyArray_DescrFromType(NPY_INT64))
-    call.values, call.indices = cnp.PyArray_DATA(<cnp.ndarray>values), <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>indices)
+    call.values = cnp.PyArray_DATA(<cnp.ndarray>values)
+    call.indices = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>indices)
     kernels.top_k(&call)
     return values, indices
 

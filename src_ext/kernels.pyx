@@ -1,9 +1,9 @@
 """The contract of fastsoftmax._backends, compiled for one instruction set.
 
 Row and lane primitives stand in the headers, one text for float and double; the files included here compose
-them into operations, and run_blocks of runtime/blocks.pxi is the one place with threads. Each operation has one C function,
-which takes a call of calls.h; `kernel_table` hands these to the fast path, and the functions of the contract below
-make the calls from arrays that are checked: 3-D blocks (outer, n_classes, inner), or groups of such blocks.
+them into operations, and run_blocks of runtime/blocks.pxi is the one place with threads. Each operation has one C
+function, which takes a call of calls.h; `kernel_table` hands these to the fast path, and the functions of the contract
+below make the calls from arrays that are checked: 3-D blocks (outer, n_classes, inner), or groups of such blocks.
 """
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -94,8 +94,10 @@ cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
 cdef void fill_base(void *base, const LossCall *call, const real *dtype) noexcept nogil:
     """Write smoothing / n_classes * weight for each class: what label smoothing adds to every target."""
     cdef Py_ssize_t c
+    cdef double weight
     for c in range(call.block.n_classes):
-        (<real *>base)[c] = <real>(call.smoothing / call.block.n_classes * (1 if call.weight == NULL else call.weight[c]))
+        weight = 1 if call.weight == NULL else call.weight[c]
+        (<real *>base)[c] = <real>(call.smoothing / call.block.n_classes * weight)
 
 
 cdef int call_cross_entropy(const LossCall *call) except -1:
@@ -262,7 +264,8 @@ cdef LossCall loss_call(cnp.ndarray targets, options, int n_threads):
         call.target_form = INDEX_INT64 if size == 8 else INDEX_INT32 if size == 4 else INDEX_UINT8
     else:
         call.targets, call.target_form, call.target_kind = operand_of(targets), PROBABILITIES, kind_of_array(targets)
-    call.weight, call.sample_weight = <double *>data_or_null(options.weight), <double *>data_or_null(options.sample_weight)
+    call.weight = <double *>data_or_null(options.weight)
+    call.sample_weight = <double *>data_or_null(options.sample_weight)
     call.has_ignore, call.ignore_index = False, 0
     if options.ignore_index is not None and -2**63 <= options.ignore_index < 2**63:
         call.has_ignore, call.ignore_index = True, options.ignore_index     # no target can equal another
@@ -303,7 +306,8 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
     """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
     cdef BinaryCall call
     cdef Block block = block_of(logits)
-    call.kind, call.target_kind, call.n_rows, call.n_labels = block.kind, kind_of_array(targets), block.outer, block.n_classes
+    call.kind, call.target_kind = block.kind, kind_of_array(targets)
+    call.n_rows, call.n_labels = block.outer, block.n_classes
     call.logits, call.targets, call.grad = operand_of(logits), operand_of(targets), operand_of(grad)
     call.losses, call.grad_scale, call.n_threads = <double *>cnp.PyArray_DATA(losses), grad_scale, n_threads
     call.weight, call.pos_weight = <double *>data_or_null(weight), <double *>data_or_null(pos_weight)

@@ -80,7 +80,7 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
     object PyDataMem_SetHandler(object handler)
     PyObject *PyDataMem_DefaultHandler
-    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int ndim, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)    # steals descr
     object PyArray_Zeros(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
     object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)

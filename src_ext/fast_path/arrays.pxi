@@ -4,7 +4,7 @@
 
 cdef extern from "numpy/arrayobject.h":
     int NPY_HALF, NPY_USERDEF, NPY_FLOAT, NPY_DOUBLE, NPY_INT64
-    cnp.ndarray PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+    cnp.ndarray PyArray_NewFromDescr(type subtype, cnp.dtype descr, int ndim, const cnp.npy_intp *dims,
                                      const cnp.npy_intp *strides, void *data, int flags, object obj)    # steals descr
     cnp.dtype PyArray_DescrFromType(int type_number)
     bint PyArray_ISUNSIGNED(cnp.ndarray array)
@@ -267,7 +267,7 @@ cdef bint is_same_view(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 
 cdef bint has_distinct_elements(const Layout *layout, cnp.ndarray x) noexcept:
-    """Whether the elements of an array of the layout's shape are plainly apart: each dimension steps over the inner ones."""
+    """Whether no elements of an array of the layout's shape can overlap: each dimension steps over the inner ones."""
     cdef int order[MAX_DIMS]
     cdef int d, k
     cdef Py_ssize_t reach = cnp.PyArray_ITEMSIZE(x)

@@ -1,5 +1,5 @@
-# Options of a user as numbers for kernels. Each function tells whether the value is one that kernels take as it is; what
-# is not, wrong or only unusual, is the general path's.
+# Options of a user as numbers for kernels. Each function tells whether the value is one that kernels take as it is;
+# what is not, wrong or only unusual, is the general path's.
 
 cdef extern from "Python.h":
     long PyLong_AsLongAndOverflow(object value, int *overflow) except? -1
@@ -238,7 +238,8 @@ cdef bint read_weights(weights, const Layout *layout, bint by_row, out, Values *
         if cnp.PyArray_NDIM(<cnp.ndarray>weights) != 1 or cnp.PyArray_DIM(<cnp.ndarray>weights, 0) != n:
             return False
         cursor.n_dims, cursor.sizes[0], cursor.index[0] = 1, n, 0
-        cursor.steps[0], cursor.at = cnp.PyArray_STRIDE(<cnp.ndarray>weights, 0), cnp.PyArray_BYTES(<cnp.ndarray>weights)
+        cursor.steps[0] = cnp.PyArray_STRIDE(<cnp.ndarray>weights, 0)
+        cursor.at = cnp.PyArray_BYTES(<cnp.ndarray>weights)
         dense = cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>weights)
     if dense and number == NPY_DOUBLE:
         values.data = cnp.PyArray_DATA(<cnp.ndarray>weights)

@@ -27,14 +27,16 @@ cdef TwoPartSum sum_in_two_parts(const double *x, Py_ssize_t n) noexcept nogil:
     """Sum x: four at a time are added plainly, the rest in two parts."""
     cdef TwoPartSum lanes[SUM_LANES]
     cdef TwoPartSum total
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t i = 0, k
     for k in range(SUM_LANES):
         lanes[k].value = lanes[k].lost = 0
-    for i in range(0, n - n % (4 * SUM_LANES), 4 * SUM_LANES):
+    while i + 4 * SUM_LANES <= n:
         for k in range(SUM_LANES):
             add_to(&lanes[k], (x[i + k] + x[i + SUM_LANES + k]) + (x[i + 2 * SUM_LANES + k] + x[i + 3 * SUM_LANES + k]))
-    for i in range(n - n % (4 * SUM_LANES), n):
+        i += 4 * SUM_LANES
+    while i < n:
         add_to(&lanes[i % SUM_LANES], x[i])
+        i += 1
     total = lanes[0]
     for k in range(1, SUM_LANES):
         add_to(&total, lanes[k].value)

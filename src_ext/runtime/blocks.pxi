@@ -43,7 +43,7 @@ cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, P
     """Call run(task, block, scratch) for every block, each thread with scratch of its own.
 
     Blocks are fixed by the shape alone, so that no bit depends on the number of threads. Between turns
-    of some tens of milliseconds Ctrl-C is honoured. A small call keeps the GIL: to give it up costs as much as its work.
+    of some tens of milliseconds Ctrl-C is honoured. A small call keeps the GIL: giving it up costs as much as its work.
     """
     cdef Py_ssize_t start = 0, stop, turn = max(1, TURN_ELEMENTS // max(1, block_elements))
     cdef Py_ssize_t stride = round_up(scratch_bytes, CACHE_LINE) + CACHE_LINE

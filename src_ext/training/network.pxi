@@ -6,7 +6,7 @@ cdef enum:
     AHEAD_BYTES = 1 << 18      # the most that a batch for which the next one is kept beside it takes
 
 cdef object padded_tiles(cnp.ndarray matrix, ptrdiff_t tile):
-    """Return a matrix (rows, columns) as aligned tiles of columns (n_tiles, rows, tile), the last one padded with zeros."""
+    """Return a matrix (rows, columns) as aligned tiles of columns (n_tiles, rows, tile), the last padded with zeros."""
     cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1]
     cdef ptrdiff_t n_tiles = (columns + tile - 1) // tile, whole = columns // tile
     tiles = aligned_zeros((n_tiles, rows, tile), matrix.dtype)
@@ -191,7 +191,7 @@ cdef class Trainer:
               double learning_rate, int64_t step):
         """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
 
-        X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; `targets` int32 classes, or uint8 labels
+        X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; targets: int32 classes, or uint8 labels
         (n_rows, n_outputs) where `multi`; `weights` None or float64; `order` int64; `step` how many steps came before.
         """
         cdef training_job job
