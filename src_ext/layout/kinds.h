@@ -1,20 +1,12 @@
 /* tile_load and tile_store for each kind of data, and the choice among them by the kind. */
-#ifndef FASTSOFTMAX_TILE_KINDS_H
-#define FASTSOFTMAX_TILE_KINDS_H
+#ifndef FASTSOFTMAX_LAYOUT_KINDS_H
+#define FASTSOFTMAX_LAYOUT_KINDS_H
 
 #include "layout/geometry.h"
-#include "softmax/primitives.h"
 #include "layout/narrow.h"
+#include "softmax/primitives.h"
 
-#define NOINLINE __attribute__((noinline)) /* what has a large frame keeps it from its callers */
-#define CLASSES_AHEAD 16 /* how far ahead the columns of a tile are fetched: the hardware stays within a page */
-
-#define REAL float
-#define FN(name) name##_f32
-#define VEC vec_f32
-#define IVEC ivec_f32
-#define LANES LANES_F32
-#define SMALL_FACTOR 0x1p-64f
+#include "simd/float32.h"
 
 #define DATA float
 #define MOVE(name) name##_f32_f32
@@ -39,18 +31,8 @@
 #define LOAD_PART(p, k, fill) load_part_u8_f32(p, k, fill)
 #include "layout/tiles.h"
 
-#undef REAL
-#undef FN
-#undef VEC
-#undef IVEC
-#undef LANES
-#undef SMALL_FACTOR
-#define REAL double
-#define FN(name) name##_f64
-#define VEC vec_f64
-#define IVEC ivec_f64
-#define LANES LANES_F64
-#define SMALL_FACTOR 0x1p-512
+#include "simd/end_real.h"
+#include "simd/float64.h"
 
 #define DATA double
 #define MOVE(name) name##_f64_f64
@@ -63,12 +45,7 @@
 #define LOAD_PART(p, k, fill) load_part_u8_f64(p, k, fill)
 #include "layout/tiles.h"
 
-#undef REAL
-#undef FN
-#undef VEC
-#undef IVEC
-#undef LANES
-#undef SMALL_FACTOR
+#include "simd/end_real.h"
 
 static void tile_load_f32(const Geometry *g, Kind kind, const void *x, const Steps *steps, Py_ssize_t first,
                           Py_ssize_t n_lanes, float *tile) {

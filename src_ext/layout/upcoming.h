@@ -4,6 +4,9 @@
 
 #include "simd/vector.h"
 
+#define NOINLINE __attribute__((noinline)) /* what has a large frame keeps it from its callers */
+#define CLASSES_AHEAD 16 /* how far ahead the columns of a tile are fetched: the hardware stays within a page */
+
 /* Fetch what will be needed next while there is arithmetic to do; any address will do, also past the end. */
 #define CACHE_LINE_BYTES 64
 #define PREFETCH(p) __builtin_prefetch((const void *)(p), 0, 3)

@@ -1,25 +1,31 @@
 /* Template for one REAL: passes for targets that touch every class (probabilities, label smoothing), over a row or
  * down the lanes of a tile, and masks of a tile. Included by softmax/primitives.h. */
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#include "math/exp.h"
+#include "softmax/rows.h"
+#include "softmax/lanes.h"
+#endif
 
 /* t * (m - z), 0 where t is. */
 INLINE VEC FN(distance)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
 
 /* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
-static double FN(wide_distance)(const REAL *t, Py_ssize_t t_step, const REAL *z, Py_ssize_t z_step, Py_ssize_t n,
+static double FN(wide_distance)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n,
                                 REAL m, double temperature) {
     long double distance = 0;
-    for (Py_ssize_t i = 0; i < n; i++)
+    for (ptrdiff_t i = 0; i < n; i++)
         if (t[i * t_step] != 0) distance += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
     return (double)(distance / temperature);
 }
 
 /* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
-static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL m, double temperature,
+static double FN(row_distance)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m, double temperature,
                                double *total /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
 #define TARGET(k) FN(load)(t + i + k * LANES)
 #define TERM(k) FN(distance)(TARGET(k), max, FN(load)(z + i + k * LANES))
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
@@ -29,7 +35,7 @@ static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL 
 #undef TARGET
 #undef TERM
     for (; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC target = FN(load_part)(t + i, k, zero);
         FN(sums_add)(&sums, FN(distance)(target, max, FN(load_part)(z + i, k, max)));
         FN(sums_add)(&totals, target);
@@ -41,56 +47,56 @@ static double FN(row_distance)(const REAL *t, const REAL *z, Py_ssize_t n, REAL 
 }
 
 /* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */
-static void FN(row_target)(const REAL *y, const double *w, double smoothing, REAL *t, Py_ssize_t n) {
+static void FN(row_target)(const REAL *y, const double *w, double smoothing, REAL *t, ptrdiff_t n) {
     const double kept = 1 - smoothing, uniform = smoothing / (double)n;
-    for (Py_ssize_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
+    for (ptrdiff_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
 }
 
 /* out = (factor + error) * stage - scale * t; out may be stage. */
-static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, Py_ssize_t n, double factor, double error,
+static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, double factor, double error,
                             double scale) {
     FN(shrink_for)(stage, n, &factor, &error);
     const VEC b = FN(all)((REAL)scale), zero = {0};
     const REAL rounded = (REAL)factor;
     const FN(factor) a = FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
                                        FN(all)(FN(lowest_factor)(factor)));
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
         FN(store_part)(out + i, k, FN(scaled)(e, &a) - b * tv);
     }
 }
 
 /* Write `value` where the mask is 0, over a whole tile. */
-static void FN(lanes_mask)(REAL *tile, const REAL *mask, Py_ssize_t n, REAL value) {
-    for (Py_ssize_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;
+static void FN(lanes_mask)(REAL *tile, const REAL *mask, ptrdiff_t n, REAL value) {
+    for (ptrdiff_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;
 }
 
 /* row_target for each lane, in place. */
-static void FN(lanes_target)(REAL *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w, double smoothing) {
+static void FN(lanes_target)(REAL *t, ptrdiff_t stride, ptrdiff_t n_classes, const double *w, double smoothing) {
     const double kept = 1 - smoothing, uniform = smoothing / (double)n_classes;
-    for (Py_ssize_t c = 0; c < n_classes; c++) {
+    for (ptrdiff_t c = 0; c < n_classes; c++) {
         const double weight = w ? w[c] : 1;
-        for (Py_ssize_t i = c * stride; i < (c + 1) * stride; i++) t[i] = (REAL)((kept * t[i] + uniform) * weight);
+        for (ptrdiff_t i = c * stride; i < (c + 1) * stride; i++) t[i] = (REAL)((kept * t[i] + uniform) * weight);
     }
 }
 
 /* The targets of class c: those of each lane, or, where t is NULL, what all lanes have in common. */
-INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, Py_ssize_t at, Py_ssize_t c) {
+INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, ptrdiff_t at, ptrdiff_t c) {
     return t ? FN(load)(t + at) : FN(all)(base[c]);
 }
 
 /* row_distance for each lane. */
-static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride,
-                               Py_ssize_t n_classes, const REAL *max, double temperature, double *distance,
+static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride,
+                               ptrdiff_t n_classes, const REAL *max, double temperature, double *distance,
                                double *total /* OUT */) {
     double lost[LANES];
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
-        Py_ssize_t c = 0;
+        ptrdiff_t c = 0;
         for (; c + 2 <= n_classes; c += 2) {
-            const Py_ssize_t at = c * stride + lane, after = at + stride;
+            const ptrdiff_t at = c * stride + lane, after = at + stride;
             const VEC t0 = FN(targets_of)(t, base, at, c), t1 = FN(targets_of)(t, base, after, c + 1);
             FN(sums_add)(&sums, FN(distance)(t0, m, FN(load)(tile + at)) + FN(distance)(t1, m, FN(load)(tile + after)));
             FN(sums_add)(&totals, t0 + t1);
@@ -103,7 +109,7 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
         FN(sums_lanes)(&sums, (VEC){0}, distance + lane, lost);
         FN(sums_lanes)(&totals, (VEC){0}, total + lane, lost);
     }
-    for (Py_ssize_t lane = 0; lane < stride; lane++)
+    for (ptrdiff_t lane = 0; lane < stride; lane++)
         if (isinf(distance[lane]))
             distance[lane] = FN(wide_distance)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
                                                max[lane], temperature);
@@ -111,13 +117,13 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
 }
 
 /* tile = tile * (factor + error of the lane) - scale of the lane * t. */
-static void FN(lanes_combine)(REAL *tile, const REAL *t, const REAL *base, Py_ssize_t stride, Py_ssize_t n_classes,
+static void FN(lanes_combine)(REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride, ptrdiff_t n_classes,
                               const double *factor, const double *error, const double *scale) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
         const VEC s = FN(from_doubles)(scale + lane);
-        for (Py_ssize_t c = 0; c < n_classes; c++) {
-            const Py_ssize_t at = c * stride + lane;
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
+            const ptrdiff_t at = c * stride + lane;
             FN(store)(tile + at, FN(scaled)(FN(load)(tile + at), &f) - s * FN(targets_of)(t, base, at, c));
         }
     }

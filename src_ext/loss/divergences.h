@@ -9,6 +9,13 @@
  * what would cancel. r comes from the logits, with the rounding error of each difference. An error d of the two
  * logarithms of sums, which all r share, takes part in its square alone: the terms add up to the divergence and
  * exp(-d) - 1 + d, and the excess, the sum of p - q as the same r give it, tells d. Where p is 0 the term is q. */
+#include "loss/divergence_rows.h"
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#include "math/exp.h"
+#include "softmax/rows.h"
+#include "softmax/lanes.h"
+#endif
 
 /* ---- entropy ---- */
 
@@ -21,7 +28,7 @@ typedef struct {
 INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
 
 /* Add four vectors of terms, `step` values apart, and their moments; `asks`: look for maxima before counting them. */
-INLINE void FN(moments_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m, const FN(exp_frame) *f,
+INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f,
                              FN(moment_sums) *s, int stores, int asks) {
     VEC v[4], e[4], d[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
@@ -35,7 +42,7 @@ INLINE void FN(moments_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m,
 }
 
 /* The same of one vector, of which the first k lanes are there. */
-INLINE void FN(moments_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, const FN(exp_frame) *f,
+INLINE void FN(moments_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f,
                             FN(moment_sums) *s, int stores) {
     const VEC v = FN(load_part)(x, k, FN(all)(-INFINITY)), e = FN(exp_scaled)(v, f, 0);
     if (stores) FN(store_part)(stage, k, e);
@@ -43,13 +50,13 @@ INLINE void FN(moments_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, con
     FN(sums_add)(&s->terms, FN(leave_out)(e, v, m, &s->n_max));
 }
 
-INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, const Upcoming *next,
+INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, ptrdiff_t n, REAL max, const Upcoming *next,
                                     exp_sum *result, double *moment, int stores) {
     const Upcoming ahead = *next;
     const VEC m = FN(all)(max);
     const FN(exp_frame) f = FN(exp_setup)(m, 1, 0);
     FN(moment_sums) s = {FN(sums_start)(), FN(sums_start)(), {0}};
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
         FN(moments_four)(x + i, stage + i, LANES, m, &f, &s, stores, 1);
@@ -63,24 +70,24 @@ INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
 }
 
 /* row_exp_sum without the maxima, and the sum of exp(x - m) * (m - x) in the same unit. */
-static void FN(row_exp_moment)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, const Upcoming *next,
+static void FN(row_exp_moment)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, const Upcoming *next,
                                exp_sum *result /* OUT */, double *moment /* OUT */) {
     if (stage) FN(row_exp_moment_body)(x, stage, n, m, next, result, moment, 1);
     else FN(row_exp_moment_body)(x, NULL, n, m, next, result, moment, 0);
 }
 
-INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, Py_ssize_t stride, Py_ssize_t n_classes,
+INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, ptrdiff_t stride, ptrdiff_t n_classes,
                                       const REAL *max, const Upcoming *next, const LaneSums *result, double *moment,
                                       int stores) {
     const Upcoming ahead = *next;
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         const FN(exp_frame) f = FN(exp_setup)(m, 1, 0);
         FN(moment_sums) s = {FN(sums_start)(), FN(sums_start)(), {0}};
         double lost[LANES];
-        Py_ssize_t c = 0;
+        ptrdiff_t c = 0;
         for (; c + 4 <= n_classes; c += 4) {
-            const Py_ssize_t at = c * stride + lane;
+            const ptrdiff_t at = c * stride + lane;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
             FN(moments_four)(tile + at, stage + at, stride, m, &f, &s, stores, 0);
         }
@@ -94,7 +101,7 @@ INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, Py_ssize_t 
 }
 
 /* row_exp_moment for each lane of a tile; the terms go to another one unless that is NULL. */
-static void FN(lanes_exp_moment)(const REAL *tile, REAL *stage, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m,
+static void FN(lanes_exp_moment)(const REAL *tile, REAL *stage, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
                                  const Upcoming *next, const LaneSums *result /* OUT */, double *moment /* OUT */) {
     if (stage) FN(lanes_exp_moment_body)(tile, stage, stride, n_classes, m, next, result, moment, 1);
     else FN(lanes_exp_moment_body)(tile, NULL, stride, n_classes, m, next, result, moment, 0);
@@ -127,12 +134,12 @@ INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
 }
 
 /* The gradient of the entropy of a row of terms e; factor + error turns them into p * UNIT_POWER. out may be x or e. */
-static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, Py_ssize_t n, double center,
+static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, ptrdiff_t n, double center,
                                   double center_error, double factor, double error) {
     const REAL rounded = (REAL)center;
     const VEC c = FN(all)(rounded), lost = FN(all)((REAL)(center - rounded + center_error)), zero = {0};
     const FN(factor) f = FN(factor_of_row)(factor, error);
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
         FN(store)(out + i, FN(entropy_slope)(FN(load)(e + i), FN(load)(x + i), c, lost, &f));
     if (i < n) {
@@ -142,13 +149,13 @@ static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, Py_ss
 }
 
 /* The same for each lane of a tile, in the place of x. */
-static void FN(lanes_entropy_slope)(REAL *tile, const REAL *e, Py_ssize_t stride, Py_ssize_t n_classes,
+static void FN(lanes_entropy_slope)(REAL *tile, const REAL *e, ptrdiff_t stride, ptrdiff_t n_classes,
                                     const double *center, const double *center_error, const double *factor,
                                     const double *error) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC c = FN(from_doubles)(center + lane), lost = FN(lost)(center + lane, center_error + lane, c);
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
-        for (Py_ssize_t at = lane; at < n_classes * stride; at += stride)
+        for (ptrdiff_t at = lane; at < n_classes * stride; at += stride)
             FN(store)(tile + at, FN(entropy_slope)(FN(load)(e + at), FN(load)(tile + at), c, lost, &f));
     }
 }
@@ -171,7 +178,7 @@ INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
 }
 
 INLINE FN(divergence_frame) FN(divergence_of_lanes)(const DivergenceLanes *d, const REAL *p_max, const REAL *q_max,
-                                                    Py_ssize_t lane) {
+                                                    ptrdiff_t lane) {
     const VEC shift = FN(from_doubles)(d->shift + lane), unit = FN(from_doubles)(d->unit + lane);
     return (FN(divergence_frame)){
         FN(load)(p_max + lane), FN(load)(q_max + lane), shift,
@@ -209,13 +216,13 @@ INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, con
 }
 
 /* The sums over `n` vectors, `step` values apart. */
-INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t step,
-                                Py_ssize_t n, const FN(divergence_frame) *f, FN(sums) *terms, FN(sums) *excess) {
-    Py_ssize_t i = 0;
+INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, ptrdiff_t step,
+                                ptrdiff_t n, const FN(divergence_frame) *f, FN(sums) *terms, FN(sums) *excess) {
+    ptrdiff_t i = 0;
     for (; i + 4 <= n; i += 4) {
         VEC term = {0}, more = {0};
 #pragma GCC unroll 1 /* one after the other: four at once do not fit the registers */
-        for (Py_ssize_t at = i * step; at < (i + 4) * step; at += step) {
+        for (ptrdiff_t at = i * step; at < (i + 4) * step; at += step) {
             const FN(divergence_term) t =
                 FN(divergence_of)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), f);
             term += t.term, more += t.excess;
@@ -224,7 +231,7 @@ INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, 
         FN(sums_add)(excess, more);
     }
     for (; i < n; i++) {
-        const Py_ssize_t at = i * step;
+        const ptrdiff_t at = i * step;
         const FN(divergence_term) t =
             FN(divergence_of)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), f);
         FN(sums_add)(terms, t.term);
@@ -233,11 +240,11 @@ INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, 
 }
 
 /* Sum the terms of a row, whose exponentials are ep and eq. */
-static void FN(row_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t n,
+static void FN(row_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, ptrdiff_t n,
                                const DivergenceRow *row, double *terms /* OUT */, double *excess /* OUT */) {
     const FN(divergence_frame) f = FN(divergence_of_row)(row);
     FN(sums) sums = FN(sums_start)(), more = FN(sums_start)();
-    const Py_ssize_t i = n / LANES * LANES, k = n - i;
+    const ptrdiff_t i = n / LANES * LANES, k = n - i;
     const VEC zero = {0};
     FN(divergence_sums)(zp, zq, ep, eq, LANES, n / LANES, &f, &sums, &more);
     if (k) {
@@ -253,11 +260,11 @@ static void FN(row_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, c
 }
 
 /* The same for each lane of four tiles. */
-static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t stride,
-                                 Py_ssize_t n_classes, const REAL *p_max, const REAL *q_max,
+static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, ptrdiff_t stride,
+                                 ptrdiff_t n_classes, const REAL *p_max, const REAL *q_max,
                                  const DivergenceLanes *lanes) {
     double lost[LANES];
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(divergence_frame) f = FN(divergence_of_lanes)(lanes, p_max, q_max, lane);
         FN(sums) sums = FN(sums_start)(), more = FN(sums_start)();
         FN(divergence_sums)(zp + lane, zq + lane, ep + lane, eq + lane, stride, n_classes, &f, &sums, &more);
@@ -276,17 +283,17 @@ INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(diver
 
 /* The gradients of the divergence of a row. They may take the place of any of what they are made from. */
 static void FN(row_divergence_slopes)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, REAL *for_p,
-                                      REAL *for_q, Py_ssize_t n, const DivergenceRow *row) {
+                                      REAL *for_q, ptrdiff_t n, const DivergenceRow *row) {
     const FN(divergence_frame) f = FN(divergence_of_row)(row);
     const VEC zero = {0};
     VEC p, q;
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         FN(divergence_slopes)(FN(load)(zp + i), FN(load)(zq + i), FN(load)(ep + i), FN(load)(eq + i), &f, &p, &q);
         FN(store)(for_p + i, p);
         FN(store)(for_q + i, q);
     }
-    const Py_ssize_t k = n - i;
+    const ptrdiff_t k = n - i;
     if (k) {
         FN(divergence_slopes)(FN(load_part)(zp + i, k, zero), FN(load_part)(zq + i, k, zero),
                               FN(load_part)(ep + i, k, zero), FN(load_part)(eq + i, k, zero), &f, &p, &q);
@@ -296,12 +303,12 @@ static void FN(row_divergence_slopes)(const REAL *zp, const REAL *zq, const REAL
 }
 
 /* The same for each lane of four tiles, in the place of the logits. */
-static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, const REAL *eq, Py_ssize_t stride,
-                                        Py_ssize_t n_classes, const REAL *p_max, const REAL *q_max,
+static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, const REAL *eq, ptrdiff_t stride,
+                                        ptrdiff_t n_classes, const REAL *p_max, const REAL *q_max,
                                         const DivergenceLanes *lanes) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(divergence_frame) f = FN(divergence_of_lanes)(lanes, p_max, q_max, lane);
-        for (Py_ssize_t at = lane; at < n_classes * stride; at += stride) {
+        for (ptrdiff_t at = lane; at < n_classes * stride; at += stride) {
             VEC p, q;
             FN(divergence_slopes)(FN(load)(zp + at), FN(load)(zq + at), FN(load)(ep + at), FN(load)(eq + at), &f, &p,
                                   &q);
@@ -313,11 +320,11 @@ static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, cons
 
 /* The divergence of a row in long double: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
  * Such rows are rare, and so this goes one by one. */
-static double FN(wide_divergence)(const REAL *zp, const REAL *zq, Py_ssize_t step, Py_ssize_t n, REAL p_max, REAL q_max,
+static double FN(wide_divergence)(const REAL *zp, const REAL *zq, ptrdiff_t step, ptrdiff_t n, REAL p_max, REAL q_max,
                                   double p_total, double q_total) {
     const long double shift = logl((long double)q_total) - logl((long double)p_total);
     long double sum = 0;
-    for (Py_ssize_t i = 0; i < n * step && !isinf(sum); i += step) {
+    for (ptrdiff_t i = 0; i < n * step && !isinf(sum); i += step) {
         const long double p_distance = (long double)p_max - zp[i], q_distance = (long double)q_max - zq[i];
         const long double p = expl(-p_distance) / p_total, q = expl(-q_distance) / q_total;
         const long double r = (q_distance - p_distance) + shift;

@@ -6,6 +6,7 @@
 #include <float.h>
 
 #include "math/log1p.h"
+#include "math/power.h"
 #include "simd/sums.h"
 
 /* One value a lane. */

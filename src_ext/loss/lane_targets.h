@@ -1,21 +1,26 @@
 /* Template for one REAL: index targets of the lanes of a tile, y: class indices, or less than 0 where a lane does not
  * count; it is cleared later, and what is written there does not matter. Included by softmax/primitives.h. Without a branch a
  * lane: which targets are the largest is as good as random. */
+#include "loss/lane_losses.h"
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#include "math/exp.h"
+#endif
 
 /* The values at the targets, and new ones: for many classes, where asking each class of the tile costs more. */
-static void FN(lanes_pick)(const REAL *tile, Py_ssize_t width, const int32_t *y, REAL *z /* OUT */) {
-    for (Py_ssize_t i = 0; i < width; i++) z[i] = tile[(y[i] < 0 ? 0 : y[i]) * width + i];
+static void FN(lanes_pick)(const REAL *tile, ptrdiff_t width, const int32_t *y, REAL *z /* OUT */) {
+    for (ptrdiff_t i = 0; i < width; i++) z[i] = tile[(y[i] < 0 ? 0 : y[i]) * width + i];
 }
-static void FN(lanes_place)(REAL *tile, Py_ssize_t width, const int32_t *y, const REAL *entry) {
-    for (Py_ssize_t i = 0; i < width; i++) tile[(y[i] < 0 ? 0 : y[i]) * width + i] = entry[i];
+static void FN(lanes_place)(REAL *tile, ptrdiff_t width, const int32_t *y, const REAL *entry) {
+    for (ptrdiff_t i = 0; i < width; i++) tile[(y[i] < 0 ? 0 : y[i]) * width + i] = entry[i];
 }
 
 /* The gradients at index targets: `own` where the target is the largest, where p - 1 would cancel; elsewhere p is at
  * most a half. */
-static void FN(lanes_entries)(const LossLanes *a, Py_ssize_t width, int weighted, const REAL *base, const int32_t *y,
+static void FN(lanes_entries)(const LossLanes *a, ptrdiff_t width, int weighted, const REAL *base, const int32_t *y,
                               REAL *term /* IN: what was stored for the target, OUT: its gradient */) {
     double value[LANES];
-    for (Py_ssize_t lane = 0; lane < width; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < width; lane += LANES) {
         FN(to_doubles)(FN(load)(term + lane), value);
         for (int i = 0; i < LANES; i += LANES_F64) {
             const vec_f64 p = load_doubles(value + i);
@@ -32,6 +37,6 @@ static void FN(lanes_entries)(const LossLanes *a, Py_ssize_t width, int weighted
 }
 
 /* The lanes of m as doubles. */
-static void FN(lanes_widen)(const REAL *m, Py_ssize_t width, double *out) {
-    for (Py_ssize_t lane = 0; lane < width; lane += LANES) FN(to_doubles)(FN(load)(m + lane), out + lane);
+static void FN(lanes_widen)(const REAL *m, ptrdiff_t width, double *out) {
+    for (ptrdiff_t lane = 0; lane < width; lane += LANES) FN(to_doubles)(FN(load)(m + lane), out + lane);
 }

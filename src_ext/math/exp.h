@@ -19,6 +19,9 @@
  * 2**n comes from a table of 2**POWER_BITS entries in a register and the bits of n; exp(r) - 1 from a polynomial,
  * minimax for the relative error (Tang 1989 reduces likewise): float 2**-28.0 (no table), 2**-32.3 (8 entries),
  * 2**-29.2 (16); double 2**-57.9 (none), 2**-58.2 (8). Total error: about 1 ULP, in both dtypes. */
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#endif
 
 /* What exp needs of a row (or of each lane): see exp_setup. */
 typedef struct {

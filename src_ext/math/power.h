@@ -8,6 +8,9 @@
 
 #include "simd/vector.h"
 
+#define UNIT_F32 0x1p40f /* UNIT_POWER of float, */
+#define UNIT_F64 0x1p80  /* and of double, where it is needed under a name of its own */
+
 #define POWER_BITS_F32 TABLE_BITS_F32
 #define POWER_BITS_F64 TABLE_BITS_F64
 
@@ -46,5 +49,9 @@ INLINE vec_f64 power_f64(vec_f64 t) {
  * the smallest normal number. A NaN in p stays. */
 INLINE vec_f32 times_power_f32(vec_f32 p, vec_f32 t, vec_f32 lowest) { return times_1p_f32(power_f32(t), p, t, lowest); }
 INLINE vec_f64 times_power_f64(vec_f64 p, vec_f64 t, vec_f64 lowest) { return times_1p_f64(power_f64(t), p, t, lowest); }
+
+/* Where a sum with the rounder of math/exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
+#define LOWEST_POWER_F64 (0x1.8p52 / (1 << POWER_BITS_F64) + (-1022 + 2)) /* that of double, for loss/softcap.h */
+#define LOWEST_POWER (ROUNDER + (MIN_EXPONENT + 2))
 
 #endif

@@ -1,13 +1,18 @@
 /* Template for one REAL: softmax down the columns of a tile (see layout/tiles.h), lanes side by side. Included by
  * softmax/primitives.h. All passes work within the tile, which stays in the cache. */
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#include "math/exp.h"
+#include "softmax/rows.h"
+#endif
 
-INLINE void FN(lanes_max_body)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m, const int32_t *y,
+INLINE void FN(lanes_max_body)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m, const int32_t *y,
                                REAL *z, int picks) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         VEC m0 = FN(all)(-INFINITY), m1 = m0, picked = {0};
         const IVEC target = picks ? FN(load_ints)(y + lane) : (IVEC){0};
         IVEC class = {0};
-        Py_ssize_t c = 0;
+        ptrdiff_t c = 0;
         for (; c + 2 <= n_classes; c += 2) {
             const VEC x0 = FN(load)(tile + c * stride + lane), x1 = FN(load)(tile + (c + 1) * stride + lane);
             m0 = FN(max)(x0, m0);
@@ -29,23 +34,23 @@ INLINE void FN(lanes_max_body)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n
 }
 
 /* The largest value of each lane; NaNs are passed over. With y, class indices, also the value of that class. */
-static void FN(lanes_max)(const REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, REAL *m /* OUT */,
+static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m /* OUT */,
                           const int32_t *y, REAL *z /* OUT */) {
     if (y) FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 1);
     else FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 0);
 }
 
-INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
+INLINE void FN(lanes_exp_sum_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
                                    REAL slope, REAL slope_error, const REAL *z, REAL *term, const Upcoming *next,
                                    const LaneSums *result, int stores, int splits, int has_slope) {
     const Upcoming ahead = *next;
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
         const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
         FN(sums) sums = FN(sums_start)();
         IVEC count = {0};
         REAL *column = tile + lane;
-        Py_ssize_t c = 0;
+        ptrdiff_t c = 0;
         for (; c + 4 <= n_classes; c += 4) {
             REAL *at = column + c * stride;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
@@ -65,7 +70,7 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_c
 
 /* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. With z, a value a lane, also its
  * term. What is `next`, the rows that the next tile is turned from and to, is fetched meanwhile. */
-static void FN(lanes_exp_sum)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *m, double temperature,
+static void FN(lanes_exp_sum)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m, double temperature,
                               const REAL *z, REAL *term /* OUT */, int stores, int splits, const Upcoming *next,
                               const LaneSums *result /* OUT */) {
     if (temperature != 1.0) {
@@ -86,14 +91,14 @@ INLINE FN(factor) FN(factor_of_lanes)(const double *factor, const double *error)
     return FN(factor_of)(f, FN(lost)(factor, error, f), (REAL)REAL_MIN_NORMAL / FN(abs)(f));
 }
 
-INLINE void FN(lanes_scale_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+INLINE void FN(lanes_scale_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const double *factor,
                                  const double *error, const int32_t *y, const REAL *entry, int places) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
         const VEC placed = places ? FN(load)(entry + lane) : (VEC){0};
         const IVEC target = places ? FN(load_ints)(y + lane) : (IVEC){0};
         IVEC class = {0};
-        for (Py_ssize_t c = 0; c < n_classes; c++) {
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
             VEC v = FN(scaled)(FN(load)(at), &f);
             if (places) v = FN(where_equal)(v, target, class, placed);
@@ -105,19 +110,19 @@ INLINE void FN(lanes_scale_body)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 /* tile *= factor + error of the lane, and 0 where that is under the smallest normal number. With y, class indices, that
  * class gets the entry of the lane instead. */
-static void FN(lanes_scale)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
+static void FN(lanes_scale)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const double *factor,
                             const double *error, const int32_t *y, const REAL *entry) {
     if (y) FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 1);
     else FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 0);
 }
 
 /* tile = (tile - m) / temperature - L. */
-static void FN(lanes_log_shift)(REAL *tile, Py_ssize_t stride, Py_ssize_t n_classes, const REAL *max,
+static void FN(lanes_log_shift)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
                                 const double *log_sum, double temperature) {
-    for (Py_ssize_t lane = 0; lane < stride; lane += LANES) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane), L = FN(from_doubles)(log_sum + lane), size = FN(size_beside)(m);
         const VEC divisor = FN(all)((REAL)temperature) * size;
-        for (Py_ssize_t c = 0; c < n_classes; c++) {
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
             const VEC v = FN(load)(at);
             FN(store)(at, (temperature != 1.0 ? (v * size - m * size) / divisor : v - m) - L);

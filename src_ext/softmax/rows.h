@@ -3,13 +3,17 @@
  * A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
  * doubles (float) or compensated doubles (double), so that a sum of a million terms errs by about 1 ULP.
  * Nothing here allocates or checks. Results go to the arguments marked OUT. */
-
+#include "softmax/exp_sum.h"
+#ifndef REAL /* opened alone: for float */
+#include "simd/float32.h"
+#include "math/exp.h"
+#endif
 
 /* The largest x; NaNs are passed over, -inf where there is nothing else. */
-static REAL FN(row_max)(const REAL *x, Py_ssize_t n) {
+static REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
     const VEC lowest = FN(all)(-INFINITY);
     VEC m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         m0 = FN(max)(FN(load)(x + i), m0);
         m1 = FN(max)(FN(load)(x + i + LANES), m1);
@@ -28,7 +32,7 @@ INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
 }
 
 /* One vector of terms, of which the first k lanes are there. */
-INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
                        int stores, int splits, int has_slope) {
     const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
     const VEC e = FN(exp_scaled)(v, f, has_slope);
@@ -38,7 +42,7 @@ INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, Py_ssize_t k, VEC m, const FN
 }
 
 /* The sum of four vectors of terms, `step` values apart. */
-INLINE VEC FN(exp_four)(const REAL *x, REAL *stage, Py_ssize_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+INLINE VEC FN(exp_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
                         int stores, int splits, int has_slope) {
     VEC v[4], e[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
@@ -54,7 +58,7 @@ INLINE int FN(has_max)(const REAL *x, VEC m) {
     return FN(any_equal)(FN(max)(left, FN(max)(FN(load)(x + 2 * LANES), FN(load)(x + 3 * LANES))), m);
 }
 
-INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, REAL max, REAL slope,
+INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REAL max, REAL slope,
                                     REAL slope_error, const Upcoming *next, int stores, int splits,
                                     int has_slope) {
     const Upcoming ahead = *next;
@@ -62,7 +66,7 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
     const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
     FN(sums) sums = FN(sums_start)();
     IVEC n_max = {0};
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
         if (splits && __builtin_expect(FN(has_max)(x + i, m), 0))
@@ -82,7 +86,7 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, Py_ssize_t n, RE
 
 /* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
  * the sum and count them if `splits`. x and stage may be the same. What is `next` is fetched meanwhile. */
-static void FN(row_exp_sum)(const REAL *x, REAL *stage, Py_ssize_t n, REAL m, double temperature, int splits,
+static void FN(row_exp_sum)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, double temperature, int splits,
                             const Upcoming *next, exp_sum *result /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, error;
@@ -124,17 +128,17 @@ INLINE REAL FN(lowest_factor)(double factor) {
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
 
 /* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the smallest normal number. */
-static void FN(row_shrink)(REAL *stage, Py_ssize_t n, double factor) {
+static void FN(row_shrink)(REAL *stage, ptrdiff_t n, double factor) {
     const VEC small = FN(all)(SMALL_FACTOR), least = FN(all)(FN(lowest_factor)(factor) * (1 / (REAL)SMALL_FACTOR));
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC v = FN(load_part)(stage + i, k, small);
         FN(store_part)(stage + i, k, FN(zero_less)(v, v, least) * small);
     }
 }
 
 /* A factor that would not be a normal number of the dtype is taken in steps: the terms shrink by all but the last. */
-INLINE void FN(shrink_for)(REAL *stage, Py_ssize_t n, double *factor, double *error) {
+INLINE void FN(shrink_for)(REAL *stage, ptrdiff_t n, double *factor, double *error) {
     while (*factor != 0 && fabs(*factor) < SMALL_FACTOR) {
         *factor /= SMALL_FACTOR;
         *error /= SMALL_FACTOR;
@@ -148,9 +152,9 @@ INLINE VEC FN(size_beside)(VEC m) {
 }
 
 /* The sum of a * b; of a alone where b is NULL. */
-static double FN(row_dot)(const REAL *a, const REAL *b, Py_ssize_t n) {
+static double FN(row_dot)(const REAL *a, const REAL *b, ptrdiff_t n) {
     FN(sums) sums = FN(sums_start)();
-    Py_ssize_t i = 0;
+    ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
         FN(dots_add)(&sums, FN(load)(a + i), b ? FN(load)(b + i) : FN(all)(1));
     if (i < n)
@@ -166,34 +170,34 @@ INLINE int FN(is_beyond)(double sum) {
 }
 
 /* out = p * (g - sum(g * p)), and out = g - exp(log_p) * sum(g), where that is so. */
-static void FN(row_softmax_backward_wide)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n) {
+static void FN(row_softmax_backward_wide)(const REAL *g, const REAL *p, REAL *out, ptrdiff_t n) {
     long double dot = 0;
-    for (Py_ssize_t i = 0; i < n; i++) dot += (long double)g[i] * p[i];
-    for (Py_ssize_t i = 0; i < n; i++) out[i] = (REAL)(p[i] * (g[i] - dot));
+    for (ptrdiff_t i = 0; i < n; i++) dot += (long double)g[i] * p[i];
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (REAL)(p[i] * (g[i] - dot));
 }
-static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, REAL *out, Py_ssize_t n) {
+static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, REAL *out, ptrdiff_t n) {
     long double sum = 0;
-    for (Py_ssize_t i = 0; i < n; i++) sum += g[i];
-    for (Py_ssize_t i = 0; i < n; i++) out[i] = (REAL)(g[i] - expl(log_p[i]) * sum);
+    for (ptrdiff_t i = 0; i < n; i++) sum += g[i];
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = (REAL)(g[i] - expl(log_p[i]) * sum);
 }
 
 /* out = p * (g - dot). */
-static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, Py_ssize_t n, double dot) {
+static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, ptrdiff_t n, double dot) {
     const int loses_digits = sizeof(REAL) == sizeof(double) && FN(is_beyond)(dot); /* products of floats have them */
     if (loses_digits || !(fabs(dot) < REAL_MAX * (double)REAL_EPSILON)) {
         FN(row_softmax_backward_wide)(g, p, out, n);
         return;
     }
     const VEC d = FN(all)((REAL)dot);
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC gv = FN(load_part)(g + i, k, d), pv = FN(load_part)(p + i, k, d);
         FN(store_part)(out + i, k, pv * (gv - d));
     }
 }
 
 /* out = g - exp(log_p) * sum. */
-static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL *out, Py_ssize_t n, double sum) {
+static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL *out, ptrdiff_t n, double sum) {
     if (FN(is_beyond)(sum)) {
         FN(row_log_softmax_backward_wide)(g, log_p, out, n);
         return;
@@ -201,8 +205,8 @@ static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL 
     const VEC zero = {0};
     const FN(exp_frame) f = FN(exp_setup)(zero, 1, 0);
     const VEC s = (REAL)sum / f.unit;
-    for (Py_ssize_t i = 0; i < n; i += LANES) {
-        Py_ssize_t k = n - i < LANES ? n - i : LANES;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC gv = FN(load_part)(g + i, k, zero), lv = FN(load_part)(log_p + i, k, zero);
         FN(store_part)(out + i, k, gv - FN(exp_scaled)(lv, &f, 0) * s);
     }

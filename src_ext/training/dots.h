@@ -3,6 +3,10 @@
    Vectors run over the features, so that all their lanes count where a few outputs would fill a part of one. Rows of x
    and of the weights are whole vectors long, padded with zeros. The bits of an element depend neither on its neighbours
    nor on the tile it fell into. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#endif
 
 /* Rows as `dots` reads them: number k of row i stands at data[i * ld + k / T * step + k % T], T = two vectors. A matrix in
    row-major order has step = T, one in panels ld = T. */

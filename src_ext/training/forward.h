@@ -2,6 +2,14 @@
 
    Rows are taken ROW_BLOCK at a time: they stay in L2 through every layer. Rows that need neither scaling nor converting
    are used where they are. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#include "training/dots.h"
+#include "training/loss.h"
+#include "training/update.h"
+#include "training/step.h"
+#endif
 
 /* Whether all values of a row are finite; uint8 always is. */
 static int NAME(row_is_finite)(const char *row, int source, ptrdiff_t n) {

@@ -1,15 +1,5 @@
 /* Every training kernel, in both precisions. */
-#include "training/job.h"
-
-#define JOIN_(name, suffix) name##_##suffix
-#define JOIN(name, suffix) JOIN_(name, suffix)
-#define NAME(name) JOIN(name, SUFFIX)
-
-#define REAL float
-#define SUFFIX f32
-#define REAL_IS_DOUBLE 0
-#define VLANES (VBYTES / 4)
-#define SQRT sqrtf
+#include "training/float32.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
@@ -17,17 +7,9 @@
 #include "training/step.h"
 #include "training/forward.h"
 #include "training/linear.h"
-#undef REAL
-#undef SUFFIX
-#undef REAL_IS_DOUBLE
-#undef VLANES
-#undef SQRT
+#include "training/end_real.h"
 
-#define REAL double
-#define SUFFIX f64
-#define REAL_IS_DOUBLE 1
-#define VLANES (VBYTES / 8)
-#define SQRT sqrt
+#include "training/float64.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
@@ -35,3 +17,4 @@
 #include "training/step.h"
 #include "training/forward.h"
 #include "training/linear.h"
+#include "training/end_real.h"

@@ -2,6 +2,15 @@
 
    Rows are taken ROW_BLOCK at a time: they stay in L2 through both the forward product and the gradient, so that the data
    are read from memory once. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#include "training/dots.h"
+#include "training/loss.h"
+#include "training/update.h"
+#include "training/step.h"
+#include "training/forward.h"
+#endif
 
 /* Some rows of one group, added to what earlier calls have summed. The group's gradient: (n_outputs, width), the bias
    behind the features. */

@@ -4,6 +4,11 @@
    loss = log1p(S') + sum of t * (m - z), never a difference of large numbers. Written over z: the gradient,
    times row_scale (sample weight over the batch's weight). One pass for the maximum, one for the exponentials, one
    for the gradient; all of it sits in L1. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#include "training/dots.h"
+#endif
 
 /* exp for x <= 0 to about 1 ULP, 0 under the smallest normal number; NaN stays NaN. */
 #if REAL_IS_DOUBLE

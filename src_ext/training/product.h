@@ -5,6 +5,9 @@
    training keeps its matrices in panels (training/step.h). The sum over k stays in registers, in order, and is added to
    c at the end: bits depend neither on the neighbours of an element nor on the tile it fell into, and sums that come in
    pieces lose less. One core of a Zen 4 does 115 of its 117 GFLOP/s in float32 (panels in L2, 128 rows). */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#endif
 
 typedef REAL NAME(vec) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
 

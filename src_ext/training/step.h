@@ -12,6 +12,13 @@
    x and the outputs of a hidden layer are (blocks of rows, panels, rows, T), weights (tiles of T units, inputs, T).
    Neither T nor the blocks of rows depend on the number of threads, nor do the bits; how the second job is cut does not
    enter into them. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#include "training/dots.h"
+#include "training/loss.h"
+#include "training/update.h"
+#endif
 
 #define TILE (2 * VLANES)
 #define ROWS_AHEAD 6

@@ -2,6 +2,12 @@
 
    Adam: m / (sqrt(v) + epsilon), the rate corrected for bias as in its paper. A square root and a division of a vector keep
    the divider busy for 7 cycles. */
+#ifndef REAL /* opened alone: for float */
+#include "training/float32.h"
+#include "training/product.h"
+#include "training/dots.h"
+#include "training/loss.h"
+#endif
 
 typedef struct {
     REAL rate, beta_1, beta_2, epsilon, momentum, decay;
