@@ -191,7 +191,7 @@ cdef class Trainer:
               double learning_rate, int64_t step):
         """Train on the rows `order` of X, batch after batch; return (loss sum, weight sum, correct weight).
 
-        X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; targets: int32 classes, or uint8 labels
+        X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; targets int32 classes, or uint8 labels
         (n_rows, n_outputs) where `multi`; `weights` None or float64; `order` int64; `step` how many steps came before.
         """
         cdef training_job job
