@@ -205,7 +205,7 @@ cdef bint has_infinity(const double *x, Py_ssize_t n) noexcept nogil:
 
 cdef finish_losses(Reduction reduction, double *losses, Py_ssize_t n, double divisor, bint is_double, rows,
                    bint declines_infinity):
-    """Return the mean, the sum or, in the array `rows`, all losses; None for an infinity that the general path mends."""
+    """Return the mean, the sum or, in the array `rows`, all losses; None for infinity that the general path mends."""
     cdef double value
     cdef Py_ssize_t i
     if reduction == NONE:

@@ -15,6 +15,10 @@ if _compiled.IS_COMPILED:
     from fastsoftmax._backends import cython_impl
 
 
+collect_ignore_glob = ["typing/*"]
+"""Programs for type checkers, which are read and not run."""
+
+
 def pytest_collection_modifyitems(items):
     """Skip, by name, what asks for the compiled back end where there is none."""
     for item in items:

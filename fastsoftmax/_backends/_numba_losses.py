@@ -168,7 +168,7 @@ def loss_row(
     if task.z_loss != 0:
         lse = (m + shift) / temperature + log_sum
         loss += s * task.z_loss * lse * lse
-        share += 2 * PART * task.z_loss * lse
+        share += 2 * task.z_loss * (PART * log_sum + PART * (m + shift) / temperature)
     pointer_to(task.losses, 1.0)[lane] = loss
     if task.grad:
         scale, lost = scale_of(s, scale, scale_error)
