@@ -70,6 +70,57 @@ def _view(array, name):
     return np.asarray(array)
 
 
+def _is_tensor(value):
+    """Whether `value` is of PyTorch, which is imported by who has such a tensor."""
+    torch = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
+    return tensor is not None and isinstance(value, tensor)
+
+
+def _tensor_view(tensor, name):
+    """Return a plain tensor on the CPU as an array over its memory, or say what to call instead."""
+    torch = sys.modules["torch"]
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        raise TypeError(
+            f"{name} must be a plain tensor, got the subclass {type(tensor).__name__}: "
+            "call the function of torch.nn.functional"
+        )
+    if tensor.device.type != "cpu":
+        raise TypeError(
+            f"{name} must be on the CPU, got a tensor on {tensor.device}: pass {name}.cpu()"
+        )
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name} must be dense, got {tensor.layout}: pass {name}.to_dense()")
+    if tensor.requires_grad:
+        raise TypeError(
+            f"{name} requires a gradient, which functions of arrays do not record: call the function of "
+            f"fastsoftmax.torch, or pass {name}.detach()"
+        )
+    if tensor.dtype is not torch.bfloat16:
+        return tensor.numpy(force=tensor.is_conj() or tensor.is_neg())
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise ImportError(
+            f'{name} is of bfloat16, which needs ml_dtypes: pip install "fastsoftmax[torch]"'
+        ) from error
+    return tensor.view(torch.int16).numpy().view(bfloat16)
+
+
+def writable(out, name="out"):
+    """Return `out`, an array, a tensor or another DLPack object, as an array over the same memory."""
+    if out is None or isinstance(out, np.ndarray):
+        return out
+    if _is_tensor(out):
+        return _tensor_view(out, name)
+    if hasattr(out, "__dlpack__"):
+        try:
+            return np.from_dlpack(out, copy=False)
+        except (BufferError, TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"{name} cannot be written where it lies: {error}") from error
+    return out
+
+
 def as_array(value, name):
     """Return `value` as an ndarray, without a copy where NumPy can view it."""
     if type(value) is np.ndarray:
@@ -78,6 +129,8 @@ def as_array(value, name):
         return _view(value, name)
     if isinstance(value, (list, tuple)):
         _check_items(value, name)
+    if _is_tensor(value):
+        return _tensor_view(value, name)
     n_missing = _tables.n_missing(value)
     if n_missing:
         raise ValueError(f"{name} must have no missing values, got {n_missing} of them")

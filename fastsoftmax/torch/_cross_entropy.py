@@ -1,0 +1,201 @@
+"""The cross-entropy of tensors: an autograd.Function in eager mode, a registered operator where PyTorch records."""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import Function
+from torch.nn import _reduction
+
+from .. import _validate, functional
+from . import _composition
+from ._tensors import (
+    DTYPES,
+    array_of,
+    is_traced,
+    is_transformed,
+    refuse_others,
+    scaled,
+    tensor_of,
+)
+
+
+def keywords(target, weight, sample_weight, options):
+    """Return the options of a loss as the functions of arrays take them."""
+    ignore_index, label_smoothing, z_loss, softcap, temperature, reduction = options
+    return {
+        "weight": array_of(weight),
+        "sample_weight": array_of(sample_weight),
+        "ignore_index": None if target.is_floating_point() else ignore_index,
+        "label_smoothing": label_smoothing,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "temperature": temperature,
+        "reduction": reduction,
+    }
+
+
+def loss_alone(input, target, weight, sample_weight, options):
+    """Return the loss of tensors as an array."""
+    return functional.cross_entropy(
+        array_of(input),
+        array_of(target),
+        axis=1 if input.ndim > 1 else 0,
+        **keywords(target, weight, sample_weight, options),
+    )
+
+
+def loss_and_gradient(input, target, weight, sample_weight, options):
+    """Return the loss and its gradient as arrays."""
+    return functional.cross_entropy_with_grad(
+        array_of(input),
+        array_of(target),
+        axis=1 if input.ndim > 1 else 0,
+        **keywords(target, weight, sample_weight, options),
+    )
+
+
+def by_row(upstream, gradient):
+    """Return the gradient of the losses so that it broadcasts to that of the logits."""
+    return upstream.unsqueeze(1 if gradient.ndim > 1 else 0) if upstream.ndim else upstream
+
+
+class _CrossEntropy(Function):
+    """The first backward pass takes the gradient that the forward pass made; later ones compute it again."""
+
+    @staticmethod
+    def forward(ctx, input, target, weight, sample_weight, options, dtype):
+        loss, gradient = loss_and_gradient(input, target, weight, sample_weight, options)
+        ctx.save_for_backward(input, target, weight, sample_weight)
+        ctx.gradient, ctx.options = tensor_of(gradient), options
+        loss = tensor_of(loss)
+        return loss if loss.dtype is dtype else loss.to(dtype)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        gradient, rest = ctx.gradient, (None, None, None, None, None)
+        if gradient is None or torch.is_grad_enabled():
+            input, target, weight, sample_weight = ctx.saved_tensors
+            if torch.is_grad_enabled():
+
+                def loss_of(input):
+                    return _composition.cross_entropy(
+                        input, target, weight, sample_weight, *ctx.options
+                    )
+
+                return (*_composition.gradients(loss_of, [input], upstream), *rest)
+            _, gradient = loss_and_gradient(input, target, weight, sample_weight, ctx.options)
+            gradient = tensor_of(gradient)
+        if is_transformed():
+            return (gradient * by_row(upstream, gradient), *rest)
+        ctx.gradient = None
+        return (scaled(gradient, by_row(upstream, gradient)), *rest)
+
+
+def checked(z_loss, softcap, temperature, reduction, label_smoothing):
+    """Raise about the options that PyTorch does not have, and those that it checks after all else."""
+    _validate.reduction(reduction)
+    _validate.number(z_loss, "z_loss", 0)
+    _validate.number(temperature, "temperature", 0, open_low=True)
+    if softcap is not None:
+        _validate.number(softcap, "softcap", 0, open_low=True)
+
+
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+    *,
+    z_loss=0.0,
+    softcap=None,
+    sample_weight=None,
+    temperature=1.0,
+):
+    """Compute the cross-entropy of logits, as `torch.nn.functional.cross_entropy` does.
+
+    Parameters
+    ----------
+    input : Tensor of float16, bfloat16, float32 or float64, on the CPU
+        Logits: (C,), (N, C) or (N, C, d1, ...), of any strides.
+    target : Tensor
+        Class indices without the dimension C, or probabilities of the shape of `input`.
+    weight : Tensor of shape (C,), optional
+        Weights of the classes.
+    size_average, reduce : bool, optional
+        PyTorch's older names of `reduction`.
+    ignore_index : int, default -100
+        Rows with this target take no part.
+    reduction : {"mean", "sum", "none"}, default "mean"
+    label_smoothing : float in [0, 1], default 0.0
+    z_loss, softcap, sample_weight, temperature
+        As in `fastsoftmax.cross_entropy`.
+
+    Returns
+    -------
+    Tensor
+        Of the dtype of `input`; float32 under autocast.
+
+    Raises
+    ------
+    IndexError, RuntimeError, ValueError
+        As PyTorch raises them.
+    TypeError
+        If a tensor is on another device, or of a subclass.
+
+    Notes
+    -----
+    Error: at most 4 ULP for each row, as in `fastsoftmax.cross_entropy`. What its kernels do not take (negative
+    weights, no classes, gradients of targets and weights, second derivatives, transforms of `torch.func`) is computed
+    by PyTorch's own operations.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastsoftmax.torch import cross_entropy
+    >>> logits = torch.zeros(2, 4, requires_grad=True)
+    >>> cross_entropy(logits, torch.tensor([3, -100])).backward()
+    >>> logits.grad
+    tensor([[ 0.2500,  0.2500,  0.2500, -0.7500],
+            [ 0.0000,  0.0000,  0.0000,  0.0000]])
+    """
+    if size_average is not None or reduce is not None:
+        reduction = _reduction.legacy_get_string(size_average, reduce)
+    options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
+    if is_traced():
+        from ._ops import recorded_cross_entropy
+
+        return recorded_cross_entropy(input, target, weight, sample_weight, options)
+    if is_transformed():
+        checked(z_loss, softcap, temperature, reduction, label_smoothing)
+        return _composition.cross_entropy(input, target, weight, sample_weight, *options)
+    refuse_others("cross_entropy", input, target, weight, sample_weight)
+    dtype = input.dtype
+    is_autocast = torch.is_autocast_enabled("cpu")
+    if dtype is torch.float16:  # its gradient is scaled before it is rounded
+        loss = cross_entropy(
+            input.float(), target, None if weight is None else weight.float(),
+            None, ignore_index, None, reduction, label_smoothing,
+            z_loss=z_loss, softcap=softcap, sample_weight=sample_weight, temperature=temperature,
+        )  # fmt: skip
+        return loss if is_autocast else loss.to(dtype)
+    if (
+        dtype in DTYPES
+        and not target.requires_grad
+        and (weight is None or not weight.requires_grad)
+        and (sample_weight is None or not sample_weight.requires_grad)
+        and not (ignore_index >= 0 and target.is_floating_point())
+    ):
+        tensors = input, target, weight, sample_weight
+        wanted = torch.float32 if is_autocast and dtype is torch.bfloat16 else dtype
+        try:
+            if input.requires_grad and torch.is_grad_enabled():
+                return _CrossEntropy.apply(*tensors, options, wanted)
+            return tensor_of(loss_alone(*tensors, options)).to(wanted)
+        except (TypeError, ValueError):
+            pass
+    checked(z_loss, softcap, temperature, reduction, label_smoothing)
+    return _composition.cross_entropy(input, target, weight, sample_weight, *options)

@@ -1,0 +1,243 @@
+"""The cross-entropy of a linear layer whose logits never exist as a whole.
+
+Products are PyTorch's; rows are taken in blocks, and the gradient of a block's logits overwrites them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch.autograd import Function
+
+from .. import functional
+from . import _composition
+from ._cross_entropy import checked, keywords
+from ._tensors import DTYPES, array_of, is_traced, is_transformed, refuse_others, tensor_of
+
+ROWS_AT_ONCE = 256
+BLOCK_BYTES = 1 << 27
+
+
+def _blocks(n_rows, n_classes, itemsize):
+    step = max(1, min(ROWS_AT_ONCE, BLOCK_BYTES // max(1, n_classes * itemsize)))
+    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def _divisor(n_rows, target, weight, sample_weight, options):
+    """Return what "mean" divides by; 1 under the other reductions."""
+    if options[-1] != "mean":
+        return 1.0
+    counted = torch.ones(n_rows, dtype=torch.float64)
+    if sample_weight is not None:
+        counted *= sample_weight
+    if not target.is_floating_point():
+        used = target != options[0]
+        if weight is not None:
+            counted *= weight.double()[torch.where(used, target, 0).long()]
+        counted = torch.where(used, counted, 0)
+    return counted.sum().item()
+
+
+def _run(tensors, options, wants, upstream=None):
+    """Return (losses of the rows, gradients of input, weight and bias); `wants` says which of these are wanted.
+
+    `upstream` weighs the rows of the gradients.
+    """
+    input, linear_weight, linear_bias, target, weight, sample_weight = tensors
+    (n_rows, n_features), n_classes = input.shape, len(linear_weight)
+    divisor = _divisor(n_rows, target, weight, sample_weight, options)
+    alpha = 1 / divisor if divisor else float("nan")
+    blocks = _blocks(n_rows, n_classes, input.element_size())
+    room = torch.empty((blocks[0].stop if blocks else 0, n_classes), dtype=input.dtype)
+    wide = input.dtype if input.element_size() > 2 else torch.float32
+    grads = [
+        torch.zeros(one.shape, dtype=wide) if want else None
+        for one, want in zip((input, linear_weight, linear_bias), wants, strict=True)
+    ]
+    losses = torch.empty(n_rows, dtype=wide)
+    named = keywords(target, weight, None, (*options[:-1], "none"))
+    for rows in blocks:
+        x, logits = input[rows], room[: rows.stop - rows.start]
+        if linear_bias is None:
+            torch.mm(x, linear_weight.t(), out=logits)
+        else:
+            torch.addmm(linear_bias, x, linear_weight.t(), out=logits)
+        if sample_weight is not None:
+            named["sample_weight"] = array_of(sample_weight[rows])
+        arrays = array_of(logits), array_of(target[rows])
+        if not any(wants):
+            losses[rows] = tensor_of(functional.cross_entropy(*arrays, **named))
+            continue
+        loss, _ = functional.cross_entropy_with_grad(*arrays, **named, out=arrays[0])
+        losses[rows] = tensor_of(loss)
+        if upstream is not None:
+            logits.mul_(upstream[rows, None])
+        _add_products(grads, rows, logits, x, linear_weight, alpha)
+    if options[-1] == "none":
+        return losses, grads
+    total = losses.sum(dtype=torch.float64)
+    return (total / divisor if options[-1] == "mean" else total).to(wide), grads
+
+
+def _add_products(grads, rows, logits, x, linear_weight, alpha):
+    of_input, of_weight, of_bias = grads
+    if of_input is not None:
+        if of_input.dtype == logits.dtype:
+            torch.addmm(
+                of_input[rows], logits, linear_weight, beta=0, alpha=alpha, out=of_input[rows]
+            )
+        else:
+            of_input[rows] = torch.mm(logits, linear_weight).float() * alpha
+    if of_weight is not None:
+        if of_weight.dtype == logits.dtype:
+            of_weight.addmm_(logits.t(), x, alpha=alpha)
+        else:
+            of_weight.add_(torch.mm(logits.t(), x), alpha=alpha)
+    if of_bias is not None:
+        of_bias.add_(logits.sum(0, dtype=of_bias.dtype), alpha=alpha)
+
+
+class _LinearCrossEntropy(Function):
+    @staticmethod
+    def forward(ctx, *args):
+        *tensors, options, dtype = args
+        ctx.save_for_backward(*tensors)
+        ctx.options, ctx.wants = options, ctx.needs_input_grad[:3]
+        later = options[-1] == "none"
+        loss, grads = _run(tensors, options, (False,) * 3 if later else ctx.wants)
+        ctx.grads = None if later else grads
+        return loss.to(dtype)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        tensors = ctx.saved_tensors
+        layer, rest = tensors[:3], tensors[3:]
+        if torch.is_grad_enabled() or is_transformed():
+
+            def loss_of(input, linear_weight, linear_bias):
+                logits = F.linear(input, linear_weight, linear_bias)
+                return _composition.cross_entropy(logits, *rest, *ctx.options)
+
+            return (*_composition.gradients(loss_of, layer, upstream), *[None] * 5)
+        grads, ctx.grads = ctx.grads, None
+        if grads is None:
+            by_rows = upstream.detach() if ctx.options[-1] == "none" else None
+            _, grads = _run(tensors, ctx.options, ctx.wants, by_rows)
+        if upstream.ndim == 0 and upstream.item() != 1:
+            grads = [None if one is None else one.mul_(upstream) for one in grads]
+        return (
+            *(None if g is None else g.to(t.dtype) for g, t in zip(grads, layer, strict=True)),
+            *[None] * 5,
+        )
+
+
+def _fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
+    """Whether the blocks serve the call; all else PyTorch composes, or raises about."""
+    others = [one for one in (target, weight, sample_weight) if one is not None]
+    matrices = [input, linear_weight] + ([] if linear_bias is None else [linear_bias])
+    return (
+        input.ndim == linear_weight.ndim == 2
+        and input.shape[1] == linear_weight.shape[1]
+        and 0 not in linear_weight.shape
+        and (linear_bias is None or linear_bias.shape == linear_weight.shape[:1])
+        and all(one.dtype == input.dtype for one in matrices)
+        and input.dtype in DTYPES
+        and (
+            target.shape == (len(input), len(linear_weight))
+            if target.is_floating_point()
+            else target.shape == input.shape[:1]
+            and target.dtype in (torch.int64, torch.uint8, torch.int32)
+        )
+        and not any(one.requires_grad for one in others)
+        and (weight is None or (weight.shape == linear_weight.shape[:1] and bool((weight >= 0).all())))
+        and (sample_weight is None or sample_weight.shape == input.shape[:1])
+        and options[-1] in ("mean", "sum", "none")
+    )  # fmt: skip
+
+
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    z_loss=0.0,
+    softcap=None,
+    sample_weight=None,
+    temperature=1.0,
+):
+    """Compute the cross-entropy of a linear layer, as `torch.nn.functional.linear_cross_entropy` does.
+
+    Parameters
+    ----------
+    input : Tensor of shape (N, in_features) or (in_features,), on the CPU
+    linear_weight : Tensor of shape (C, in_features), or (C, d1, ..., in_features)
+    target : Tensor
+        Class indices or probabilities.
+    linear_bias : Tensor, optional
+    weight, reduction, ignore_index, label_smoothing
+        As in `torch.nn.functional.linear_cross_entropy`; None ignores -100.
+    z_loss, softcap, sample_weight, temperature
+        As in `fastsoftmax.cross_entropy`.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    IndexError, RuntimeError, ValueError
+        As PyTorch raises them.
+    TypeError
+        If a tensor is on another device, or of a subclass.
+
+    Notes
+    -----
+    Of (N, in_features) times (C, in_features) the logits of 256 rows exist at a time. Other shapes, second derivatives
+    and recorded calls go through the logits as a whole.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastsoftmax.torch import linear_cross_entropy
+    >>> linear_cross_entropy(torch.ones(2, 3), torch.zeros(4, 3), torch.tensor([0, 3]))
+    tensor(1.3863)
+    """
+    from ._cross_entropy import cross_entropy
+
+    tensors = input, linear_weight, linear_bias, target, weight, sample_weight
+    index = -100 if ignore_index is None else ignore_index
+    options = index, label_smoothing, z_loss, softcap, temperature, reduction
+    if not (is_traced() or is_transformed()):
+        refuse_others("linear_cross_entropy", *tensors)
+        checked(z_loss, softcap, temperature, reduction, label_smoothing)
+        if torch.is_autocast_enabled("cpu"):
+            narrow = torch.get_autocast_dtype("cpu")
+            layer = [None if one is None else one.to(narrow) for one in tensors[:3]]
+            tensors, dtype = (*layer, *tensors[3:]), torch.float32
+        else:
+            dtype = input.dtype
+        is_ignoring = target.is_floating_point() and ignore_index is not None
+        if not is_ignoring and _fits(*tensors, options):
+            return _LinearCrossEntropy.apply(*tensors, options, dtype)
+    if (
+        (z_loss, softcap, sample_weight, temperature) == (0.0, None, None, 1.0)
+        and not is_traced()
+    ) or input.ndim != 2 or linear_weight.ndim != 2:
+        if (z_loss, softcap, sample_weight, temperature) != (0.0, None, None, 1.0):
+            raise ValueError(
+                "linear_cross_entropy: z_loss, softcap, sample_weight and temperature take matrices, got shapes "
+                f"{tuple(input.shape)} and {tuple(linear_weight.shape)}"
+            )
+        return F.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=linear_bias, weight=weight,
+            reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,
+        )  # fmt: skip
+    return cross_entropy(
+        F.linear(input, linear_weight, linear_bias), target, weight, None, index, None, reduction, label_smoothing,
+        z_loss=z_loss, softcap=softcap, sample_weight=sample_weight, temperature=temperature,
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""The bridge against PyTorch: its own samples, derivatives of every order, compiled, recorded, transformed."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+import fastsoftmax.torch as ft  # noqa: E402
+
+F = torch.nn.functional
+pytestmark = pytest.mark.peer
+NAMES = (
+    "softmax",
+    "log_softmax",
+    "cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "linear_cross_entropy",
+)
+
+
+def samples(name, dtype=torch.float64):
+    pytest.importorskip("expecttest", reason="expecttest is not installed")
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    for info in op_db:
+        if info.name.removeprefix("nn.functional.") == name and info.variant_test_name == "":
+            yield from info.sample_inputs("cpu", dtype, requires_grad=True)
+
+
+def tensors_of(sample):
+    everything = [sample.input, *sample.args, *sample.kwargs.values()]
+    return [one for one in everything if isinstance(one, torch.Tensor) and one.requires_grad]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_of_pytorch(name, dtype):
+    n = 0
+    for sample in samples(name, dtype):
+        peer = getattr(torch, name, None) or getattr(F, name)
+        results = []
+        for function in (getattr(ft, name), peer):
+            out = function(sample.input, *sample.args, **sample.kwargs)
+            leaves = tensors_of(sample)
+            upstream = torch.ones_like(out) * 0.5
+            grads = torch.autograd.grad(out, leaves, upstream, allow_unused=True)
+            results.append((out, *grads))
+        for got, want in zip(*results, strict=True):
+            torch.testing.assert_close(got, want, equal_nan=True)
+        n += 1
+    assert n > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives(name):
+    for sample in list(samples(name))[::4]:
+        if sample.input.numel() == 0:
+            continue
+
+        def call(x, sample=sample):
+            return getattr(ft, name)(x, *sample.args, **sample.kwargs)
+
+        assert torch.autograd.gradcheck(call, sample.input)
+        assert torch.autograd.gradgradcheck(call, sample.input)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", [{}, {"z_loss": 0.1, "softcap": 3.0, "temperature": 2.0}])
+def test_derivatives_with_own_options(options, reduction):
+    x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    y, s = torch.tensor([0, 3, -100, 1, 2]), torch.rand(5)
+    call = lambda x: ft.cross_entropy(x, y, reduction=reduction, sample_weight=s, **options)  # noqa: E731
+    assert torch.autograd.gradcheck(call, x)
+    assert torch.autograd.gradgradcheck(call, x)
+
+
+def problem(dtype=torch.float32):
+    torch.manual_seed(0)
+    return torch.randn(6, 5, dtype=dtype, requires_grad=True), torch.tensor([0, 4, -100, 1, 2, 3])
+
+
+def test_a_second_backward_pass_adds_the_same_gradient():
+    x, y = problem()
+    loss = ft.cross_entropy(x, y)
+    loss.backward(retain_graph=True)
+    first = x.grad.clone()
+    loss.backward(retain_graph=True)
+    torch.testing.assert_close(x.grad, 2 * first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_and_autocast(dtype):
+    x, y = problem(dtype)
+    loss = ft.cross_entropy(x, y)
+    assert loss.dtype == dtype
+    (grad,) = torch.autograd.grad(loss, x, torch.tensor(64.0, dtype=dtype))
+    wide = x.detach().float().requires_grad_()
+    (want,) = torch.autograd.grad(F.cross_entropy(wide, y), wide, torch.tensor(64.0))
+    torch.testing.assert_close(grad.float(), want, rtol=2e-2, atol=1e-3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert ft.cross_entropy(x, y).dtype == torch.float32
+        assert F.cross_entropy(x, y).dtype == torch.float32
+
+
+def test_strides():
+    x = torch.randn(2, 5, 4, 3).to(memory_format=torch.channels_last)
+    y = torch.randint(0, 5, (2, 4, 3))
+    for one in (x, x[:, :, ::2], x[:1].expand(2, -1, -1, -1)):
+        leaf = one.detach().requires_grad_()
+        target = y[:, : one.shape[2]]
+        got = torch.autograd.grad(ft.cross_entropy(leaf, target), leaf)
+        want = torch.autograd.grad(F.cross_entropy(leaf, target), leaf)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(ft.softmax(one, 1), torch.softmax(one, 1))
+
+
+def test_transforms():
+    x, y = problem()
+    x, y = x.detach()[:2], y[:2]
+    for transform in (
+        torch.func.grad,
+        torch.func.hessian,
+        lambda f: torch.func.vmap(lambda row: f(row[None])),
+    ):
+        got = transform(lambda x: ft.cross_entropy(x, y[: len(x)]))(x)
+        torch.testing.assert_close(
+            got, transform(lambda x: F.cross_entropy(x, y[: len(x)]))(x)
+        )
+
+
+def test_operator():
+    from fastsoftmax.torch._ops import cross_entropy_with_grad
+
+    x, y = problem()
+    for reduction in ("mean", "none"):
+        options = (-100, 0.0, 0.0, None, 1.0, reduction)
+        torch.library.opcheck(cross_entropy_with_grad, (x, y, None, None, *options))
+
+
+def test_compiled_and_exported():
+    x, y = problem()
+    call = torch.compile(lambda x: ft.cross_entropy(x * 2, y), fullgraph=True, backend="aot_eager")
+    got, want = call(x), F.cross_entropy(x * 2, y)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(torch.autograd.grad(got, x), torch.autograd.grad(want, x))
+
+    class Model(torch.nn.Module):
+        def forward(self, x, y):
+            return ft.cross_entropy(x, y)
+
+    program = torch.export.export(Model(), (x.detach(), y))
+    torch.testing.assert_close(program.module()(x.detach(), y), F.cross_entropy(x, y))
+
+
+def test_errors_are_those_of_pytorch():
+    x, y = problem()
+    for args in ((x, y[:3]), (x, y.float()), (x, y + 9), (x.long(), y), (x, y, x[0, :2])):
+        with pytest.raises(Exception) as theirs:  # noqa: PT011
+            F.cross_entropy(*args)
+        with pytest.raises(theirs.type):
+            ft.cross_entropy(*args)
+    for bad in ({"z_loss": -1}, {"softcap": 0}, {"temperature": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            ft.cross_entropy(x, y, **bad)
+    with pytest.raises(TypeError, match=r"call torch\.nn\.functional\.cross_entropy"):
+        ft.cross_entropy(x.to("meta"), y)
+
+
+def test_linear_in_blocks():
+    torch.manual_seed(0)
+    x, w = torch.randn(600, 8, requires_grad=True), torch.randn(20, 8, requires_grad=True)
+    y, b = torch.randint(0, 20, (600,)), torch.randn(20, requires_grad=True)
+    for reduction in ("mean", "sum", "none"):
+        results = []
+        for call in (ft.linear_cross_entropy, F.linear_cross_entropy):
+            loss = call(x, w, y, linear_bias=b, reduction=reduction)
+            results.append((loss, *torch.autograd.grad((loss * 1.5).sum(), (x, w, b))))
+        for got, want in zip(*results, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_modules():
+    x, y = problem()
+    torch.testing.assert_close(ft.CrossEntropyLoss()(x, y), torch.nn.CrossEntropyLoss()(x, y))
+    ours, theirs = ft.LinearCrossEntropyLoss(5, 7), torch.nn.LinearCrossEntropyLoss(5, 7)
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(x, y), theirs(x, y))
+
+
+def test_no_grad_and_checkpoint():
+    x, y = problem()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert not ft.cross_entropy(x, y).requires_grad
+    loss = torch.utils.checkpoint.checkpoint(ft.cross_entropy, x, y, use_reentrant=False)
+    want = torch.autograd.grad(F.cross_entropy(x, y), x)
+    torch.testing.assert_close(torch.autograd.grad(loss, x), want)
+
+
+def test_the_gradient_is_as_exact_as_that_of_arrays():
+    import fastsoftmax as fs
+
+    x, y = problem()
+    ft.cross_entropy(x, y).backward()
+    _, want = fs.cross_entropy_with_grad(x.detach().numpy(), y.numpy(), ignore_index=-100)
+    np.testing.assert_array_equal(x.grad.numpy(), want)
