@@ -219,6 +219,7 @@ def no_overlap(out, array, name, out_name="out"):
 
 def apart(out, array, name, out_name="out"):
     """Raise unless `out` is None or shares no memory with `array`."""
+    out = writable(out, out_name)
     if out is not None and _memory.share(out, array):
         raise ValueError(f"{out_name} must share no memory with {name}, got a part of it")
 

@@ -21,7 +21,8 @@ class Result:
     """
 
     def __init__(self, layout, dtype, out=None):
-        self._layout, self._out = layout, out
+        self._layout, self._given, self._out = layout, out, _validate.writable(out)
+        out = self._out
         self.block = None if out is None else layout.strided(np.asarray(out))
         self._is_direct = self.block is not None
         if not self._is_direct:
@@ -33,13 +34,14 @@ class Result:
             return self._layout.unblock(self.block)
         if not self._is_direct:
             self._out[...] = self._layout.unblock(self.block)
-        return self._out
+        return self._given
 
 
 def read_with_out(x, name, out):
     """Return x as an array, and check that a result of its shape and dtype can be written to `out`."""
     given = _validate.as_array(x, name)
     array = _validate.as_real(given, name)
+    out = _validate.writable(out)
     if out is not None:
         _validate.out_array(out, array.shape, array.dtype)
         _validate.no_overlap(out, given, name)

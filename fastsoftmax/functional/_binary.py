@@ -65,7 +65,7 @@ def _sigmoid(x, out, n_threads):
     """Check everything, then run the contract's sigmoid over runs of values."""
     array = read_with_out(x, "x", out)
     order = memory_order(array)
-    run = innermost([array] if out is None else [array, np.asarray(out)], order)
+    run = innermost([array] if out is None else [array, np.asarray(_validate.writable(out))], order)
     layout = Layout(array, order[array.ndim - run :], order)
     result = Result(layout, array.dtype, out)
     implementation().sigmoid(layout.read(array), result.block, threads_for(array.size, n_threads))
@@ -80,7 +80,7 @@ def _labels(targets, logits, out):
     if array.shape != logits.shape:
         raise ValueError(f"targets must have shape {logits.shape}, got {array.shape}")
     if out is not None:
-        _validate.no_overlap(out, array, "targets")
+        _validate.no_overlap(_validate.writable(out), array, "targets")
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         flat = array.ravel()
         at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])

@@ -210,6 +210,7 @@ def _logsumexp(x, axis, keepdims, out, where, n_threads):
     outer, n_classes, inner = layout.block_shape
     rows = empty((outer, inner), computing_dtype(array.dtype))
     result = layout.unrows(rows, keepdims)
+    wanted, out = out, _validate.writable(out)
     if out is not None:
         _validate.out_array(out, result.shape, array.dtype)
         _validate.apart(out, given, "x")
@@ -223,6 +224,6 @@ def _logsumexp(x, axis, keepdims, out, where, n_threads):
         implementation().logsumexp(layout.read(array), rows, mask, n_threads)
     if out is not None:
         out[...] = result
-        return out
+        return wanted
     result = result.astype(array.dtype, copy=False)
     return result if result.ndim else result[()]

@@ -55,7 +55,5 @@ def gradients(loss_of, tensors, upstream):
     """Return the gradients of loss_of(*tensors), differentiable themselves; None for what takes none."""
     with torch.enable_grad():
         wanted = [one for one in tensors if one is not None and one.requires_grad]
-        found = iter(
-            torch.autograd.grad(loss_of(*tensors), wanted, upstream, create_graph=True)
-        )
+        found = iter(torch.autograd.grad(loss_of(*tensors), wanted, upstream, create_graph=True))
         return [next(found) if one is not None and one.requires_grad else None for one in tensors]

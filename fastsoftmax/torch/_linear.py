@@ -44,7 +44,7 @@ def _run(tensors, options, wants, upstream=None):
     `upstream` weighs the rows of the gradients.
     """
     input, linear_weight, linear_bias, target, weight, sample_weight = tensors
-    (n_rows, n_features), n_classes = input.shape, len(linear_weight)
+    n_rows, n_classes = len(input), len(linear_weight)
     divisor = _divisor(n_rows, target, weight, sample_weight, options)
     alpha = 1 / divisor if divisor else float("nan")
     blocks = _blocks(n_rows, n_classes, input.element_size())
@@ -225,9 +225,13 @@ def linear_cross_entropy(
         if not is_ignoring and _fits(*tensors, options):
             return _LinearCrossEntropy.apply(*tensors, options, dtype)
     if (
-        (z_loss, softcap, sample_weight, temperature) == (0.0, None, None, 1.0)
-        and not is_traced()
-    ) or input.ndim != 2 or linear_weight.ndim != 2:
+        (
+            (z_loss, softcap, sample_weight, temperature) == (0.0, None, None, 1.0)
+            and not is_traced()
+        )
+        or input.ndim != 2
+        or linear_weight.ndim != 2
+    ):
         if (z_loss, softcap, sample_weight, temperature) != (0.0, None, None, 1.0):
             raise ValueError(
                 "linear_cross_entropy: z_loss, softcap, sample_weight and temperature take matrices, got shapes "
