@@ -113,8 +113,17 @@ API_MODULES = {
     "fastsoftmax.datasets": None,
     "fastsoftmax.export": ("to_onnx",),
     "fastsoftmax.plots": None,
+    "fastsoftmax.torch": (
+        "CrossEntropyLoss",
+        "LinearCrossEntropyLoss",
+        "binary_cross_entropy_with_logits",
+        "cross_entropy",
+        "linear_cross_entropy",
+        "log_softmax",
+        "softmax",
+    ),
 }
-"""Public names beside those of the package itself; None for a module's own list."""
+"""Public names beside those of the package itself; None for a module's own list, where it can be imported."""
 
 
 def listed_in_the_api():

@@ -165,6 +165,7 @@ def linear_cross_entropy(
     reduction="mean",
     ignore_index=None,
     label_smoothing=0.0,
+    options=None,
     z_loss=0.0,
     softcap=None,
     sample_weight=None,
@@ -181,6 +182,8 @@ def linear_cross_entropy(
     linear_bias : Tensor, optional
     weight, reduction, ignore_index, label_smoothing
         As in `torch.nn.functional.linear_cross_entropy`; None ignores -100.
+    options : torch.nn.LinearCrossEntropyOptions, optional
+        Given, the call is PyTorch's own, in its chunks.
     z_loss, softcap, sample_weight, temperature
         As in `fastsoftmax.cross_entropy`.
 
@@ -211,7 +214,18 @@ def linear_cross_entropy(
 
     tensors = input, linear_weight, linear_bias, target, weight, sample_weight
     index = -100 if ignore_index is None else ignore_index
-    options = index, label_smoothing, z_loss, softcap, temperature, reduction
+    is_plain = sample_weight is None and (z_loss, softcap, temperature) == (0.0, None, 1.0)
+    loss_options = index, label_smoothing, z_loss, softcap, temperature, reduction
+    if options is not None:
+        if not is_plain:
+            raise ValueError(
+                "linear_cross_entropy: z_loss, softcap, sample_weight and temperature go without PyTorch's options, "
+                f"got {options!r}"
+            )
+        return F.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=linear_bias, weight=weight, reduction=reduction,
+            ignore_index=ignore_index, label_smoothing=label_smoothing, options=options,
+        )  # fmt: skip
     if not (is_traced() or is_transformed()):
         refuse_others("linear_cross_entropy", *tensors)
         checked(z_loss, softcap, temperature, reduction, label_smoothing)
@@ -222,17 +236,10 @@ def linear_cross_entropy(
         else:
             dtype = input.dtype
         is_ignoring = target.is_floating_point() and ignore_index is not None
-        if not is_ignoring and _fits(*tensors, options):
-            return _LinearCrossEntropy.apply(*tensors, options, dtype)
-    if (
-        (
-            (z_loss, softcap, sample_weight, temperature) == (0.0, None, None, 1.0)
-            and not is_traced()
-        )
-        or input.ndim != 2
-        or linear_weight.ndim != 2
-    ):
-        if (z_loss, softcap, sample_weight, temperature) != (0.0, None, None, 1.0):
+        if not is_ignoring and _fits(*tensors, loss_options):
+            return _LinearCrossEntropy.apply(*tensors, loss_options, dtype)
+    if (is_plain and not is_traced()) or not input.ndim == linear_weight.ndim == 2:
+        if not is_plain:
             raise ValueError(
                 "linear_cross_entropy: z_loss, softcap, sample_weight and temperature take matrices, got shapes "
                 f"{tuple(input.shape)} and {tuple(linear_weight.shape)}"

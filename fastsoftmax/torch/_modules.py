@@ -46,12 +46,12 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     """
 
     def __init__(self, in_features, num_classes, *, out_features=(), bias=False, device=None, dtype=None,
-                 reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0, z_loss=0.0, softcap=None,
-                 temperature=1.0):  # fmt: skip
+                 reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0, options=None, z_loss=0.0,
+                 softcap=None, temperature=1.0):  # fmt: skip
         super().__init__()
         self.num_classes, self.out_features = num_classes, tuple(out_features)
         self.reduction, self.ignore_index = reduction, ignore_index
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.options = label_smoothing, options
         self.z_loss, self.softcap, self.temperature = z_loss, softcap, temperature
         self.register_buffer("weight", weight)
         n_outputs = num_classes * int(torch.Size(self.out_features).numel())
@@ -65,6 +65,6 @@ class LinearCrossEntropyLoss(torch.nn.Module):
             bias = None if bias is None else bias.reshape(self.num_classes, *self.out_features)
         return linear_cross_entropy(
             input, weight, target, linear_bias=bias, weight=self.weight, reduction=self.reduction,
-            ignore_index=self.ignore_index, label_smoothing=self.label_smoothing, z_loss=self.z_loss,
-            softcap=self.softcap, sample_weight=sample_weight, temperature=self.temperature,
+            ignore_index=self.ignore_index, label_smoothing=self.label_smoothing, options=self.options,
+            z_loss=self.z_loss, softcap=self.softcap, sample_weight=sample_weight, temperature=self.temperature,
         )  # fmt: skip

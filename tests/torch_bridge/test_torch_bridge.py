@@ -8,7 +8,12 @@ pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
 import fastsoftmax.torch as ft  # noqa: E402
 
 F = torch.nn.functional
-pytestmark = pytest.mark.peer
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),  # of PyTorch's own modules
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch"),
+    pytest.mark.filterwarnings("ignore:linear_cross_entropy. ``options`` ignored:UserWarning"),
+]
 NAMES = (
     "softmax",
     "log_softmax",
@@ -23,7 +28,7 @@ def samples(name, dtype=torch.float64):
     from torch.testing._internal.common_methods_invocations import op_db
 
     for info in op_db:
-        if info.name.removeprefix("nn.functional.") == name and info.variant_test_name == "":
+        if info.name.removeprefix("nn.functional.") == name:
             yield from info.sample_inputs("cpu", dtype, requires_grad=True)
 
 
@@ -53,9 +58,9 @@ def test_samples_of_pytorch(name, dtype):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives(name):
-    for sample in list(samples(name))[::4]:
-        if sample.input.numel() == 0:
-            continue
+    for sample in list(samples(name))[:: 12 if name == "linear_cross_entropy" else 4]:
+        if sample.input.numel() == 0 or sample.kwargs.get("options") is not None:
+            continue  # PyTorch's own chunks have no second derivative
 
         def call(x, sample=sample):
             return getattr(ft, name)(x, *sample.args, **sample.kwargs)
@@ -183,6 +188,12 @@ def test_modules():
     ours, theirs = ft.LinearCrossEntropyLoss(5, 7), torch.nn.LinearCrossEntropyLoss(5, 7)
     ours.load_state_dict(theirs.state_dict())
     torch.testing.assert_close(ours(x, y), theirs(x, y))
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=2)
+    ours = ft.LinearCrossEntropyLoss(5, 7, options=options)
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(x, y), theirs(x, y))
+    with pytest.raises(ValueError, match="z_loss"):
+        ft.linear_cross_entropy(x, ours.linear.weight, y, options=options, z_loss=0.1)
 
 
 def test_no_grad_and_checkpoint():
@@ -193,6 +204,62 @@ def test_no_grad_and_checkpoint():
     loss = torch.utils.checkpoint.checkpoint(ft.cross_entropy, x, y, use_reentrant=False)
     want = torch.autograd.grad(F.cross_entropy(x, y), x)
     torch.testing.assert_close(torch.autograd.grad(loss, x), want)
+
+
+def test_functions_of_arrays_take_bfloat16():
+    import fastsoftmax as fs
+
+    x = torch.randn(7, 9).bfloat16()
+    for name in ("softmax", "log_softmax", "sigmoid", "logsumexp"):
+        args = () if name == "sigmoid" else (1,)
+        got, want = getattr(fs, name)(x, *args), getattr(torch, name)(x.double(), *args)
+        assert got.dtype.name == "bfloat16"
+        np.testing.assert_allclose(got.astype(float), want.numpy(), rtol=2**-7, atol=1e-30)
+    loss, grad = fs.cross_entropy_with_grad(x, torch.arange(7))
+    want = F.cross_entropy(x.double(), torch.arange(7))
+    assert grad.dtype.name == "bfloat16"
+    np.testing.assert_allclose(loss, want.item(), rtol=1e-6)
+
+
+class Exporter:
+    """An object that lends its memory by DLPack alone."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __dlpack__(self, **options):
+        return self.tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.tensor.__dlpack_device__()
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, Exporter], ids=["tensor", "dlpack"])
+def test_out_is_a_tensor_or_lends_its_memory(wrap):
+    import fastsoftmax as fs
+
+    x, y = torch.randn(6, 5), torch.tensor([0, 4, 1, 1, 2, 3])
+    for name in ("softmax", "log_softmax", "sigmoid", "logsumexp"):
+        want = torch.from_numpy(np.asarray(getattr(fs, name)(x)))
+        for memory in (torch.empty(want.shape), torch.empty(*want.shape[::-1]).t()):
+            out = wrap(memory)
+            assert getattr(fs, name)(x, out=out) is out
+            torch.testing.assert_close(memory, want, rtol=0, atol=0)
+    want = fs.cross_entropy_with_grad(x, y)[1]
+    memory = torch.empty(6, 5)
+    out = wrap(memory)
+    assert fs.cross_entropy_with_grad(x, y, out=out)[1] is out
+    np.testing.assert_array_equal(memory.numpy(), want)
+    want = fs.softmax(x)
+    out = wrap(x)
+    fs.softmax(x, out=out)
+    np.testing.assert_array_equal(x.numpy(), want)
+    with pytest.raises(TypeError, match=r"requires a gradient|out"):
+        fs.softmax(x.detach(), out=wrap(torch.empty(6, 5, requires_grad=True)))
+    with pytest.raises(ValueError, match="shape"):
+        fs.softmax(x, out=wrap(torch.empty(5, 5)))
+    with pytest.raises(TypeError, match="out"):
+        fs.softmax(x, out=wrap(torch.empty(6, 5, dtype=torch.float64)))
 
 
 def test_the_gradient_is_as_exact_as_that_of_arrays():
