@@ -10,11 +10,11 @@ from . import _models
 from ._columns import which_are_numbers
 from ._errors import CommandError, missing_extra
 
-SOLVERS = ("lbfgs", "adam", "sgd")
-EXACT = ("lbfgs",)
+SOLVERS = ("lbfgs", "newton-cholesky", "adam", "sgd")
+EXACT = ("lbfgs", "newton-cholesky")
 """Solvers that see all rows at once and end at the minimum."""
 
-EPOCHS = {"lbfgs": 1000, "table": 200, "other": 20}
+EPOCHS = {"exact": 1000, "table": 200, "other": 20}
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
 WORSE_THAN_GUESSING = 2  # times the loss of equal probabilities
@@ -37,7 +37,7 @@ def choose_recipe(args, *, is_table):
         by_batches = args.batch_size is not None or args.learning_rate is not None
         exact = is_table and args.model == "softmax" and not by_batches
         solver = "lbfgs" if exact else "adam"
-    epochs = EPOCHS["lbfgs" if solver == "lbfgs" else "table" if is_table else "other"]
+    epochs = EPOCHS["exact" if solver in EXACT else "table" if is_table else "other"]
     return Recipe(
         solver,
         args.epochs or epochs,
@@ -85,7 +85,7 @@ def _standardized(X, mean, scale):
 
 def _estimator(args, recipe, estimator_class):
     options = {} if args.model == "softmax" else {"hidden_layer_sizes": args.hidden or (128,)}
-    if recipe.solver != "lbfgs":
+    if recipe.solver not in EXACT:
         options["batch_size"] = args.batch_size or BATCH_SIZE
         options["learning_rate_init"] = args.learning_rate or LEARNING_RATE
     return estimator_class(
@@ -93,7 +93,7 @@ def _estimator(args, recipe, estimator_class):
         solver=recipe.solver,
         max_iter=recipe.epochs,
         random_state=args.seed,
-        verbose=0 if args.json or recipe.solver == "lbfgs" else 1,
+        verbose=0 if args.json or recipe.solver in EXACT else 1,
     )
 
 
@@ -122,7 +122,7 @@ def _fit_or_stop(estimator, X, y, validation):
     for warning in caught:
         message = str(warning.message)
         if issubclass(warning.category, ConvergenceWarning) and estimator.n_iter_ >= max_iter:
-            what = "iterations" if estimator.solver == "lbfgs" else "epochs"
+            what = "iterations" if estimator.solver in EXACT else "epochs"
             message = (
                 f"training has not converged in {max_iter} {what}: raise --epochs, or accept the "
                 "model as it is"
@@ -132,7 +132,7 @@ def _fit_or_stop(estimator, X, y, validation):
 
 def _diverged(estimator):
     advice = "features of a smaller range (--standardize) may help"
-    if estimator.solver != "lbfgs":
+    if estimator.solver not in EXACT:
         advice = f"try a --learning-rate below {estimator.learning_rate_init:g}"
     return CommandError(f"the loss became NaN or infinite, so no model was saved: {advice}")
 
@@ -144,15 +144,15 @@ def _check_result(args, estimator):
         raise _diverged(estimator)
     if not losses:
         return
-    if estimator.solver == "lbfgs" and not args.json:
+    if estimator.solver in EXACT and not args.json:
         print(
-            f"lbfgs: {estimator.n_iter_} iterations - loss: {losses[-1]:.4f} - accuracy: "
+            f"{estimator.solver}: {estimator.n_iter_} iterations - loss: {losses[-1]:.4f} - accuracy: "
             f"{estimator.history_['accuracy'][-1]:.4f}",
             flush=True,
         )
     guess = math.log(len(estimator.classes_))
     if losses[-1] > WORSE_THAN_GUESSING * guess:
-        hint = "" if estimator.solver == "lbfgs" else ": a smaller --learning-rate may help"
+        hint = "" if estimator.solver in EXACT else ": a smaller --learning-rate may help"
         warnings.warn(
             f"the loss on the training rows ends at {losses[-1]:.4g}, guessing has {guess:.4g}"
             f"{hint}",

@@ -6,7 +6,7 @@ from pathlib import Path
 from . import _models
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
-from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, SOLVERS
+from ._fitting import BATCH_SIZE, EPOCHS, EXACT, LEARNING_RATE, SOLVERS
 from ._option_types import names, positive_float, positive_int, seed, size, sizes
 from ._rows import add_dataset_arguments, add_format_arguments, refuse_format
 
@@ -124,15 +124,16 @@ def _add_model(group):
     group.add_argument(
         "--solver",
         choices=SOLVERS,
-        help="lbfgs goes to the exact minimum; adam and sgd take batches (default: lbfgs for --model "
-        "softmax on tables without --batch-size and --learning-rate; else adam)",
+        help="lbfgs and, for --model softmax, newton-cholesky go to the exact minimum; adam and sgd take "
+        "batches (default: lbfgs for --model softmax on tables without --batch-size and "
+        "--learning-rate; else adam)",
     )
     group.add_argument(
         "--epochs",
         type=positive_int,
         metavar="N",
         help=f"passes over the rows, at most (default: {EPOCHS['other']}, on tables {EPOCHS['table']}); "
-        f"iterations of lbfgs (default: {EPOCHS['lbfgs']})",
+        f"iterations of lbfgs and newton-cholesky (default: {EPOCHS['exact']})",
     )
     group.add_argument(
         "--batch-size",
@@ -152,11 +153,13 @@ def check_options(args):
     """Raise about options that exclude each other."""
     if args.hidden is not None and args.model != "mlp":
         raise CommandError("--hidden is for --model mlp")
-    if args.solver == "lbfgs":
+    if args.solver == "newton-cholesky" and args.model != "softmax":
+        raise CommandError("--solver newton-cholesky is for --model softmax")
+    if args.solver in EXACT:
         for option in ("batch_size", "learning_rate"):
             if getattr(args, option) is not None:
                 name = option.replace("_", "-")
-                raise CommandError(f"--{name} is for --solver adam and sgd, got lbfgs")
+                raise CommandError(f"--{name} is for --solver adam and sgd, got {args.solver}")
     if args.data is None:
         if args.target is not None:
             raise CommandError("--target is for --data; a dataset has labels of its own")

@@ -48,7 +48,8 @@ def plot_history(history, *, ax=None):
     >>> [ax.get_ylabel() for ax in figure.axes]
     ['loss', 'accuracy']
     """
-    unit = "iteration" if getattr(history, "solver", None) == "lbfgs" else "epoch"
+    by_batches = getattr(history, "solver", "adam") in ("adam", "sgd")
+    unit = "epoch" if by_batches else "iteration"
     figures = _figures_of(history)
     panels = [name for name in _PANELS if name in figures]
     axes = _axes_of(ax, len(panels))

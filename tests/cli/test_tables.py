@@ -159,7 +159,9 @@ def test_exact_solver(run, flowers):
     kept = np.setdiff1d(np.arange(60), np.array(found["row_numbers"]) - 1)
     _, X, y = flowers
     mean, scale = _models.standardization(X[kept])
-    model = fs.SoftmaxRegression(max_iter=1000).fit((X[kept] - mean) / scale, y[kept])
+    model = fs.SoftmaxRegression(solver="lbfgs", max_iter=1000).fit(
+        (X[kept] - mean) / scale, y[kept]
+    )
     np.testing.assert_allclose(
         fs.load_model("m").predict_proba(_models.named(X, ["width", "height"])),
         model.predict_proba((X - mean) / scale),
@@ -283,3 +285,19 @@ def test_missing_pyarrow(refused, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     assert "need pyarrow: pip install" in refused("train", "--data", "a.parquet", "--target", "y")
+
+
+def test_newton(run, flowers):
+    """The other exact solver ends at the same minimum, and is for softmax regression."""
+    options = ("train", "--data", flowers[0], "--target", "kind", "--seed", "3")
+    lines = run(*options, "--solver", "newton-cholesky", "--save", "newton").out.splitlines()
+    assert any(line.startswith("newton-cholesky: ") for line in lines)
+    assert run(*options, "--solver", "lbfgs", "--save", "lbfgs").code == 0
+    _, X, _ = flowers
+    X = _models.named(X, ["width", "height"])
+    np.testing.assert_allclose(
+        fs.load_model("newton").predict_proba(X), fs.load_model("lbfgs").predict_proba(X), atol=0.01
+    )
+    refused = run(*options, "--model", "mlp", "--solver", "newton-cholesky")
+    assert refused.code == 2
+    assert "newton-cholesky is for --model softmax" in refused.err
