@@ -22,8 +22,10 @@ cnp.import_array()
 include "calls.pxi"
 include "runtime/blocks.pxi"
 
+cdef extern from "runtime/state.h":
+    int POOLED_BYTES
+
 cdef enum:
-    POOLED_BYTES = 1 << 18      # as in runtime/result_pool.h: smaller arrays are NumPy's alone
     STACK_ROWS = 256            # their losses fit the stack
 
 cdef inline Py_ssize_t abs(Py_ssize_t value) noexcept nogil:
@@ -488,7 +490,9 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     cdef bint is_in_place = False
     if kernels == NULL or not find_layout(&layout, logits) or not read_reduction(reduction, &kind):
         return None
-    if not layout.is_natural or not read_threads(n_threads, layout.size, &call.n_threads):
+    if not layout.is_natural or is_broadcast(&layout, <cnp.ndarray>logits):
+        return None
+    if not read_threads(n_threads, layout.size, &call.n_threads):
         return None
     set_axis(&layout, layout.ndim - 1)
     if not place_array(&layout, <cnp.ndarray>logits, &call.logits):

@@ -188,6 +188,15 @@ cdef bint place_operand(const Layout *layout, const cnp.npy_intp *strides, Py_ss
     return True
 
 
+cdef inline bint is_broadcast(const Layout *layout, cnp.ndarray x) noexcept:
+    """Whether a dimension repeats itself, which leaves the order of a result to NumPy."""
+    cdef int d
+    for d in range(layout.ndim):
+        if layout.shape[d] > 1 and cnp.PyArray_STRIDE(x, d) == 0:
+            return True
+    return False
+
+
 cdef inline bint place_array(const Layout *layout, cnp.ndarray x, Operand *operand) noexcept:
     """place_operand for an array of the layout's shape."""
     if layout.is_natural and cnp.PyArray_IS_C_CONTIGUOUS(x):

@@ -131,6 +131,11 @@ cdef inline void next_row(RowCursor *cursor) noexcept nogil:
         cursor.index[k] = 0
 
 
+ctypedef fused real_type:
+    float
+    double
+
+
 ctypedef fused integer_type:
     int8_t
     int16_t

@@ -1,8 +1,4 @@
-# NumPy scalars made in C: a quarter of the time of np.float32(value).
-
-ctypedef fused real_type:
-    float
-    double
+# NumPy scalars made in C, without a call of their type.
 
 cdef extern from *:
     """

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "platform.h"
+#include "state.h"
 
 #if !defined(_WIN32) && !defined(__SANITIZE_ADDRESS__)
 #include <sys/mman.h>
@@ -20,7 +21,6 @@
 #endif
 
 enum {
-    POOLED_BYTES = 1 << 18, /* smaller results cost NumPy's allocator nothing */
     POOL_SLOTS = 64,
     HUGE_PAGE = 2 << 20,
     PAGE = 1 << 16,

@@ -13,6 +13,9 @@
 /* Each thread that takes part has at least so many elements. */
 #define ELEMENTS_A_THREAD 12000
 
+/* Results of fewer bytes cost NumPy's allocator nothing, and do not come from the pool (runtime/result_pool.h). */
+#define POOLED_BYTES (1 << 18)
+
 /* One block of an operation, with scratch memory of the thread's own. */
 typedef void (*block_function)(const void *task, ptrdiff_t block, char *scratch);
 

@@ -190,7 +190,7 @@ static void NAME(backward_layer)(const training_job *J, ptrdiff_t layer, ptrdiff
 
 /* A block of rows, forward and back. Subnormal numbers are 0, here and below: moments of inputs that are seldom on decay to
    there, where a square root takes 5 to 10 times as long. v = 0 beside a small m asks for an epsilon that is not smaller
-   still (MIN_EPSILON in _fused.py). */
+   still (MIN_EPSILON in _compiled.py). */
 static void NAME(rows_block)(const void *task, ptrdiff_t block, char *memory) {
     training_job *J = (training_job *)task;
     const NAME(training_scratch) s = NAME(carve_scratch)(memory);
