@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "loss/sums.h"
 #include "layout/geometry.h"
 
 /* Rows of n_classes values, seen as (outer, n_classes, inner); the values of one row are `inner` apart, or as Steps say. */
@@ -70,8 +71,12 @@ typedef struct {
     Kind kind, target_kind;
     Py_ssize_t n_rows, n_labels;
     Operand logits, targets, grad;
-    double *losses;                    /* (n_rows, n_labels) */
-    const double *weight, *pos_weight; /* (n_rows, n_labels) and (n_labels), or NULL */
+    double *losses;                    /* (n_rows, n_labels), or NULL; */
+    void *rows;                        /* the same in float, or double where the logits are, or NULL; */
+    TwoPartSum *sums;                  /* of SUM_AT_ONCE losses each, or NULL */
+    const void *weight;                /* (n_rows, n_labels) of weight_kind, float or double, or NULL */
+    Kind weight_kind;
+    const double *pos_weight;          /* (n_labels), or NULL */
     double grad_scale;
     int n_threads;
 } BinaryCall;

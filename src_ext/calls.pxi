@@ -5,6 +5,10 @@ from libc.stdint cimport int64_t
 cdef extern from "loss/targets.h":
     int INDEX_INT64, INDEX_INT32, INDEX_UINT8, PROBABILITIES
 
+cdef extern from "loss/sums.h":
+    ctypedef struct TwoPartSum:
+        double value, lost
+
 cdef extern from "calls.h":
     ctypedef enum Kind:
         KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK
@@ -54,7 +58,10 @@ cdef extern from "calls.h":
         Py_ssize_t n_rows, n_labels
         Operand logits, targets, grad
         double *losses
-        const double *weight
+        void *rows
+        TwoPartSum *sums
+        const void *weight
+        Kind weight_kind
         const double *pos_weight
         double grad_scale
         int n_threads

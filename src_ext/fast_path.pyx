@@ -415,41 +415,88 @@ def sigmoid(x, *, out=None, n_threads=None):
     return general["sigmoid"](x, out=out, n_threads=n_threads)
 
 
-cdef inline bint copy_labels(cnp.ndarray targets, Py_ssize_t n, real_type *to) noexcept:
-    """Copy labels of 0 and 1; whether they are of a dtype that is served, and in range."""
-    cdef Py_ssize_t i
-    cdef const char *data = <const char *>cnp.PyArray_DATA(targets)
-    cdef int number = cnp.PyArray_TYPE(targets), size = cnp.PyArray_ITEMSIZE(targets)
-    cdef bint good = True
-    if number == cnp.NPY_BOOL or (cnp.PyArray_ISINTEGER(targets) and size == 1):
-        for i in range(n):
-            good &= (<const uint8_t *>data)[i] <= 1
-            to[i] = (<const uint8_t *>data)[i]
-    elif cnp.PyArray_ISINTEGER(targets) and size == 8:
-        for i in range(n):
-            good &= (<const uint64_t *>data)[i] <= 1
-            to[i] = <real_type>(<const uint64_t *>data)[i]
-    elif cnp.PyArray_ISINTEGER(targets) and size == 4:
-        for i in range(n):
-            good &= (<const uint32_t *>data)[i] <= 1
-            to[i] = <real_type>(<const uint32_t *>data)[i]
+# Binary targets, and weights of single logits: read and checked by all threads before anything is written.
+
+cdef struct LabelTask:
+    const void *data
+    Py_ssize_t n
+    int item_bytes              # of labels that are integers
+    void *copy                  # OUT, of the computing dtype; NULL where data is
+    bint is_double
+    bint *is_bad                # OUT: set where a label is not in [0, 1]
+
+
+cdef extern from *:
+    """
+    enum { LABELS_AT_ONCE = 1 << 15 };
+
+    /* Whether all of n labels are in [0, 1]; without branches, so that it is done in vectors. */
+    #define IN_UNIT(name, type) \
+        static int name(const type *x, Py_ssize_t n) { \
+            int good = 1; \
+            for (Py_ssize_t i = 0; i < n; i++) good &= (x[i] >= 0) & (x[i] <= 1); \
+            return good; \
+        }
+    IN_UNIT(are_in_unit_f32, float)
+    IN_UNIT(are_in_unit_f64, double)
+
+    /* The same, with a copy. */
+    #define COPY_LABELS(name, from, to) \
+        static int name(const from *x, Py_ssize_t n, to *out) { \
+            int good = 1; \
+            for (Py_ssize_t i = 0; i < n; i++) good &= x[i] <= 1, out[i] = (to)x[i]; \
+            return good; \
+        }
+    COPY_LABELS(labels_u8_f32, uint8_t, float)
+    COPY_LABELS(labels_u32_f32, uint32_t, float)
+    COPY_LABELS(labels_u64_f32, uint64_t, float)
+    COPY_LABELS(labels_u8_f64, uint8_t, double)
+    COPY_LABELS(labels_u32_f64, uint32_t, double)
+    COPY_LABELS(labels_u64_f64, uint64_t, double)
+    """
+    int LABELS_AT_ONCE
+    bint are_in_unit_f32(const float *x, Py_ssize_t n) noexcept nogil
+    bint are_in_unit_f64(const double *x, Py_ssize_t n) noexcept nogil
+    bint labels_u8_f32(const uint8_t *x, Py_ssize_t n, float *out) noexcept nogil
+    bint labels_u32_f32(const uint32_t *x, Py_ssize_t n, float *out) noexcept nogil
+    bint labels_u64_f32(const uint64_t *x, Py_ssize_t n, float *out) noexcept nogil
+    bint labels_u8_f64(const uint8_t *x, Py_ssize_t n, double *out) noexcept nogil
+    bint labels_u32_f64(const uint32_t *x, Py_ssize_t n, double *out) noexcept nogil
+    bint labels_u64_f64(const uint64_t *x, Py_ssize_t n, double *out) noexcept nogil
+
+
+cdef void label_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const LabelTask *task = <const LabelTask *>argument
+    cdef Py_ssize_t at = block * LABELS_AT_ONCE, n = min(<Py_ssize_t>LABELS_AT_ONCE, task.n - at)
+    cdef bint good
+    cdef float *floats = <float *>task.copy + at
+    cdef double *doubles = <double *>task.copy + at
+    if task.copy == NULL and task.is_double:
+        good = are_in_unit_f64(<const double *>task.data + at, n)
+    elif task.copy == NULL:
+        good = are_in_unit_f32(<const float *>task.data + at, n)
+    elif task.item_bytes == 1 and task.is_double:
+        good = labels_u8_f64(<const uint8_t *>task.data + at, n, doubles)
+    elif task.item_bytes == 1:
+        good = labels_u8_f32(<const uint8_t *>task.data + at, n, floats)
+    elif task.item_bytes == 4 and task.is_double:
+        good = labels_u32_f64(<const uint32_t *>task.data + at, n, doubles)
+    elif task.item_bytes == 4:
+        good = labels_u32_f32(<const uint32_t *>task.data + at, n, floats)
+    elif task.is_double:
+        good = labels_u64_f64(<const uint64_t *>task.data + at, n, doubles)
     else:
-        return False
-    return good
-
-
-cdef inline bint are_in_unit(const real_type *x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef bint good = True
-    for i in range(n):
-        good &= 0 <= x[i] <= 1
-    return good
+        good = labels_u64_f32(<const uint64_t *>task.data + at, n, floats)
+    if not good:
+        task.is_bad[0] = True
 
 
 cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Values *values) except -1:
     """Read binary targets as contiguous numbers in [0, 1] of the computing dtype."""
     cdef bint is_double = layout.block.kind == KIND_F64
     cdef Py_ssize_t n = layout.size
+    cdef LabelTask task
+    cdef bint is_bad = False
     cdef int kind
     if not (is_array(targets) and has_shape(layout, <cnp.ndarray>targets)
             and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>targets)):
@@ -458,26 +505,68 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
         return False
     kind = kind_of(<cnp.ndarray>targets)
     call.target_kind = KIND_F64 if is_double else KIND_F32
-    if kind == call.target_kind:
-        values.data = cnp.PyArray_DATA(<cnp.ndarray>targets)
-        if is_double:
-            return are_in_unit(<const double *>values.data, n)
-        return are_in_unit(<const float *>values.data, n)
-    values.owned = values.data = malloc(n * sizeof(double))
-    if values.data == NULL:
-        raise MemoryError("cannot allocate the targets")
-    if is_double:
-        return copy_labels(<cnp.ndarray>targets, n, <double *>values.data)
-    return copy_labels(<cnp.ndarray>targets, n, <float *>values.data)
+    task.data, task.n, task.copy = cnp.PyArray_DATA(<cnp.ndarray>targets), n, NULL
+    task.is_double, task.is_bad, task.item_bytes = is_double, &is_bad, cnp.PyArray_ITEMSIZE(<cnp.ndarray>targets)
+    values.data = <void *>task.data
+    if kind != call.target_kind:
+        if not (cnp.PyArray_TYPE(<cnp.ndarray>targets) == cnp.NPY_BOOL or cnp.PyArray_ISINTEGER(<cnp.ndarray>targets)
+                and task.item_bytes != 2):
+            return False
+        values.owned = values.data = task.copy = malloc(n * (sizeof(double) if is_double else sizeof(float)))
+        if values.data == NULL:
+            raise MemoryError("cannot allocate the targets")
+    run_blocks(label_block, &task, (n + LABELS_AT_ONCE - 1) // LABELS_AT_ONCE, LABELS_AT_ONCE, call.n_threads, 0)
+    return not is_bad
 
 
-cdef bint read_element_weights(weights, const Layout *layout, out, Values *values, Bounds *bounds) except -1:
-    """Take float64 weights of every element, which lie side by side and apart from out."""
-    if not (is_array(weights) and cnp.PyArray_TYPE(<cnp.ndarray>weights) == NPY_DOUBLE and is_apart(out, weights)
-            and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>weights) and has_shape(layout, <cnp.ndarray>weights)):
+# Weights of single logits, whose bounds each block finds.
+cdef struct WeightTask:
+    const void *data
+    Py_ssize_t n
+    bint is_double
+    Bounds *bounds              # OUT: one a block
+    bint *is_bad                # OUT: set where a weight is negative, infinite or NaN
+
+
+cdef void weight_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const WeightTask *task = <const WeightTask *>argument
+    cdef Py_ssize_t at = block * LABELS_AT_ONCE, n = min(<Py_ssize_t>LABELS_AT_ONCE, task.n - at)
+    cdef Bounds *bounds = task.bounds + block
+    cdef bint good
+    if task.is_double:
+        good = find_bounds_f64(<const double *>task.data + at, n, &bounds.low, &bounds.high)
+    else:
+        good = find_bounds_f32(<const float *>task.data + at, n, &bounds.low, &bounds.high)
+    if not good:
+        task.is_bad[0] = True
+
+
+cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *call, Bounds *bounds) except -1:
+    """Take float or double weights of every element, which lie side by side and apart from out."""
+    cdef WeightTask task
+    cdef bint is_bad = False
+    cdef Py_ssize_t k, n_blocks = (layout.size + LABELS_AT_ONCE - 1) // LABELS_AT_ONCE
+    if not (is_array(weights) and cnp.PyArray_TYPE(<cnp.ndarray>weights) in (NPY_DOUBLE, NPY_FLOAT)
+            and is_apart(out, weights) and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>weights)
+            and has_shape(layout, <cnp.ndarray>weights)):
         return False
-    values.data = cnp.PyArray_DATA(<cnp.ndarray>weights)
-    return find_bounds_of(<const double *>values.data, layout.size, bounds)
+    task.data, task.n = cnp.PyArray_DATA(<cnp.ndarray>weights), layout.size
+    task.is_double, task.is_bad = cnp.PyArray_TYPE(<cnp.ndarray>weights) == NPY_DOUBLE, &is_bad
+    call.weight, call.weight_kind = task.data, KIND_F64 if task.is_double else KIND_F32
+    task.bounds = bounds
+    if n_blocks > 1:
+        task.bounds = <Bounds *>malloc(n_blocks * sizeof(Bounds))
+        if task.bounds == NULL:
+            raise MemoryError("cannot allocate the bounds of the weights")
+    try:
+        run_blocks(weight_block, &task, n_blocks, LABELS_AT_ONCE, call.n_threads, 0)
+        bounds[0] = task.bounds[0]
+        for k in range(1, n_blocks):
+            bounds.low, bounds.high = min(bounds.low, task.bounds[k].low), max(bounds.high, task.bounds[k].high)
+        return not is_bad
+    finally:
+        if task.bounds != bounds:
+            free(task.bounds)
 
 
 cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out, bint with_grad):
@@ -486,8 +575,9 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     cdef LossMemory memory
     cdef Reduction kind = MEAN
     cdef Bounds all_bounds = no_bounds(), positive_bounds = no_bounds()
-    cdef double low, high
-    cdef bint is_in_place = False
+    cdef PartialSums partial
+    cdef double low, high, total
+    cdef bint is_in_place = False, is_double
     if kernels == NULL or not find_layout(&layout, logits) or not read_reduction(reduction, &kind):
         return None
     if not layout.is_natural or is_broadcast(&layout, <cnp.ndarray>logits):
@@ -504,12 +594,11 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
             return None
         is_in_place = call.grad.data == call.logits.data
     memory.targets = memory.weight = memory.sample_weight = no_values()
-    memory.losses.data = &memory.losses.few[0]
+    memory.losses.data, partial.sums, is_double = &memory.losses.few[0], &partial.few[0], call.kind == KIND_F64
     try:
         if weight is not None:
-            if not read_element_weights(weight, &layout, out, &memory.sample_weight, &all_bounds):
+            if not read_element_weights(weight, &layout, out, &call, &all_bounds):
                 return None
-            call.weight = <const double *>memory.sample_weight.data
         if pos_weight is not None:
             if not read_weights(pos_weight, &layout, False, out, &memory.weight, &positive_bounds):
                 return None
@@ -523,18 +612,35 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
         if not (is_within(all_bounds.low) and is_within(positive_bounds.low) and is_within(positive_bounds.high)
                 and is_within(low) and is_within(low * call.grad_scale) and high <= LARGEST_SCALE):
             return None
-        start_losses(&memory.losses, layout.size)
-        call.losses = memory.losses.data
-        rows = new_result(&layout, dtype_of_losses(&layout)) if kind == NONE else None
+        call.losses, call.rows, call.sums, rows = NULL, NULL, NULL, None
+        start_sums(&partial, layout.size)
+        if kind == NONE:
+            rows = new_result(&layout, dtype_of_losses(&layout))
+            call.rows = cnp.PyArray_DATA(<cnp.ndarray>rows)
+        elif kind == MEAN and is_in_place:      # a sum that overflows could not be computed again
+            start_losses(&memory.losses, layout.size)
+            call.losses = memory.losses.data
+        else:
+            call.sums = partial.sums
         if with_grad and out is None:
             out = new_result(&layout, dtype_of(<cnp.ndarray>logits))
             call.grad = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.binary(&call)
-        result = finish_losses(kind, call.losses, layout.size, layout.size, layout.block.kind == KIND_F64, rows,
-                               kind == MEAN and layout.block.kind == KIND_F64 and not is_in_place)
-        return None if result is None else (result, out) if with_grad else result
+        if kind == NONE:
+            if is_double and not is_in_place and has_infinity(<const double *>call.rows, layout.size):
+                return None
+            result = rows
+        elif call.losses != NULL:
+            result = finish_losses(MEAN, call.losses, layout.size, layout.size, is_double, None, False)
+        else:
+            total = total_of(&partial)
+            if isinf(total) and (kind == MEAN or is_double) and not is_in_place:
+                return None
+            result = new_scalar(total / layout.size if kind == MEAN else total, not is_double)
+        return (result, out) if with_grad else result
     finally:
         free_loss_memory(&memory)
+        free_sums(&partial)
 
 
 def binary_cross_entropy_with_logits(logits, targets, *, weight=None, pos_weight=None, reduction="mean",

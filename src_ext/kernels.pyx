@@ -129,20 +129,20 @@ cdef int call_sigmoid(const SigmoidCall *call) except -1:
     task.x_steps, task.out_steps = call.x.steps, call.out.steps
     return run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
                       (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, call.n_threads,
-                      binary_scratch(task.kind, task.kind))
+                      sigmoid_scratch(task.kind))
 
 
 cdef int call_binary(const BinaryCall *call) except -1:
     cdef BinaryTask task
-    task.logits, task.targets, task.grad, task.losses = call.logits.data, call.targets.data, call.grad.data, call.losses
+    task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
-    task.weight, task.pos_weight, task.grad_scale = call.weight, call.pos_weight, call.grad_scale
-    task.n_rows, task.n_labels = call.n_rows, call.n_labels
-    task.per_block = max(1, BLOCK_ELEMENTS // max(1, task.n_labels))
+    task.losses, task.rows, task.sums = call.losses, call.rows, call.sums
+    task.weight, task.weight_kind, task.pos_weight = call.weight, call.weight_kind, call.pos_weight
+    task.grad_scale = call.grad_scale
+    task.n, task.n_labels = call.n_rows * call.n_labels, call.n_labels
     task.kind, task.target_kind = call.kind, call.target_kind
     return run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
-                      (task.n_rows + task.per_block - 1) // task.per_block, task.per_block * task.n_labels,
-                      call.n_threads, binary_scratch(task.kind, task.target_kind))
+                      (task.n + SUM_AT_ONCE - 1) // SUM_AT_ONCE, SUM_AT_ONCE, call.n_threads, binary_scratch())
 
 
 cdef int call_divergence(const DivergenceCall *call) except -1:
@@ -310,7 +310,8 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
     call.n_rows, call.n_labels = block.outer, block.n_classes
     call.logits, call.targets, call.grad = operand_of(logits), operand_of(targets), operand_of(grad)
     call.losses, call.grad_scale, call.n_threads = <double *>cnp.PyArray_DATA(losses), grad_scale, n_threads
-    call.weight, call.pos_weight = <double *>data_or_null(weight), <double *>data_or_null(pos_weight)
+    call.rows, call.sums = NULL, NULL
+    call.weight, call.weight_kind, call.pos_weight = data_or_null(weight), KIND_F64, <double *>data_or_null(pos_weight)
     call_binary(&call)
 
 

@@ -1,53 +1,17 @@
-# Sums of the losses of rows: within 2 ULP whatever their number and order, and shared by threads.
+# Sums of the losses of rows, shared by threads; loss/sums.h has the arithmetic.
 
-cdef enum:
-    ROWS_A_SUM = 8192           # losses that one thread sums at a time
-    SUM_LANES = 8
-
-cdef extern from *:
+cdef extern from "loss/sums.h":
     """
     #define SPARE 0x1p-64   /* so much smaller, the losses of as many rows as there can be have a sum */
     """
+    int SUM_AT_ONCE
     double SPARE
+    TwoPartSum sum_in_two_parts(const double *x, Py_ssize_t n) noexcept nogil
+    TwoPartSum sum_of_sums(const TwoPartSum *sums, Py_ssize_t n) noexcept nogil
+    double whole_of(TwoPartSum sum) noexcept nogil
 
-
-# A sum and what its roundings have lost.
-cdef struct TwoPartSum:
-    double value, lost
-
-
-cdef inline void add_to(TwoPartSum *sum, double x) noexcept nogil:
-    """Add x; the rounding error of the addition is exact (Knuth's two-sum)."""
-    cdef double total = sum.value + x, part = total - sum.value
-    sum.lost += (sum.value - (total - part)) + (x - part)
-    sum.value = total
-
-
-cdef TwoPartSum sum_in_two_parts(const double *x, Py_ssize_t n) noexcept nogil:
-    """Sum x: four at a time are added plainly, the rest in two parts."""
-    cdef TwoPartSum lanes[SUM_LANES]
-    cdef TwoPartSum total
-    cdef Py_ssize_t i = 0, k
-    for k in range(SUM_LANES):
-        lanes[k].value = lanes[k].lost = 0
-    while i + 4 * SUM_LANES <= n:
-        for k in range(SUM_LANES):
-            add_to(&lanes[k], (x[i + k] + x[i + SUM_LANES + k]) + (x[i + 2 * SUM_LANES + k] + x[i + 3 * SUM_LANES + k]))
-        i += 4 * SUM_LANES
-    while i < n:
-        add_to(&lanes[i % SUM_LANES], x[i])
-        i += 1
-    total = lanes[0]
-    for k in range(1, SUM_LANES):
-        add_to(&total, lanes[k].value)
-        total.lost += lanes[k].lost
-    return total
-
-
-cdef inline double whole_of(TwoPartSum sum) noexcept nogil:
-    """Return the sum as one number; beside an infinity nothing is lost."""
-    return sum.value + sum.lost if isfinite(sum.lost) else sum.value
-
+cdef enum:
+    FEW_SUMS = 64               # partial sums on the stack
 
 cdef struct SumTask:
     const double *x
@@ -55,31 +19,50 @@ cdef struct SumTask:
     TwoPartSum *sums            # OUT: one a block
 
 
+# Memory for the partial sums of n losses.
+cdef struct PartialSums:
+    Py_ssize_t n
+    TwoPartSum *sums
+    TwoPartSum few[FEW_SUMS]
+
+
+cdef int start_sums(PartialSums *partial, Py_ssize_t n_losses) except -1:
+    partial.n, partial.sums = (n_losses + SUM_AT_ONCE - 1) // SUM_AT_ONCE, &partial.few[0]
+    if partial.n > FEW_SUMS:
+        partial.sums = <TwoPartSum *>malloc(partial.n * sizeof(TwoPartSum))
+        if partial.sums == NULL:
+            raise MemoryError("cannot allocate the sums of the losses")
+    return 0
+
+
+cdef inline void free_sums(PartialSums *partial) noexcept:
+    if partial.sums != &partial.few[0]:
+        free(partial.sums)
+
+
+cdef inline double total_of(const PartialSums *partial) noexcept nogil:
+    return whole_of(sum_of_sums(partial.sums, partial.n)) if partial.n > 0 else 0.0
+
+
 cdef void sum_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
     cdef const SumTask *task = <const SumTask *>argument
-    cdef Py_ssize_t start = block * ROWS_A_SUM
-    task.sums[block] = sum_in_two_parts(task.x + start, min(ROWS_A_SUM, task.n - start))
+    cdef Py_ssize_t start = block * SUM_AT_ONCE
+    task.sums[block] = sum_in_two_parts(task.x + start, min(<Py_ssize_t>SUM_AT_ONCE, task.n - start))
 
 
 cdef double sum_losses(const double *losses, Py_ssize_t n) except? -1:
     """Return the sum of the losses of the rows; no bit depends on the number of threads."""
-    cdef Py_ssize_t k, n_blocks = (n + ROWS_A_SUM - 1) // ROWS_A_SUM
     cdef SumTask task
-    cdef TwoPartSum total
-    if n_blocks <= 1:
+    cdef PartialSums partial
+    if n <= SUM_AT_ONCE:
         return whole_of(sum_in_two_parts(losses, n))
-    task.x, task.n, task.sums = losses, n, <TwoPartSum *>malloc(n_blocks * sizeof(TwoPartSum))
-    if task.sums == NULL:
-        raise MemoryError("cannot allocate the sums of the losses")
+    start_sums(&partial, n)
     try:
-        run_blocks(sum_block, &task, n_blocks, ROWS_A_SUM, runtime.default_threads(), 0)
-        total = task.sums[0]
-        for k in range(1, n_blocks):
-            add_to(&total, task.sums[k].value)
-            total.lost += task.sums[k].lost
-        return whole_of(total)
+        task.x, task.n, task.sums = losses, n, partial.sums
+        run_blocks(sum_block, &task, partial.n, SUM_AT_ONCE, runtime.default_threads(), 0)
+        return total_of(&partial)
     finally:
-        free(task.sums)
+        free_sums(&partial)
 
 
 cdef double mean_of(double *losses, Py_ssize_t n, double divisor) except? -1:

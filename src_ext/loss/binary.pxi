@@ -3,10 +3,16 @@
 cdef extern from "softmax/primitives.h":
     void sigmoid_f32(const float *x, float *out, Py_ssize_t n) noexcept nogil
     void sigmoid_f64(const double *x, double *out, Py_ssize_t n) noexcept nogil
-    void binary_row_f32(const float *x, const float *y, double *loss, float *grad, const double *w,
+    void binary_run_f32(const float *x, const float *y, double *loss, float *grad, const double *w,
                         const double *pos_weight, double scale, Py_ssize_t n) noexcept nogil
-    void binary_row_f64(const double *x, const double *y, double *loss, double *grad, const double *w,
+    void binary_run_f64(const double *x, const double *y, double *loss, double *grad, const double *w,
                         const double *pos_weight, double scale, Py_ssize_t n) noexcept nogil
+
+cdef extern from "loss/sums.h":
+    int SUM_AT_ONCE
+    enum: SUM_LANES
+    void sums_add_run(TwoPartSum *lanes, const double *x, Py_ssize_t n) noexcept nogil
+    TwoPartSum sum_of_sums(const TwoPartSum *sums, Py_ssize_t n) noexcept nogil
 
 cdef struct SigmoidTask:
     Kind kind
@@ -15,18 +21,24 @@ cdef struct SigmoidTask:
     Steps x_steps, out_steps
     Py_ssize_t n, per_row
 
+cdef enum:
+    PIECE = 512                 # logits that are computed at once, a multiple of SUM_STEP
+
+# Blocks are SUM_AT_ONCE logits in C order, whatever the rows: those of a sum of losses.
 cdef struct BinaryTask:
     Kind kind, target_kind
     const void *logits
     const void *targets
-    double *losses
     void *grad
     Steps logits_steps, targets_steps, grad_steps
-    const double *weight
+    double *losses              # where each loss goes, or NULL;
+    void *rows                  # the same in float or double, or NULL;
+    TwoPartSum *sums            # the sum of each block, or NULL
+    const void *weight
+    Kind weight_kind
     const double *pos_weight
     double grad_scale
-    Py_ssize_t n_rows, n_labels, per_block
-
+    Py_ssize_t n, n_labels
 
 cdef inline void sigmoid_run(Kind kind, const void *x, Py_ssize_t at, void *out, Py_ssize_t to, Py_ssize_t n,
                              real *values) noexcept nogil:
@@ -60,60 +72,126 @@ cdef void sigmoid_block_f64(const void *task, Py_ssize_t block, char *scratch) n
     sigmoid_block(task, block, <double *>scratch)
 
 
-cdef inline const double *part_of(const double *values, Py_ssize_t at) noexcept nogil:
-    if values == NULL:
+cdef inline bint is_flat(const Steps *steps, Py_ssize_t per_row, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    """Whether values at .. at + n of an array in C order lie side by side."""
+    return at % per_row + n <= per_row or (steps.per_group == ONE_GROUP and steps.outer == per_row)
+
+
+cdef inline const real *read_flat(Kind kind, const void *data, const Steps *steps, Py_ssize_t per_row, Py_ssize_t at,
+                                  Py_ssize_t n, real *scratch) noexcept nogil:
+    """Return values at .. at + n in C order, where they lie or in scratch."""
+    cdef Py_ssize_t done = 0, row, column, run
+    if is_flat(steps, per_row, at, n):
+        row, column = outer_start(steps, at // per_row), at % per_row
+        if real is float and kind != KIND_F32:
+            run_load_f32(kind, data, row + column, n, scratch)
+            return scratch
+        return <const real *>data + row + column
+    while done < n:
+        row, column = outer_start(steps, (at + done) // per_row), (at + done) % per_row
+        run = min(per_row - column, n - done)
+        if real is double:
+            memcpy(scratch + done, <const double *>data + row + column, run * sizeof(double))
+        else:
+            run_load_f32(kind, data, row + column, run, scratch + done)
+        done += run
+    return scratch
+
+
+cdef inline void write_flat(Kind kind, const real *values, void *data, const Steps *steps, Py_ssize_t per_row,
+                            Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t done = 0, row, column, run
+    while done < n:
+        row, column = outer_start(steps, (at + done) // per_row), (at + done) % per_row
+        run = n - done if is_flat(steps, per_row, at, n) else min(per_row - column, n - done)
+        if real is double:
+            memcpy(<double *>data + row + column, values + done, run * sizeof(double))
+        else:
+            run_store_f32(kind, values + done, data, row + column, run)
+        done += run
+
+
+cdef inline void repeat_labels(const double *pos_weight, Py_ssize_t n_labels, Py_ssize_t at, Py_ssize_t n,
+                               double *out) noexcept nogil:
+    cdef Py_ssize_t i, label = at % n_labels
+    for i in range(n):
+        out[i] = pos_weight[label]
+        label += 1
+        if label == n_labels:
+            label = 0
+
+
+cdef inline const double *element_weights(const BinaryTask *task, Py_ssize_t at, Py_ssize_t n,
+                                          double *scratch) noexcept nogil:
+    """Return the weights of logits at .. at + n as doubles."""
+    cdef Py_ssize_t i
+    if task.weight == NULL:
         return NULL
-    return values + at
+    if task.weight_kind == KIND_F64:
+        return <const double *>task.weight + at
+    for i in range(n):
+        scratch[i] = (<const float *>task.weight)[at + i]
+    return scratch
 
 
-cdef void binary_piece_f32(const BinaryTask *task, Py_ssize_t row, Py_ssize_t label, Py_ssize_t n,
-                           float *scratch) noexcept nogil:
-    """Compute n labels of a row, at most BLOCK_ELEMENTS, where they lie or through scratch."""
-    cdef Py_ssize_t at = row * task.n_labels + label
-    cdef Py_ssize_t logits_at = outer_start(&task.logits_steps, row) + label
-    cdef Py_ssize_t targets_at = outer_start(&task.targets_steps, row) + label
-    cdef Py_ssize_t grad_at = 0 if task.grad == NULL else outer_start(&task.grad_steps, row) + label
-    cdef const float *logits = <const float *>task.logits + logits_at
-    cdef const float *targets = <const float *>task.targets + targets_at
-    cdef float *grad = <float *>task.grad
-    if grad != NULL:
-        grad += grad_at
-    if task.kind != KIND_F32:
-        run_load_f32(task.kind, task.logits, logits_at, n, scratch)
-        logits = scratch
-        grad = grad if grad == NULL else scratch
-    if task.target_kind != KIND_F32:
-        run_load_f32(task.target_kind, task.targets, targets_at, n, scratch + BLOCK_ELEMENTS)
-        targets = scratch + BLOCK_ELEMENTS
-    binary_row_f32(logits, targets, task.losses + at, grad, part_of(task.weight, at), part_of(task.pos_weight, label),
-                   task.grad_scale, n)
-    if task.kind != KIND_F32 and grad != NULL:
-        run_store_f32(task.kind, grad, task.grad, grad_at, n)
+cdef inline void binary_piece(const BinaryTask *task, Py_ssize_t at, Py_ssize_t n, double *losses,
+                              real *scratch) noexcept nogil:
+    """Compute logits at .. at + n, at most PIECE."""
+    cdef const real *logits = read_flat(task.kind, task.logits, &task.logits_steps, task.n_labels, at, n, scratch)
+    cdef const real *targets = read_flat(task.target_kind, task.targets, &task.targets_steps, task.n_labels, at, n,
+                                         scratch + PIECE)
+    cdef const double *weight = element_weights(task, at, n, losses + 2 * PIECE)
+    cdef double *pos_weight = NULL
+    cdef real *grad = NULL
+    cdef Py_ssize_t i
+    if task.pos_weight != NULL:
+        pos_weight = losses + PIECE
+        repeat_labels(task.pos_weight, task.n_labels, at, n, pos_weight)
+    if task.grad != NULL:
+        grad = scratch
+        if (real is double or task.kind == KIND_F32) and is_flat(&task.grad_steps, task.n_labels, at, n):
+            grad = <real *>task.grad + outer_start(&task.grad_steps, at // task.n_labels) + at % task.n_labels
+    if real is float:
+        binary_run_f32(logits, targets, losses, grad, weight, pos_weight, task.grad_scale, n)
+    else:
+        binary_run_f64(logits, targets, losses, grad, weight, pos_weight, task.grad_scale, n)
+    if grad == scratch and grad != NULL:
+        write_flat(task.kind, scratch, task.grad, &task.grad_steps, task.n_labels, at, n)
+    if task.losses != NULL:
+        memcpy(task.losses + at, losses, n * sizeof(double))
+    if task.rows != NULL:
+        for i in range(n):
+            (<real *>task.rows)[at + i] = <real>losses[i]
 
 
-cdef void binary_block_f32(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+cdef inline void binary_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
     cdef const BinaryTask *task = <const BinaryTask *>argument
-    cdef Py_ssize_t row, label
-    for row in range(block * task.per_block, min(task.n_rows, (block + 1) * task.per_block)):
-        label = 0
-        while label < task.n_labels:
-            binary_piece_f32(task, row, label, min(BLOCK_ELEMENTS, task.n_labels - label), <float *>scratch)
-            label += BLOCK_ELEMENTS
+    cdef Py_ssize_t at = block * SUM_AT_ONCE, stop = min(at + SUM_AT_ONCE, task.n), n
+    cdef double *losses = <double *>scratch
+    cdef TwoPartSum lanes[SUM_LANES]
+    memset(&lanes[0], 0, sizeof(lanes))
+    while at < stop:
+        n = min(<Py_ssize_t>PIECE, stop - at)
+        binary_piece(task, at, n, losses, <real *>(losses + 3 * PIECE))
+        if task.sums != NULL:
+            sums_add_run(&lanes[0], losses, n)
+        at += n
+    if task.sums != NULL:
+        task.sums[block] = sum_of_sums(&lanes[0], SUM_LANES)
 
 
-cdef void binary_block_f64(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
-    cdef const BinaryTask *task = <const BinaryTask *>argument
-    cdef Py_ssize_t row, at
-    cdef double *grad = NULL
-    for row in range(block * task.per_block, min(task.n_rows, (block + 1) * task.per_block)):
-        at = row * task.n_labels
-        if task.grad != NULL:
-            grad = <double *>task.grad + outer_start(&task.grad_steps, row)
-        binary_row_f64(<const double *>task.logits + outer_start(&task.logits_steps, row),
-                       <const double *>task.targets + outer_start(&task.targets_steps, row), task.losses + at, grad,
-                       part_of(task.weight, at), task.pos_weight, task.grad_scale, task.n_labels)
+cdef void binary_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    binary_block(task, block, scratch, <const float *>NULL)
 
 
-cdef inline Py_ssize_t binary_scratch(Kind kind, Kind target_kind) noexcept nogil:
-    """Return the bytes of scratch that elementwise operations need on 16-bit data."""
-    return 0 if kind <= KIND_F64 and target_kind <= KIND_F64 else 2 * BLOCK_ELEMENTS * sizeof(float)
+cdef void binary_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
+    binary_block(task, block, scratch, <const double *>NULL)
+
+
+cdef inline Py_ssize_t binary_scratch() noexcept nogil:
+    """Return the bytes of scratch of a thread: losses, factors of the labels, weights, logits and targets."""
+    return 5 * PIECE * sizeof(double)
+
+
+cdef inline Py_ssize_t sigmoid_scratch(Kind kind) noexcept nogil:
+    return 0 if kind <= KIND_F64 else BLOCK_ELEMENTS * sizeof(float)

@@ -39,7 +39,6 @@ INLINE VEC FN(load)(const REAL *p) {
     return v;
 }
 INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
-INLINE VEC FN(abs)(VEC v) { return (VEC)((IVEC)v & INT_MAX_REAL); }
 
 #define EACH for (int k = 0; k < count; k++)
 

@@ -51,6 +51,13 @@
 
 /* ---- the same for every width ---- */
 
+INLINE vec_f32 abs_f32(vec_f32 v) { return (vec_f32)((ivec_f32)v & INT32_MAX); }
+INLINE vec_f64 abs_f64(vec_f64 v) { return (vec_f64)((ivec_f64)v & INT64_MAX); }
+/* mask ? yes : no; each lane of the mask is all ones or zero. */
+INLINE vec_f64 select_f64(ivec_f64 mask, vec_f64 yes, vec_f64 no) {
+    return (vec_f64)((mask & (ivec_f64)yes) | (~mask & (ivec_f64)no));
+}
+
 /* As many int32 as there are lanes. */
 INLINE ivec_f32 load_ints_f32(const int32_t *p) {
     ivec_f32 v;
