@@ -81,6 +81,11 @@ typedef struct {
     int n_threads;
 } BinaryCall;
 
+/* Of the weights that are not 0; 1 where there are none. */
+typedef struct {
+    double low, high;
+} Bounds;
+
 /* Entropy, or the divergence of p from q where q is there. */
 typedef struct {
     Block block;
@@ -108,6 +113,8 @@ typedef struct {
     int (*cross_entropy)(const LossCall *call);
     int (*sigmoid)(const SigmoidCall *call);
     int (*binary)(const BinaryCall *call);
+    /* whether all of n weights, float or double, are finite and not negative */
+    int (*find_bounds)(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds /* OUT */);
     int (*divergence)(const DivergenceCall *call);
     int (*top_k)(const TopKCall *call);
 } KernelTable;

@@ -65,6 +65,8 @@ cdef extern from "calls.h":
         const double *pos_weight
         double grad_scale
         int n_threads
+    ctypedef struct Bounds:
+        double low, high
     ctypedef struct DivergenceCall:
         Block block
         Operand p, q, grad_p, grad_q
@@ -86,5 +88,6 @@ cdef extern from "calls.h":
         int (*cross_entropy)(const LossCall *call) except -1
         int (*sigmoid)(const SigmoidCall *call) except -1
         int (*binary)(const BinaryCall *call) except -1
+        int (*find_bounds)(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds) except -1
         int (*divergence)(const DivergenceCall *call) except -1
         int (*top_k)(const TopKCall *call) except -1

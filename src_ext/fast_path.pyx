@@ -519,54 +519,15 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     return not is_bad
 
 
-# Weights of single logits, whose bounds each block finds.
-cdef struct WeightTask:
-    const void *data
-    Py_ssize_t n
-    bint is_double
-    Bounds *bounds              # OUT: one a block
-    bint *is_bad                # OUT: set where a weight is negative, infinite or NaN
-
-
-cdef void weight_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
-    cdef const WeightTask *task = <const WeightTask *>argument
-    cdef Py_ssize_t at = block * LABELS_AT_ONCE, n = min(<Py_ssize_t>LABELS_AT_ONCE, task.n - at)
-    cdef Bounds *bounds = task.bounds + block
-    cdef bint good
-    if task.is_double:
-        good = find_bounds_f64(<const double *>task.data + at, n, &bounds.low, &bounds.high)
-    else:
-        good = find_bounds_f32(<const float *>task.data + at, n, &bounds.low, &bounds.high)
-    if not good:
-        task.is_bad[0] = True
-
-
 cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *call, Bounds *bounds) except -1:
     """Take float or double weights of every element, which lie side by side and apart from out."""
-    cdef WeightTask task
-    cdef bint is_bad = False
-    cdef Py_ssize_t k, n_blocks = (layout.size + LABELS_AT_ONCE - 1) // LABELS_AT_ONCE
     if not (is_array(weights) and cnp.PyArray_TYPE(<cnp.ndarray>weights) in (NPY_DOUBLE, NPY_FLOAT)
             and is_apart(out, weights) and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>weights)
             and has_shape(layout, <cnp.ndarray>weights)):
         return False
-    task.data, task.n = cnp.PyArray_DATA(<cnp.ndarray>weights), layout.size
-    task.is_double, task.is_bad = cnp.PyArray_TYPE(<cnp.ndarray>weights) == NPY_DOUBLE, &is_bad
-    call.weight, call.weight_kind = task.data, KIND_F64 if task.is_double else KIND_F32
-    task.bounds = bounds
-    if n_blocks > 1:
-        task.bounds = <Bounds *>malloc(n_blocks * sizeof(Bounds))
-        if task.bounds == NULL:
-            raise MemoryError("cannot allocate the bounds of the weights")
-    try:
-        run_blocks(weight_block, &task, n_blocks, LABELS_AT_ONCE, call.n_threads, 0)
-        bounds[0] = task.bounds[0]
-        for k in range(1, n_blocks):
-            bounds.low, bounds.high = min(bounds.low, task.bounds[k].low), max(bounds.high, task.bounds[k].high)
-        return not is_bad
-    finally:
-        if task.bounds != bounds:
-            free(task.bounds)
+    call.weight = cnp.PyArray_DATA(<cnp.ndarray>weights)
+    call.weight_kind = KIND_F64 if cnp.PyArray_TYPE(<cnp.ndarray>weights) == NPY_DOUBLE else KIND_F32
+    return kernels.find_bounds(call.weight, call.weight_kind, layout.size, call.n_threads, bounds)
 
 
 cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out, bint with_grad):

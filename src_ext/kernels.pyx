@@ -20,6 +20,7 @@ include "softmax/logsumexp.pxi"
 include "loss/losses.pxi"
 include "loss/inspect.pxi"
 include "loss/binary.pxi"
+include "loss/bounds.pxi"
 include "loss/divergences.pxi"
 include "softmax/top_k.pxi"
 
@@ -166,6 +167,7 @@ cdef int call_top_k(const TopKCall *call) except -1:
 cdef KernelTable table
 table.softmax, table.logsumexp, table.backward = call_softmax, call_logsumexp, call_backward
 table.inspect_targets, table.cross_entropy = call_inspect, call_cross_entropy
+table.find_bounds = call_find_bounds
 table.sigmoid, table.binary, table.divergence, table.top_k = call_sigmoid, call_binary, call_divergence, call_top_k
 
 kernel_table = PyCapsule_New(&table, "fastsoftmax.kernels", NULL)

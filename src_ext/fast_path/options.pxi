@@ -199,54 +199,10 @@ cdef bint read_indices(const Layout *layout, cnp.ndarray targets, int *form, Val
     return copy_indices(targets, &cursor, n, <int64_t *>values.data)
 
 
-cdef struct Bounds:
-    double low, high            # of the values that are not 0; 1 where there are none
-
-
 cdef inline Bounds no_bounds() noexcept nogil:
     cdef Bounds bounds
     bounds.low = bounds.high = 1
     return bounds
-
-
-cdef extern from *:
-    """
-    enum { BOUND_LANES = 8 };
-
-    /* The bounds of those of n numbers that are not 0, and whether all are finite and not negative: in lanes, so that it is
-     * done in vectors. */
-    #define FIND_BOUNDS(name, type) \
-        static int name(const type *x, Py_ssize_t n, double *low, double *high) { \
-            type lows[BOUND_LANES], highs[BOUND_LANES] = {0}; \
-            int bad[BOUND_LANES] = {0}; \
-            Py_ssize_t i = 0; \
-            for (int k = 0; k < BOUND_LANES; k++) lows[k] = INFINITY; \
-            for (; i < n; i += BOUND_LANES) \
-                for (int k = 0; k < BOUND_LANES && (i + BOUND_LANES <= n || i + k < n); k++) { \
-                    const type v = x[i + k]; \
-                    bad[k] |= !((v >= 0) & (v < INFINITY)); \
-                    highs[k] = v > highs[k] ? v : highs[k]; \
-                    lows[k] = (v > 0) & (v < lows[k]) ? v : lows[k]; \
-                } \
-            *low = INFINITY, *high = 0; \
-            for (int k = 0; k < BOUND_LANES; k++) { \
-                *low = lows[k] < *low ? lows[k] : *low; \
-                *high = highs[k] > *high ? highs[k] : *high; \
-                bad[0] |= bad[k]; \
-            } \
-            if (*high == 0) *low = *high = 1; \
-            return !bad[0]; \
-        }
-    FIND_BOUNDS(find_bounds_f32, float)
-    FIND_BOUNDS(find_bounds_f64, double)
-    """
-    bint find_bounds_f32(const float *x, Py_ssize_t n, double *low, double *high) noexcept nogil
-    bint find_bounds_f64(const double *x, Py_ssize_t n, double *low, double *high) noexcept nogil
-
-
-cdef bint find_bounds_of(const double *x, Py_ssize_t n, Bounds *bounds) noexcept nogil:
-    """Find the bounds of weights; whether all are finite and not negative."""
-    return find_bounds_f64(x, n, &bounds.low, &bounds.high)
 
 
 cdef bint read_weights(weights, const Layout *layout, bint by_row, out, Values *values, Bounds *bounds) except -1:
@@ -283,4 +239,4 @@ cdef bint read_weights(weights, const Layout *layout, bint by_row, out, Values *
             else:
                 (<double *>values.data)[i] = (<const float *>cursor.at)[0]
             next_row(&cursor)
-    return find_bounds_of(<const double *>values.data, n, bounds)
+    return kernels.find_bounds(values.data, KIND_F64, n, MAX_THREADS, bounds)

@@ -6,8 +6,11 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 enum { SUM_AT_ONCE = 2048, SUM_LANES = 8, SUM_STEP = 4 * SUM_LANES };
+
+typedef double eight_doubles __attribute__((vector_size(64))); /* in as many registers as it takes */
 
 /* A sum and what its roundings have lost. */
 typedef struct {
@@ -29,10 +32,18 @@ static inline void add_sum(TwoPartSum *sum, TwoPartSum other) {
 /* Add n numbers to SUM_LANES sums: four at a time plainly, the rest in two parts. A run may be added in pieces if all but
  * the last are multiples of SUM_STEP. */
 static inline void sums_add_run(TwoPartSum *lanes, const double *x, ptrdiff_t n) {
+    eight_doubles value, lost;
     ptrdiff_t i = 0;
-    for (; i + SUM_STEP <= n; i += SUM_STEP)
-        for (int k = 0; k < SUM_LANES; k++)
-            add_to(lanes + k, (x[i + k] + x[i + SUM_LANES + k]) + (x[i + 2 * SUM_LANES + k] + x[i + 3 * SUM_LANES + k]));
+    for (int k = 0; k < SUM_LANES; k++) value[k] = lanes[k].value, lost[k] = lanes[k].lost;
+    for (; i + SUM_STEP <= n; i += SUM_STEP) {
+        eight_doubles four[4];
+        memcpy(four, x + i, sizeof four);
+        const eight_doubles added = (four[0] + four[1]) + (four[2] + four[3]);
+        const eight_doubles total = value + added, part = total - value;
+        lost += (value - (total - part)) + (added - part);
+        value = total;
+    }
+    for (int k = 0; k < SUM_LANES; k++) lanes[k] = (TwoPartSum){value[k], lost[k]};
     for (; i < n; i++) add_to(lanes + i % SUM_LANES, x[i]);
 }
 

@@ -33,10 +33,11 @@ INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
 /* log1p(e) for float results from s = e / (2 + e), 0 <= e <= 1: 2 * atanh(s) = 2 * s * P(s * s), P minimax with a relative
  * error of 2**-33.2. NaN stays NaN. */
 INLINE vec_f64 log1p_of_unit(vec_f64 s) {
-    const vec_f64 w = s * s;
-    return 2.0 * s *
-           (((((0x1.f396553366952p-4 * w + 0x1.b63e15bc9ce88p-4) * w + 0x1.25122810f580ap-3) * w + 0x1.999638bb7f313p-3) * w +
-             0x1.5555597b077dap-2) * w + 0x1.ffffffff2e000p-1);
+    const vec_f64 w = s * s, w2 = w * w;
+    const vec_f64 low = 0x1.5555597b077dap-2 * w + 0x1.ffffffff2e000p-1;
+    const vec_f64 middle = 0x1.25122810f580ap-3 * w + 0x1.999638bb7f313p-3;
+    const vec_f64 high = 0x1.f396553366952p-4 * w + 0x1.b63e15bc9ce88p-4;
+    return (s + s) * (low + w2 * (middle + w2 * high));
 }
 
 /* L = log1p(s) over n values, n a multiple of the lanes; s may be L. */
