@@ -118,6 +118,16 @@ INLINE VEC FN(scaled)(VEC v, const FN(factor) *f) {
     return FN(zero_less)(v, v, f->lowest) * f->value + FN(product_from)(f->lowest_error, v, f->error);
 }
 
+/* v * inverse, a power of two; 0 where abs(v) is less than `least`, which makes it the smallest normal number. */
+INLINE VEC FN(from_unit)(VEC v, VEC least, VEC inverse) { return FN(zero_less)(v, FN(abs)(v), least) * inverse; }
+
+/* a - b and its rounding error (Knuth 1969). */
+INLINE VEC FN(difference)(VEC a, VEC b, VEC *error /* OUT */) {
+    const VEC d = a - b, part = d - a;
+    *error = (a - (d - part)) - (b + part);
+    return d;
+}
+
 /* The smallest v whose product with the factor is a normal number. */
 INLINE REAL FN(lowest_factor)(double factor) {
     double lowest = REAL_MIN_NORMAL / fabs(factor);
@@ -126,6 +136,13 @@ INLINE REAL FN(lowest_factor)(double factor) {
 
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
+
+/* A factor of a row in two parts; what it makes smaller than a normal number counts as 0. */
+INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
+    const REAL rounded = (REAL)factor;
+    return FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
+                         FN(all)(FN(lowest_factor)(factor)));
+}
 
 /* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the smallest normal number. */
 static void FN(row_shrink)(REAL *stage, ptrdiff_t n, double factor) {

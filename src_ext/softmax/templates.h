@@ -8,5 +8,6 @@
 #include "loss/dense.h"
 #include "loss/lane_targets.h"
 #include "loss/binary.h"
-#include "loss/divergences.h"
+#include "loss/entropy.h"
+#include "loss/kl_divergence.h"
 #include "softmax/top_k.h"
