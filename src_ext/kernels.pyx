@@ -44,7 +44,7 @@ cdef int call_logsumexp(const SoftmaxCall *call) except -1:
 
 cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
     cdef SoftmaxTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.out, task.where = call.x.data, call.out.data, <const uint8_t *>call.where.data
     task.x_steps, task.out_steps, task.where_steps = call.x.steps, call.out.steps, call.where.steps
     task.temperature, task.log = call.temperature, call.log
@@ -54,7 +54,7 @@ cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
 
 cdef int call_backward(const BackwardCall *call) except -1:
     cdef BackwardTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
     task.grad, task.forward, task.out, task.log = call.grad.data, call.forward.data, call.out.data, call.log
     task.grad_steps, task.forward_steps, task.out_steps = call.grad.steps, call.forward.steps, call.out.steps
     return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
@@ -63,10 +63,10 @@ cdef int call_backward(const BackwardCall *call) except -1:
 
 cdef LossTask loss_task(const LossCall *call) noexcept:
     cdef LossTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
-    task.kind, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
+    task.target_form, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
     task.weight, task.sample_weight = call.weight, call.sample_weight
     task.has_ignore, task.ignore_index = call.has_ignore, call.ignore_index
     task.smoothing, task.z_loss = call.smoothing, call.z_loss
@@ -79,11 +79,11 @@ cdef LossTask loss_task(const LossCall *call) noexcept:
 cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
     cdef LossTask task = loss_task(call)
     cdef double error = 0
-    cdef bint good = all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes, call.n_threads)
+    cdef bint good = all_in_range(task.targets, task.target_form, task.g.n_lanes, task.g.n_classes, call.n_threads)
     summary.bad_value, summary.divisor, summary.divisor_error = 0, <double>task.g.n_lanes, 0
     summary.bad_row = -1 if good else first_bad(&task)
     if summary.bad_row >= 0:
-        summary.bad_value = read_index(task.targets, task.kind, summary.bad_row)
+        summary.bad_value = read_index(task.targets, task.target_form, summary.bad_row)
     elif not good or task.has_ignore or task.weight != NULL or task.sample_weight != NULL:
         with nogil:
             summary.divisor = divisor_of(&task, &error)
@@ -104,7 +104,7 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
     cdef LossTask task = loss_task(call)
     cdef double few[64]
     cdef void *base = NULL
-    if call.smoothing != 0 and task.kind != PROBABILITIES:
+    if call.smoothing != 0 and task.target_form != PROBABILITIES:
         base = &few[0]
         if call.block.n_classes > 64:
             base = malloc(call.block.n_classes * sizeof(double))
@@ -147,7 +147,7 @@ cdef int call_binary(const BinaryCall *call) except -1:
 
 cdef int call_divergence(const DivergenceCall *call) except -1:
     cdef DivergenceTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.p, task.q, task.losses, task.divisor = call.p.data, call.q.data, call.losses, call.divisor
     task.grad_p, task.grad_q = call.grad_p.data, call.grad_q.data
     task.p_steps, task.q_steps = call.p.steps, call.q.steps
@@ -157,7 +157,7 @@ cdef int call_divergence(const DivergenceCall *call) except -1:
 
 cdef int call_top_k(const TopKCall *call) except -1:
     cdef TopTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.x_steps = call.x.data, call.x.steps
     task.values, task.indices, task.k = call.values, call.indices, call.k
     return run_top_k(&task, call.n_threads)

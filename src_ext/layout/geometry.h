@@ -1,4 +1,4 @@
-/* How a block (outer, n_classes, inner) is cut into pieces of work; chosen by `cut` of layout/geometry.pxi. */
+/* How a block (outer, n_classes, inner) is divided into pieces of work; chosen by `plan_blocks` of layout/geometry.pxi. */
 #ifndef FASTSOFTMAX_GEOMETRY_H
 #define FASTSOFTMAX_GEOMETRY_H
 
@@ -7,13 +7,13 @@
 /* What the values are in memory; 16-bit kinds are computed as float. */
 typedef enum { KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK } Kind;
 
-enum { FEW_CLASSES = 160 }; /* up to here a contiguous row is turned, so that its lanes fill the vectors */
+enum { FEW_CLASSES = 160 }; /* up to here contiguous rows are transposed, so that its lanes fill the vectors */
 
 typedef enum {
     ROWS,     /* classes side by side: read where they lie or, of a 16-bit kind, row by row through scratch */
-    TURNED,   /* few classes: such rows, turned into tiles */
+    TRANSPOSED, /* few classes: such rows, transposed into tiles */
     COLUMNS,  /* another axis: copied into tiles in short runs */
-    GATHERED, /* what has no form as a tile: turned into rows in scratch */
+    GATHERED, /* what has no form as a tile: transposed into rows in scratch */
 } Form;
 
 /* Where the values of an operand lie: its steps, in values. Along `inner` they lie side by side, and so do the

@@ -1,8 +1,8 @@
-# How a block (outer, n_classes, inner) is cut into pieces of work.
+# How a block (outer, n_classes, inner) is divided into pieces of work.
 
 cdef enum:
-    TURNED_GROUPS = 4           # vectors of lanes in a tile: what one of them waits for, the others compute
-    TURNED_CLASSES = 40         # together
+    TRANSPOSED_GROUPS = 4       # vectors of lanes in a tile: what one of them waits for, the others compute
+    TRANSPOSED_CLASSES = 40     # together
     ROW_GROUP = 4               # likewise rows that are computed in step,
     GROUP_CLASSES = 4096        # as many as stay in the nearest cache
     TILE_CLASSES = 4096         # up to here a tile of columns fits the second cache
@@ -13,8 +13,8 @@ cdef enum:
     LANE_ARRAYS = 20
 
 
-cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
-              bint has_tiles) noexcept nogil:
+cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
+                      bint has_tiles) noexcept nogil:
     """Choose the form from the shape alone; some options have no form as a tile."""
     cdef Py_ssize_t lanes = LANES_F64 if kind == KIND_F64 else LANES_F32
     g.outer, g.n_classes, g.inner, g.kind = outer, n_classes, inner, kind
@@ -23,8 +23,8 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
     g.n_lanes = outer * inner
     g.stride = lanes
     if inner == 1 and has_tiles and n_classes <= FEW_CLASSES:
-        g.form = TURNED
-        g.stride = lanes * max(1, min(TURNED_GROUPS, TURNED_CLASSES // n_classes))
+        g.form = TRANSPOSED
+        g.stride = lanes * max(1, min(TRANSPOSED_GROUPS, TRANSPOSED_CLASSES // n_classes))
     elif inner == 1:
         g.form = ROWS
         g.stride = max(1, min(ROW_GROUP, GROUP_CLASSES // n_classes)) if has_tiles else 1
@@ -44,10 +44,10 @@ cdef inline Py_ssize_t width_of(const Geometry *g, Py_ssize_t n_lanes) noexcept 
 
 cdef inline bint is_tile(const Geometry *g) noexcept nogil:
     """Whether lanes lie side by side in scratch; else rows are computed one by one."""
-    return g.form == TURNED or g.form == COLUMNS
+    return g.form == TRANSPOSED or g.form == COLUMNS
 
 
-cdef inline bint lies_ready(const Geometry *g) noexcept nogil:
+cdef inline bint in_place(const Geometry *g) noexcept nogil:
     """Whether rows are computed where they lie, without scratch."""
     return g.form == ROWS and g.kind <= KIND_F64
 
@@ -76,7 +76,7 @@ cdef inline char *row_at(const Geometry *g, const void *x, const Steps *steps, P
 
 cdef inline char *run_after(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t first) noexcept nogil:
     """Return where the piece after the one at `first` lies, if that is one run, or a row for each row; else NULL."""
-    if x == NULL or g.inner != 1 or (g.form == TURNED and steps.outer != g.n_classes):
+    if x == NULL or g.inner != 1 or (g.form == TRANSPOSED and steps.outer != g.n_classes):
         return NULL
     return row_at(g, x, steps, first + g.stride)
 
@@ -85,7 +85,7 @@ cdef inline Upcoming next_piece(const Geometry *g, const void *x, const Steps *x
                                 const Steps *out_steps, Py_ssize_t first) noexcept nogil:
     """Return what to fetch for the piece after the one at `first`."""
     cdef Upcoming ahead
-    ahead.item_bytes, ahead.also = g.data_bytes, NULL
+    ahead.item_bytes, ahead.targets = g.data_bytes, NULL
     ahead.read, ahead.write = run_after(g, x, x_steps, first), run_after(g, out, out_steps, first)
     return ahead
 

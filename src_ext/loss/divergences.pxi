@@ -30,18 +30,18 @@ cdef inline void put_factor(const real *dtype, long double exact, double *factor
 cdef inline void slope_factor(const real *dtype, const Part *part, const Stat *stat, double divisor, double *factor,
                               double *error) noexcept nogil:
     """What turns the terms of a chunk into probabilities * UNIT_POWER / divisor, in two parts."""
-    cdef Factor share = chunk_factor(dtype, part, stat, 1.0)
+    cdef Factor prob = chunk_factor(dtype, part, stat, 1.0)
     cdef long double exact
     if real is float:
-        factor[0], error[0] = share.value * (UNIT_F32 / divisor), 0
+        factor[0], error[0] = prob.value * (UNIT_F32 / divisor), 0
     else:
-        exact = (<long double>share.value + share.error) * (FIRST_FACTOR if share.shrinks else 1)
+        exact = (<long double>prob.value + prob.error) * (FIRST_FACTOR if prob.shrinks else 1)
         put_factor(dtype, exact * UNIT_F64 / divisor, factor, error)
 
 
 cdef inline bint keeps_terms(const Geometry *g, const void *grad) noexcept nogil:
     """Whether there is room for the terms of a whole row: in its gradient, or in a chunk of scratch."""
-    return n_chunks(g.n_classes) == 1 or (grad != NULL and lies_ready(g))
+    return n_chunks(g.n_classes) == 1 or (grad != NULL and in_place(g))
 
 
 cdef inline Py_ssize_t stage_bytes(const Geometry *g) noexcept nogil:
@@ -64,7 +64,7 @@ cdef inline Py_ssize_t divergence_scratch(const DivergenceTask *task) noexcept n
     read where they lie; and a tile of terms, or a chunk of terms and the chunks of a row."""
     cdef const Geometry *g = &task.g
     cdef Py_ssize_t n_arrays = 1 if task.q == NULL else 2, n_bytes = 0
-    if not lies_ready(g):
+    if not in_place(g):
         n_bytes = tile_bytes(g)
     return n_arrays * (n_bytes + (n_bytes if is_tile(g) else stage_bytes(g) + parts_bytes(g)))
 

@@ -18,31 +18,31 @@ typedef struct {
 /* e * (m - x), 0 where e is, also beside x = -inf. */
 INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
 
-/* Add four vectors of terms, `step` values apart, and their moments; `asks`: look for maxima before counting them. */
+/* Add four vectors of terms, `step` values apart, and their moments; `with_search`: look for maxima before counting them. */
 INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f,
-                             FN(moment_sums) *s, int stores, int asks) {
+                             FN(moment_sums) *s, int with_stage, int with_search) {
     VEC v[4], e[4], d[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
     FN(exp_each)(e, 4, f, 0);
     for (int k = 0; k < 4; k++) d[k] = FN(moment)(e[k], m, v[k]);
-    for (int k = 0; k < 4 && stores; k++) FN(store)(stage + k * step, e[k]);
+    for (int k = 0; k < 4 && with_stage; k++) FN(store)(stage + k * step, e[k]);
     FN(sums_add)(&s->moments, (d[0] + d[1]) + (d[2] + d[3]));
-    if (!asks || __builtin_expect(FN(any_equal)(FN(max)(FN(max)(v[0], v[1]), FN(max)(v[2], v[3])), m), 0))
+    if (!with_search || __builtin_expect(FN(any_equal)(FN(max)(FN(max)(v[0], v[1]), FN(max)(v[2], v[3])), m), 0))
         for (int k = 0; k < 4; k++) e[k] = FN(leave_out)(e[k], v[k], m, &s->n_max);
     FN(sums_add)(&s->terms, (e[0] + e[1]) + (e[2] + e[3]));
 }
 
 /* The same of one vector, of which the first k lanes are there. */
 INLINE void FN(moments_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f,
-                            FN(moment_sums) *s, int stores) {
+                            FN(moment_sums) *s, int with_stage) {
     const VEC v = FN(load_part)(x, k, FN(all)(-INFINITY)), e = FN(exp_scaled)(v, f, 0);
-    if (stores) FN(store_part)(stage, k, e);
+    if (with_stage) FN(store_part)(stage, k, e);
     FN(sums_add)(&s->moments, FN(moment)(e, m, v));
     FN(sums_add)(&s->terms, FN(leave_out)(e, v, m, &s->n_max));
 }
 
 INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, ptrdiff_t n, REAL max, const Upcoming *next,
-                                    exp_sum *result, double *moment, int stores) {
+                                    exp_sum *result, double *moment, int with_stage) {
     const Upcoming ahead = *next;
     const VEC m = FN(all)(max);
     const FN(exp_frame) f = FN(exp_setup)(m, 1, 0);
@@ -50,9 +50,9 @@ INLINE void FN(row_exp_moment_body)(const REAL *x, REAL *stage, ptrdiff_t n, REA
     ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
-        FN(moments_four)(x + i, stage + i, LANES, m, &f, &s, stores, 1);
+        FN(moments_four)(x + i, stage + i, LANES, m, &f, &s, with_stage, 1);
     }
-    for (; i < n; i += LANES) FN(moments_one)(x + i, stage + i, n - i < LANES ? n - i : LANES, m, &f, &s, stores);
+    for (; i < n; i += LANES) FN(moments_one)(x + i, stage + i, n - i < LANES ? n - i : LANES, m, &f, &s, with_stage);
     double lost;
     *moment = FN(sums_total)(&s.moments, &lost);
     result->unit = f.unit[0], result->unit_error = f.unit_error[0];
@@ -69,7 +69,7 @@ static void FN(row_exp_moment)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, 
 
 INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, ptrdiff_t stride, ptrdiff_t n_classes,
                                       const REAL *max, const Upcoming *next, const LaneSums *result, double *moment,
-                                      int stores) {
+                                      int with_stage) {
     const Upcoming ahead = *next;
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -80,10 +80,10 @@ INLINE void FN(lanes_exp_moment_body)(const REAL *tile, REAL *stage, ptrdiff_t s
         for (; c + 4 <= n_classes; c += 4) {
             const ptrdiff_t at = c * stride + lane;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
-            FN(moments_four)(tile + at, stage + at, stride, m, &f, &s, stores, 0);
+            FN(moments_four)(tile + at, stage + at, stride, m, &f, &s, with_stage, 0);
         }
         for (; c < n_classes; c++)
-            FN(moments_one)(tile + c * stride + lane, stage + c * stride + lane, LANES, m, &f, &s, stores);
+            FN(moments_one)(tile + c * stride + lane, stage + c * stride + lane, LANES, m, &f, &s, with_stage);
         FN(sums_lanes)(&s.moments, (VEC){0}, moment + lane, lost);
         FN(sums_lanes)(&s.terms, (VEC){0}, result->sum + lane, result->sum_error + lane);
         FN(to_doubles)(__builtin_convertvector(s.n_max, VEC), result->n_max + lane);

@@ -27,14 +27,14 @@ cdef extern from "softmax/primitives.h":
 
 cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const RowPlan *plan, const Upcoming *ahead,
                               Part *part) noexcept nogil:
-    """Sums of a chunk whose maximum is known: sum_chunk, and the moment as the distance of the part."""
-    part.distance = 0
+    """Sums of a chunk whose maximum is known: sum_chunk, and the moment."""
+    part.moment = 0
     if part.max == -INFINITY:
         sum_chunk(x, <const real *>NULL, stage, n, plan, ahead, part)
     elif real is float:
-        row_exp_moment_f32(x, stage, n, <float>part.max, ahead, &part.terms, &part.distance)
+        row_exp_moment_f32(x, stage, n, <float>part.max, ahead, &part.terms, &part.moment)
     else:
-        row_exp_moment_f64(x, stage, n, part.max, ahead, &part.terms, &part.distance)
+        row_exp_moment_f64(x, stage, n, part.max, ahead, &part.terms, &part.moment)
 
 
 cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *stat) noexcept nogil:
@@ -45,8 +45,8 @@ cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *sta
         if parts[k].max > -INFINITY:
             terms = <long double>parts[k].terms.sum + parts[k].terms.sum_error
             terms += parts[k].terms.n_max * unit_of(parts + k)
-            total += ((parts[k].distance + terms * (<long double>stat.max - parts[k].max))
-                      * outweighed(parts[k].max, stat.max, 1.0) / unit_of(parts + k))
+            total += ((parts[k].moment + terms * (<long double>stat.max - parts[k].max))
+                      * chunk_weight(parts[k].max, stat.max, 1.0) / unit_of(parts + k))
     return <double>(total / (<long double>stat.total + stat.total_error))
 
 
@@ -55,7 +55,7 @@ cdef inline double mean_distance_of(const real *dtype, const Part *parts, Py_ssi
     """Return the sum of p * (m - x) of a row; a float row of one chunk does without long double."""
     if real is float:
         if n_parts == 1:
-            return parts.distance / ((parts.terms.unit + parts.terms.unit_error) * stat.total)
+            return parts.moment / ((parts.terms.unit + parts.terms.unit_error) * stat.total)
     return mean_distance(parts, n_parts, stat)
 
 
@@ -136,7 +136,7 @@ cdef inline void entropy_rows(const DivergenceTask *task, Py_ssize_t first, cons
         else:
             merge(parts + i * n, n, 1.0, True, &stat)
         mean = mean_distance_of(stage, parts + i * n, n, &stat)
-        task.losses[first + i] = log1p(stat.others) + mean
+        task.losses[first + i] = log1p(stat.sum_rest) + mean
         if outs[i] != NULL:
             entropy_slopes(task, rows + i, parts + i * n, &stat, mean, outs[i], stage)
 
@@ -191,7 +191,7 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
         lanes_exp_moment_f32(tile, stage, width, g.n_classes, m, ahead, &a, mean)
     else:
         lanes_exp_moment_f64(tile, stage, width, g.n_classes, m, ahead, &a, mean)
-    lanes_others(&a, width, real is double, log_sum)
+    lanes_sum_rest(&a, width, real is double, log_sum)
     log1p_lanes(log_sum, log_sum, width)
     for lane in range(width):
         if real is float:
@@ -223,7 +223,7 @@ cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scr
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
-        if lies_ready(g):
+        if in_place(g):
             entropy_group(task, first, n_lanes, scratch, dtype)
             continue
         tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, tile)

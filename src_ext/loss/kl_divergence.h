@@ -59,11 +59,11 @@ INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, con
     const VEC one = FN(all)(1), q = FN(scaled)(eq, &f->q), zero = {0};
     t.p = FN(scaled)(ep, &f->p);
     t.r = FN(log_ratio)(zp, zq, f);
-    const VEC size = FN(abs)(t.r), share = t.p * t.r;
-    const VEC near = share * (t.r * FN(exp_rest)(t.r));
+    const VEC size = FN(abs)(t.r), product = t.p * t.r;
+    const VEC near = product * (t.r * FN(exp_rest)(t.r));
     const VEC far = q + FN(zero_equal)(t.p * (t.r - one), t.p, zero);
     t.term = FN(where_at_most)(far, size, one, near);
-    t.excess = FN(where_at_most)(t.p - q, size, one, share - near);
+    t.excess = FN(where_at_most)(t.p - q, size, one, product - near);
     return t;
 }
 

@@ -316,8 +316,8 @@ cdef inline void shifts_of_lanes(const real *dtype, const LaneSums *a, const Lan
     """log(q / p) of the sums of each lane; for floats a difference of two logarithms in double will do."""
     cdef Py_ssize_t lane
     if real is float:
-        lanes_others(a, width, False, d.shift_error)
-        lanes_others(b, width, False, d.shift)
+        lanes_sum_rest(a, width, False, d.shift_error)
+        lanes_sum_rest(b, width, False, d.shift)
         log1p_lanes(d.shift_error, d.shift_error, width)
         log1p_lanes(d.shift, d.shift, width)
     for lane in range(width):
@@ -377,7 +377,7 @@ cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
-        if lies_ready(g):
+        if in_place(g):
             divergence_rows(task, first, n_lanes, scratch, dtype)
             continue
         tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, p)

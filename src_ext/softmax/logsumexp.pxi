@@ -2,15 +2,15 @@
 # rows that are still in the cache. Sums of products keep the rounding errors of
 # products of doubles, as of their sums.
 
-cdef inline double lse_of(double max, double others, bint has_nan) noexcept nogil:
+cdef inline double lse_of(double max, double sum_rest, bint has_nan) noexcept nogil:
     """Return m + log1p(S'); an infinite maximum is the result itself, unless there is a NaN."""
     if isfinite(max):
-        return max + log1p(others)
+        return max + log1p(sum_rest)
     return NAN if has_nan else max
 
 
 cdef inline double lse_of_row(const real *x, Py_ssize_t n_classes, const Stat *stat) noexcept nogil:
-    return lse_of(stat.max, stat.others, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
+    return lse_of(stat.max, stat.sum_rest, not isfinite(stat.max) and row_has_nan(x, 1, n_classes))
 
 
 cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowPlan *plan,
@@ -41,7 +41,7 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
     lanes_exp_sum(tile, width, g.n_classes, m, 1.0, <const real *>NULL, <real *>NULL, False, True, ahead, &terms)
-    lanes_others(&terms, width, real is double, terms.sum)
+    lanes_sum_rest(&terms, width, real is double, terms.sum)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], terms.sum[lane],
                                  not isfinite(m[lane]) and row_has_nan(tile + lane, width, g.n_classes))
@@ -117,7 +117,7 @@ cdef inline void backward_block(const void *argument, Py_ssize_t block, char *sc
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
-        if lies_ready(g):
+        if in_place(g):
             backward_row(<const real *>row_at(g, task.grad, &task.grad_steps, first),
                          <const real *>row_at(g, task.forward, &task.forward_steps, first),
                          <real *>row_at(g, task.out, &task.out_steps, first), n, task.log)

@@ -8,7 +8,7 @@ ctypedef fused real:
 
 cdef extern from "layout/geometry.h":
     ctypedef enum Form:
-        ROWS, TURNED, COLUMNS, GATHERED
+        ROWS, TRANSPOSED, COLUMNS, GATHERED
     ctypedef struct Geometry:
         Form form
         Kind kind
@@ -40,7 +40,7 @@ cdef extern from "layout/kinds.h":
 cdef extern from "softmax/primitives.h":
     ctypedef struct Upcoming:
         const char *read
-        const char *also
+        const char *targets
         char *write
         Py_ssize_t item_bytes
     ctypedef struct exp_sum:
@@ -51,15 +51,15 @@ cdef extern from "softmax/primitives.h":
         double *n_max
         double *unit
         double *unit_error
-    void lanes_others(const LaneSums *sums, Py_ssize_t n, bint is_double, double *others) noexcept nogil
+    void lanes_sum_rest(const LaneSums *sums, Py_ssize_t n, bint is_double, double *sum_rest) noexcept nogil
     int LANES_F32, LANES_F64
     void log1p_lanes(const double *s, double *L, Py_ssize_t n) noexcept nogil
     float row_max_f32(const float *x, Py_ssize_t n) noexcept nogil
     double row_max_f64(const double *x, Py_ssize_t n) noexcept nogil
     void row_exp_sum_f32(const float *x, float *stage, Py_ssize_t n, float m, double temperature,
-                         int splits, const Upcoming *next, exp_sum *result) noexcept nogil
+                         int exclude_max, const Upcoming *next, exp_sum *result) noexcept nogil
     void row_exp_sum_f64(const double *x, double *stage, Py_ssize_t n, double m, double temperature,
-                         int splits, const Upcoming *next, exp_sum *result) noexcept nogil
+                         int exclude_max, const Upcoming *next, exp_sum *result) noexcept nogil
     double row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept nogil
     double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept nogil
     void row_softmax_backward_f32(const float *g, const float *p, float *out, Py_ssize_t n,
@@ -70,9 +70,9 @@ cdef extern from "softmax/primitives.h":
                                       double total) noexcept nogil
     void row_log_softmax_backward_f64(const double *g, const double *log_p, double *out, Py_ssize_t n,
                                       double total) noexcept nogil
-    double row_distance_f32(const float *t, const float *z, Py_ssize_t n, float m, double temperature,
+    double row_target_gap_f32(const float *t, const float *z, Py_ssize_t n, float m, double temperature,
                             double *total) noexcept nogil
-    double row_distance_f64(const double *t, const double *z, Py_ssize_t n, double m, double temperature,
+    double row_target_gap_f64(const double *t, const double *z, Py_ssize_t n, double m, double temperature,
                             double *total) noexcept nogil
     void row_target_f32(const float *y, const double *w, double smoothing, float *t,
                         Py_ssize_t n) noexcept nogil
@@ -89,10 +89,10 @@ cdef extern from "softmax/primitives.h":
     void lanes_max_f64(const double *tile, Py_ssize_t stride, Py_ssize_t n_classes, double *m, const int32_t *y,
                        double *z) noexcept nogil
     void lanes_exp_sum_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const float *m, double temperature,
-                           const float *z, float *term, int stores, int splits, const Upcoming *next,
+                           const float *z, float *term, int with_stage, int exclude_max, const Upcoming *next,
                            const LaneSums *result) noexcept nogil
     void lanes_exp_sum_f64(double *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *m, double temperature,
-                           const double *z, double *term, int stores, int splits, const Upcoming *next,
+                           const double *z, double *term, int with_stage, int exclude_max, const Upcoming *next,
                            const LaneSums *result) noexcept nogil
     void lanes_scale_f32(float *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
                          const double *error, const int32_t *y, const float *entry) noexcept nogil
@@ -104,11 +104,11 @@ cdef extern from "softmax/primitives.h":
                           double smoothing) noexcept nogil
     void lanes_target_f64(double *t, Py_ssize_t stride, Py_ssize_t n_classes, const double *w,
                           double smoothing) noexcept nogil
-    void lanes_distance_f32(const float *tile, const float *t, const float *base, Py_ssize_t stride,
-                            Py_ssize_t n_classes, const float *m, double temperature, double *distance,
+    void lanes_target_gap_f32(const float *tile, const float *t, const float *base, Py_ssize_t stride,
+                            Py_ssize_t n_classes, const float *m, double temperature, double *target_gap,
                             double *total) noexcept nogil
-    void lanes_distance_f64(const double *tile, const double *t, const double *base, Py_ssize_t stride,
-                            Py_ssize_t n_classes, const double *m, double temperature, double *distance,
+    void lanes_target_gap_f64(const double *tile, const double *t, const double *base, Py_ssize_t stride,
+                            Py_ssize_t n_classes, const double *m, double temperature, double *target_gap,
                             double *total) noexcept nogil
     void lanes_combine_f32(float *tile, const float *t, const float *base, Py_ssize_t stride, Py_ssize_t n_classes,
                            const double *factor, const double *error, const double *scale) noexcept nogil
@@ -132,11 +132,11 @@ cdef inline real row_max(const real *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline void row_exp_sum(const real *x, real *stage, Py_ssize_t n, real m, double temperature,
-                             int splits, const Upcoming *next, exp_sum *result) noexcept nogil:
+                             int exclude_max, const Upcoming *next, exp_sum *result) noexcept nogil:
     if real is float:
-        row_exp_sum_f32(x, stage, n, m, temperature, splits, next, result)
+        row_exp_sum_f32(x, stage, n, m, temperature, exclude_max, next, result)
     else:
-        row_exp_sum_f64(x, stage, n, m, temperature, splits, next, result)
+        row_exp_sum_f64(x, stage, n, m, temperature, exclude_max, next, result)
 
 
 cdef inline void row_scale(Kind kind, real *stage, void *out, Py_ssize_t first, Py_ssize_t n,
@@ -178,12 +178,12 @@ cdef inline void row_log_softmax_backward(const real *g, const real *log_p, real
         row_log_softmax_backward_f64(g, log_p, out, n, total)
 
 
-cdef inline double row_distance(const real *t, const real *z, Py_ssize_t n, real m, double temperature,
+cdef inline double row_target_gap(const real *t, const real *z, Py_ssize_t n, real m, double temperature,
                                 double *total) noexcept nogil:
     if real is float:
-        return row_distance_f32(t, z, n, m, temperature, total)
+        return row_target_gap_f32(t, z, n, m, temperature, total)
     else:
-        return row_distance_f64(t, z, n, m, temperature, total)
+        return row_target_gap_f64(t, z, n, m, temperature, total)
 
 
 cdef inline void row_target(const real *y, const double *w, double smoothing, real *t,
@@ -218,12 +218,12 @@ cdef inline void lanes_max(const real *tile, Py_ssize_t stride, Py_ssize_t n_cla
 
 
 cdef inline void lanes_exp_sum(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const real *m,
-                               double temperature, const real *z, real *term, int stores, int splits,
+                               double temperature, const real *z, real *term, int with_stage, int exclude_max,
                                const Upcoming *next, const LaneSums *result) noexcept nogil:
     if real is float:
-        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, z, term, stores, splits, next, result)
+        lanes_exp_sum_f32(tile, stride, n_classes, m, temperature, z, term, with_stage, exclude_max, next, result)
     else:
-        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, z, term, stores, splits, next, result)
+        lanes_exp_sum_f64(tile, stride, n_classes, m, temperature, z, term, with_stage, exclude_max, next, result)
 
 
 cdef inline void lanes_scale(real *tile, Py_ssize_t stride, Py_ssize_t n_classes, const double *factor,
@@ -257,13 +257,13 @@ cdef inline void lanes_target(real *t, Py_ssize_t stride, Py_ssize_t n_classes, 
         lanes_target_f64(t, stride, n_classes, w, smoothing)
 
 
-cdef inline void lanes_distance(const real *tile, const real *t, const real *base, Py_ssize_t stride,
-                                Py_ssize_t n_classes, const real *m, double temperature, double *distance,
+cdef inline void lanes_target_gap(const real *tile, const real *t, const real *base, Py_ssize_t stride,
+                                Py_ssize_t n_classes, const real *m, double temperature, double *target_gap,
                                 double *total) noexcept nogil:
     if real is float:
-        lanes_distance_f32(tile, t, base, stride, n_classes, m, temperature, distance, total)
+        lanes_target_gap_f32(tile, t, base, stride, n_classes, m, temperature, target_gap, total)
     else:
-        lanes_distance_f64(tile, t, base, stride, n_classes, m, temperature, distance, total)
+        lanes_target_gap_f64(tile, t, base, stride, n_classes, m, temperature, target_gap, total)
 
 
 cdef inline void lanes_combine(real *tile, const real *t, const real *base, Py_ssize_t stride, Py_ssize_t n_classes,

@@ -25,10 +25,10 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_
         scale_chunk(out, at, n, &factor, plan)
         return
     if plan.narrow != NULL:
-        row_log_shift(plan.kind, x, plan.narrow_out, at, n, <real>stat.max, log1p(stat.others),
+        row_log_shift(plan.kind, x, plan.narrow_out, at, n, <real>stat.max, log1p(stat.sum_rest),
                       plan.temperature)
     else:
-        row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.others),
+        row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.sum_rest),
                       plan.temperature)
 
 
@@ -84,7 +84,7 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     lanes_exp_sum(tile, width, g.n_classes, m, temperature, <const real *>NULL, <real *>NULL, not log, log, ahead,
                   &terms)
     if log:
-        lanes_others(&terms, width, real is double, total)
+        lanes_sum_rest(&terms, width, real is double, total)
         log1p_lanes(total, total, width)
         lanes_log_shift(tile, width, g.n_classes, m, total, temperature)
     else:
@@ -230,7 +230,7 @@ cdef void finish_shared_f64(const void *task, Py_ssize_t block, char *scratch) n
 
 cdef int run_shared_softmax(SoftmaxTask *task, int n_threads) except -1:
     cdef Py_ssize_t row, per_row = n_chunks(task.g.n_classes), n_blocks = task.g.n_lanes * per_row
-    cdef bint is_double = task.g.kind == KIND_F64, is_narrow = not lies_ready(&task.g)
+    cdef bint is_double = task.g.kind == KIND_F64, is_narrow = not in_place(&task.g)
     task.parts = <Part *>malloc(n_blocks * sizeof(Part))
     task.stats = <Stat *>malloc(task.g.n_lanes * sizeof(Stat))
     task.stage = malloc(task.g.n_lanes * task.g.n_classes * sizeof(float)) if is_narrow else NULL

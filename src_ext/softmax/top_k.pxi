@@ -119,7 +119,7 @@ cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_la
     cdef real *probs = <real *>(scratch + tile_bytes(g))
     cdef const real *x
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
-    cdef bint lies_in_rows = g.form == TURNED and g.kind <= KIND_F64
+    cdef bint lies_in_rows = g.form == TRANSPOSED and g.kind <= KIND_F64
     cdef Upcoming ahead = next_piece(g, task.x, &task.x_steps, NULL, NULL, first)
     tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, probs)
     if not lies_in_rows:
@@ -152,7 +152,7 @@ cdef inline void top_block(const void *argument, Py_ssize_t block, char *scratch
             x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
             if g.form == GATHERED:
                 x = <const real *>scratch + lane * n
-            elif not lies_ready(g):
+            elif not in_place(g):
                 tile_load(g, g.kind, task.x, &task.x_steps, first + lane, 1, <real *>row.x)
                 x = <const real *>row.x
             top_of_row(task, first + lane, x, &row)
