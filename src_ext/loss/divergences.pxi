@@ -3,9 +3,6 @@
 # All passes of a row or tile are made while it is in the cache; the terms of a row of several chunks, where nothing is
 # there to stage them in, are computed again chunk by chunk.
 
-cdef extern from "softmax/primitives.h":
-    double UNIT_F32, UNIT_F64
-
 cdef struct DivergenceTask:
     Geometry g
     const void *p

@@ -3,26 +3,11 @@
 # Maximum; exp, its sum and that of exp(x - m) * (m - x); with the gradient one more pass, over terms that are staged in
 # the gradient itself. Error: 4 ULP of the entropy; gradient 4 ULP of the sum of its absolute terms.
 
-cdef extern from "softmax/primitives.h":
-    void row_exp_moment_f32(const float *x, float *stage, Py_ssize_t n, float m, const Upcoming *next, exp_sum *result,
-                            double *moment) noexcept nogil
-    void row_exp_moment_f64(const double *x, double *stage, Py_ssize_t n, double m, const Upcoming *next,
-                            exp_sum *result, double *moment) noexcept nogil
-    void row_entropy_slope_f32(const float *x, const float *e, float *out, Py_ssize_t n, double center,
-                               double center_error, double factor, double error) noexcept nogil
-    void row_entropy_slope_f64(const double *x, const double *e, double *out, Py_ssize_t n, double center,
-                               double center_error, double factor, double error) noexcept nogil
-    void lanes_exp_moment_f32(const float *tile, float *stage, Py_ssize_t stride, Py_ssize_t n_classes, const float *m,
-                              const Upcoming *next, const LaneSums *result, double *moment) noexcept nogil
-    void lanes_exp_moment_f64(const double *tile, double *stage, Py_ssize_t stride, Py_ssize_t n_classes,
-                              const double *m, const Upcoming *next, const LaneSums *result,
-                              double *moment) noexcept nogil
-    void lanes_entropy_slope_f32(float *tile, const float *e, Py_ssize_t stride, Py_ssize_t n_classes,
-                                 const double *center, const double *center_error, const double *factor,
-                                 const double *error) noexcept nogil
-    void lanes_entropy_slope_f64(double *tile, const double *e, Py_ssize_t stride, Py_ssize_t n_classes,
-                                 const double *center, const double *center_error, const double *factor,
-                                 const double *error) noexcept nogil
+cdef extern from "softmax/primitives.h" nogil:
+    void row_exp_moment(...)
+    void row_entropy_slope(...)
+    void lanes_exp_moment(...)
+    void lanes_entropy_slope(...)
 
 
 cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const RowPlan *plan, const Upcoming *ahead,
@@ -31,10 +16,8 @@ cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const Ro
     part.moment = 0
     if part.max == -INFINITY:
         sum_chunk(x, <const real *>NULL, stage, n, plan, ahead, part)
-    elif real is float:
-        row_exp_moment_f32(x, stage, n, <float>part.max, ahead, &part.terms, &part.moment)
     else:
-        row_exp_moment_f64(x, stage, n, part.max, ahead, &part.terms, &part.moment)
+        row_exp_moment(x, stage, n, <real>part.max, ahead, &part.terms, &part.moment)
 
 
 cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *stat) noexcept nogil:
@@ -114,10 +97,7 @@ cdef inline void entropy_slopes(const DivergenceTask *task, const Row *row, cons
             again = parts[k]
             moment_chunk(x, stage, n, &row.plan, &nothing, &again)
         slope_factor(stage, parts + k, stat, task.divisor, &factor, &error)
-        if real is float:
-            row_entropy_slope_f32(x, terms, out + at, n, center, center_error, factor, error)
-        else:
-            row_entropy_slope_f64(x, terms, out + at, n, center, center_error, factor, error)
+        row_entropy_slope(x, terms, out + at, n, center, center_error, factor, error)
 
 
 cdef inline void entropy_rows(const DivergenceTask *task, Py_ssize_t first, const Row *rows, Py_ssize_t n_rows,
@@ -187,10 +167,7 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     cdef long double total
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    if real is float:
-        lanes_exp_moment_f32(tile, stage, width, g.n_classes, m, ahead, &a, mean)
-    else:
-        lanes_exp_moment_f64(tile, stage, width, g.n_classes, m, ahead, &a, mean)
+    lanes_exp_moment(tile, stage, width, g.n_classes, m, ahead, &a, mean)
     lanes_sum_rest(&a, width, real is double, log_sum)
     log1p_lanes(log_sum, log_sum, width)
     for lane in range(width):
@@ -207,10 +184,7 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
     if stage != NULL:
         for lane in range(width):
             mean[lane] = center_of(m[lane], mean[lane], lost + lane)
-        if real is float:
-            lanes_entropy_slope_f32(tile, stage, width, g.n_classes, mean, lost, factor, error)
-        else:
-            lanes_entropy_slope_f64(tile, stage, width, g.n_classes, mean, lost, factor, error)
+        lanes_entropy_slope(tile, stage, width, g.n_classes, mean, lost, factor, error)
 
 
 cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
@@ -226,7 +200,7 @@ cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scr
         if in_place(g):
             entropy_group(task, first, n_lanes, scratch, dtype)
             continue
-        tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, tile)
+        tile_load(tile, g, g.kind, task.p, &task.p_steps, first, n_lanes)
         if is_tile(g):
             ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
             entropy_tile(task, tile, <real *>NULL if task.grad_p == NULL else <real *>rest, first, n_lanes, scratch,
@@ -234,7 +208,7 @@ cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scr
         else:
             entropy_in_scratch(task, first, n_lanes, tile, rest)
         if task.grad_p != NULL:
-            tile_store(g, tile, first, n_lanes, task.grad_p, &task.grad_p_steps)
+            tile_store(tile, g, first, n_lanes, task.grad_p, &task.grad_p_steps)
 
 
 cdef void entropy_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

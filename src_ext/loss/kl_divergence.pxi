@@ -9,7 +9,7 @@ cdef extern from "<math.h>":
     long double log1pl(long double x) noexcept nogil
     long double logl(long double x) noexcept nogil
 
-cdef extern from "softmax/primitives.h":
+cdef extern from "softmax/primitives.h" nogil:
     ctypedef struct DivergenceRow:
         double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit
     ctypedef struct DivergenceLanes:
@@ -23,30 +23,11 @@ cdef extern from "softmax/primitives.h":
         double *unit
         double *terms
         double *excess
-    void row_divergence_f32(const float *zp, const float *zq, const float *ep, const float *eq, Py_ssize_t n,
-                            const DivergenceRow *row, double *terms, double *excess) noexcept nogil
-    void row_divergence_f64(const double *zp, const double *zq, const double *ep, const double *eq, Py_ssize_t n,
-                            const DivergenceRow *row, double *terms, double *excess) noexcept nogil
-    void row_divergence_slopes_f32(const float *zp, const float *zq, const float *ep, const float *eq, float *for_p,
-                                   float *for_q, Py_ssize_t n, const DivergenceRow *row) noexcept nogil
-    void row_divergence_slopes_f64(const double *zp, const double *zq, const double *ep, const double *eq,
-                                   double *for_p, double *for_q, Py_ssize_t n, const DivergenceRow *row) noexcept nogil
-    void lanes_divergence_f32(const float *zp, const float *zq, const float *ep, const float *eq, Py_ssize_t stride,
-                              Py_ssize_t n_classes, const float *p_max, const float *q_max,
-                              const DivergenceLanes *lanes) noexcept nogil
-    void lanes_divergence_f64(const double *zp, const double *zq, const double *ep, const double *eq,
-                              Py_ssize_t stride, Py_ssize_t n_classes, const double *p_max, const double *q_max,
-                              const DivergenceLanes *lanes) noexcept nogil
-    void lanes_divergence_slopes_f32(float *zp, float *zq, const float *ep, const float *eq, Py_ssize_t stride,
-                                     Py_ssize_t n_classes, const float *p_max, const float *q_max,
-                                     const DivergenceLanes *lanes) noexcept nogil
-    void lanes_divergence_slopes_f64(double *zp, double *zq, const double *ep, const double *eq, Py_ssize_t stride,
-                                     Py_ssize_t n_classes, const double *p_max, const double *q_max,
-                                     const DivergenceLanes *lanes) noexcept nogil
-    double wide_divergence_f32(const float *zp, const float *zq, Py_ssize_t step, Py_ssize_t n, float p_max,
-                               float q_max, double p_total, double q_total) noexcept nogil
-    double wide_divergence_f64(const double *zp, const double *zq, Py_ssize_t step, Py_ssize_t n, double p_max,
-                               double q_max, double p_total, double q_total) noexcept nogil
+    void row_divergence(...)
+    void row_divergence_slopes(...)
+    void lanes_divergence(...)
+    void lanes_divergence_slopes(...)
+    double wide_divergence(...)
 
 
 cdef inline void log_of_ratio(const real *dtype, long double p, long double q, double *shift,
@@ -132,16 +113,13 @@ cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Pa
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
         chunk_factors(dtype, parts, n_parts, k, stats, 1.0, d)
-        if real is float:
-            row_divergence_f32(zp + at, zq + at, ep, eq, n, d, &part, &more)
-        else:
-            row_divergence_f64(zp + at, zq + at, ep, eq, n, d, &part, &more)
+        row_divergence(zp + at, zq + at, ep, eq, n, d, &part, &more)
         terms[0] += part / unit_power(dtype)
         excess[0] += more / unit_power(dtype)
 
 
-cdef inline double row_divergence(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
-                                  DivergenceRow *d, const real *dtype) noexcept nogil:
+cdef inline double divergence_of_pair(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
+                                      DivergenceRow *d, const real *dtype) noexcept nogil:
     """The divergence of a pair of rows; its shift is left corrected."""
     cdef double terms, excess
     sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
@@ -151,12 +129,8 @@ cdef inline double row_divergence(const Pair *pair, Py_ssize_t n_classes, const 
     if isfinite(terms):
         d.shift_error += correction_of(excess)
         return divergence_from(terms, excess)
-    if real is float:
-        return wide_divergence_f32(<const float *>pair.rows[0].x, <const float *>pair.rows[1].x, 1, n_classes,
-                                   <float>d.p_max, <float>d.q_max, stats[0].total, stats[1].total)
-    else:
-        return wide_divergence_f64(<const double *>pair.rows[0].x, <const double *>pair.rows[1].x, 1, n_classes,
-                                   d.p_max, d.q_max, stats[0].total, stats[1].total)
+    return wide_divergence(<const real *>pair.rows[0].x, <const real *>pair.rows[1].x, 1, n_classes, <real>d.p_max,
+                           <real>d.q_max, stats[0].total, stats[1].total)
 
 
 cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair, const Part *parts, const Stat *stats,
@@ -176,10 +150,7 @@ cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair,
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
         chunk_factors(dtype, parts, n_parts, k, stats, scale, d)
-        if real is float:
-            row_divergence_slopes_f32(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
-        else:
-            row_divergence_slopes_f64(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
+        row_divergence_slopes(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
 
 
 cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, const Pair *pair, Part *parts,
@@ -192,7 +163,7 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
     if isfinite(stats[0].total) and isfinite(stats[1].total):
         log_of_ratio(dtype, <long double>stats[0].total + stats[0].total_error,
                      <long double>stats[1].total + stats[1].total_error, &d.shift, &d.shift_error)
-        d.mean = row_divergence(pair, task.g.n_classes, parts, stats, &d, dtype)
+        d.mean = divergence_of_pair(pair, task.g.n_classes, parts, stats, &d, dtype)
     task.losses[lane] = d.mean
     if pair.grads[0] != NULL:
         divergence_slopes(task, pair, parts, stats, &d, dtype)
@@ -249,10 +220,7 @@ cdef inline void sum_divergence_of_lanes(const Geometry *g, const real *p, const
                                          const real *eq, Py_ssize_t width, const real *p_max, const real *q_max,
                                          const DivergenceLanes *d) noexcept nogil:
     cdef Py_ssize_t lane
-    if real is float:
-        lanes_divergence_f32(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
-    else:
-        lanes_divergence_f64(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
+    lanes_divergence(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
     for lane in range(width):
         d.terms[lane] /= unit_power(p)
         d.excess[lane] /= unit_power(p)
@@ -285,10 +253,7 @@ cdef inline double lane_divergence(const Geometry *g, const real *p, const real 
     p_total, q_total = <double>whole_of_lane(a, lane), <double>whole_of_lane(b, lane)
     if not (isfinite(p_total) and isfinite(q_total)):
         return NAN
-    if real is float:
-        return wide_divergence_f32(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
-    else:
-        return wide_divergence_f64(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
+    return wide_divergence(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
 
 
 cdef inline DivergenceLanes divergence_lanes(const Geometry *g, char *p, char *q) noexcept nogil:
@@ -361,10 +326,7 @@ cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_s
     for lane in range(width):
         lane_factor(dtype, &a, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
         lane_factor(dtype, &b, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
-    if real is float:
-        lanes_divergence_slopes_f32(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
-    else:
-        lanes_divergence_slopes_f64(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
+    lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
 
 
 cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *scratch,
@@ -380,15 +342,15 @@ cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *
         if in_place(g):
             divergence_rows(task, first, n_lanes, scratch, dtype)
             continue
-        tile_load(g, g.kind, task.p, &task.p_steps, first, n_lanes, p)
-        tile_load(g, g.kind, task.q, &task.q_steps, first, n_lanes, q)
+        tile_load(p, g, g.kind, task.p, &task.p_steps, first, n_lanes)
+        tile_load(q, g, g.kind, task.q, &task.q_steps, first, n_lanes)
         if is_tile(g):
             divergence_tile(task, scratch, first, n_lanes, dtype)
         else:
             divergence_in_scratch(task, first, n_lanes, p, q, scratch + 2 * tile_bytes(g))
         if task.grad_p != NULL:
-            tile_store(g, p, first, n_lanes, task.grad_p, &task.grad_p_steps)
-            tile_store(g, q, first, n_lanes, task.grad_q, &task.grad_q_steps)
+            tile_store(p, g, first, n_lanes, task.grad_p, &task.grad_p_steps)
+            tile_store(q, g, first, n_lanes, task.grad_q, &task.grad_q_steps)
 
 
 cdef void divergence_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

@@ -17,8 +17,8 @@ static void FN(lanes_place)(REAL *tile, ptrdiff_t width, const int32_t *y, const
 
 /* The gradients at index targets: `grad_at_max` where the target is the largest, where p - 1 would cancel; elsewhere p
  * is at most a half. */
-static void FN(lanes_entries)(const LossLanes *a, ptrdiff_t width, int weighted, const REAL *base, const int32_t *y,
-                              REAL *term /* IN: what was stored for the target, OUT: its gradient */) {
+static void FN(lanes_entries)(REAL *term /* IN: what was stored for the target, OUT: its gradient */, const LossLanes *a,
+                              ptrdiff_t width, int weighted, const REAL *base, const int32_t *y) {
     double value[LANES];
     for (ptrdiff_t lane = 0; lane < width; lane += LANES) {
         FN(to_doubles)(FN(load)(term + lane), value);

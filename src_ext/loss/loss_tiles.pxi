@@ -23,19 +23,13 @@ cdef extern from "loss/lane_losses.h":
         int weighted, dense, with_grad, is_double
     void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *kind) noexcept nogil
 
-cdef extern from "softmax/primitives.h":
+cdef extern from "softmax/primitives.h" nogil:
     bint lanes_read(const void *targets, int target_form, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes,
                     int bad, int32_t *y) noexcept nogil
-    void lanes_pick_f32(const float *tile, Py_ssize_t width, const int32_t *y, float *z) noexcept nogil
-    void lanes_pick_f64(const double *tile, Py_ssize_t width, const int32_t *y, double *z) noexcept nogil
-    void lanes_place_f32(float *tile, Py_ssize_t width, const int32_t *y, const float *entry) noexcept nogil
-    void lanes_place_f64(double *tile, Py_ssize_t width, const int32_t *y, const double *entry) noexcept nogil
-    void lanes_entries_f32(const LossLanes *lanes, Py_ssize_t width, int weighted, const float *base, const int32_t *y,
-                           float *term) noexcept nogil
-    void lanes_entries_f64(const LossLanes *lanes, Py_ssize_t width, int weighted, const double *base,
-                           const int32_t *y, double *term) noexcept nogil
-    void lanes_widen_f32(const float *m, Py_ssize_t width, double *out) noexcept nogil
-    void lanes_widen_f64(const double *m, Py_ssize_t width, double *out) noexcept nogil
+    void lanes_pick(...)
+    void lanes_place(...)
+    void lanes_entries(...)
+    void lanes_widen(...)
 
 
 cdef inline bint is_dense(const LossTask *task) noexcept nogil:
@@ -82,35 +76,6 @@ cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t
     return special
 
 
-cdef inline void pick_targets(const real *tile, Py_ssize_t width, const int32_t *y, real *z) noexcept nogil:
-    if real is float:
-        lanes_pick_f32(tile, width, y, z)
-    else:
-        lanes_pick_f64(tile, width, y, z)
-
-
-cdef inline void place_targets(real *tile, Py_ssize_t width, const int32_t *y, const real *entry) noexcept nogil:
-    if real is float:
-        lanes_place_f32(tile, width, y, entry)
-    else:
-        lanes_place_f64(tile, width, y, entry)
-
-
-cdef inline void target_entries(const LossTask *task, Py_ssize_t width, bint weighted, const LossLanes *a,
-                                const int32_t *y, real *term) noexcept nogil:
-    if real is float:
-        lanes_entries_f32(a, width, weighted, <const float *>task.base, y, term)
-    else:
-        lanes_entries_f64(a, width, weighted, <const double *>task.base, y, term)
-
-
-cdef inline void widen_lanes(const real *m, Py_ssize_t width, double *out) noexcept nogil:
-    if real is float:
-        lanes_widen_f32(m, width, out)
-    else:
-        lanes_widen_f64(m, width, out)
-
-
 cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
                            char *scratch, const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; t is a tile of dense targets, or NULL."""
@@ -129,7 +94,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     cdef bint special = read_targets(task, first, n_lanes, kind.weighted, &a, y)
     lanes_max(tile, width, n, m, y if with_search else NULL, z)
     if not with_search:
-        pick_targets(tile, width, y, z)
+        lanes_pick(tile, width, y, z)
     if with_dense:
         lanes_target_gap(tile, t, base, width, n, m, task.temperature, a.target_gap, a.dense)
     elif kind.dense:
@@ -137,19 +102,19 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
         memset(a.dense, 0, width * sizeof(double))
     lanes_exp_sum(tile, width, n, m, task.temperature, z if kind.with_grad and has_index else <real *>NULL, term,
                   kind.with_grad, True, ahead, &a.terms)
-    widen_lanes(m, width, a.max)
-    widen_lanes(z, width, a.z)
+    lanes_widen(m, width, a.max)
+    lanes_widen(z, width, a.z)
     lanes_finish(&a, width, &kind)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if kind.with_grad:
         if has_index:
-            target_entries(task, width, kind.weighted, &a, y, term)
+            lanes_entries(term, &a, width, kind.weighted, base, y)
         if with_dense:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
         else:
             lanes_scale(tile, width, n, a.factor, a.factor_error, y if with_search else NULL, term)
         if has_index and not with_search:
-            place_targets(tile, width, y, term)
+            lanes_place(tile, width, y, term)
     if special:
         clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, y)
 

@@ -208,7 +208,7 @@ cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, re
         return <const real *>task.base
     if task.target_kind == g.kind and in_place(g) and not changes_targets(task):
         return <const real *>row_at(g, task.targets, &task.targets_steps, lane)
-    tile_load(g, task.target_kind, task.targets, &task.targets_steps, lane, 1, scratch)
+    tile_load(scratch, g, task.target_kind, task.targets, &task.targets_steps, lane, 1)
     dense_targets(task, scratch)
     return scratch
 
@@ -257,9 +257,9 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     if g.form == ROWS:
         loss_group(task, first, n_lanes, scratch, logits)
         return
-    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
+    tile_load(tile, g, g.kind, logits, &task.logits_steps, first, n_lanes)
     if is_probabilities:
-        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
+        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
@@ -269,7 +269,7 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
     else:
         loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
     if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
+        tile_store(tile, g, first, n_lanes, grad, &task.grad_steps)
 
 
 include "loss/softcap.pxi"

@@ -98,9 +98,9 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
     cdef double *t_row = z + 2 * round_up(n, LANES_F64)
     cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
     cdef const double *t = <const double *>task.base
-    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
+    tile_load(tile, g, g.kind, logits, &task.logits_steps, first, n_lanes)
     if task.target_form == PROBABILITIES:
-        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
+        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
     for lane in range(n_lanes):
         row = tile + lane * n
         if task.target_form == PROBABILITIES:
@@ -113,4 +113,4 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
         else:
             capped_row_f64(task, first + lane, row, t, <double *>NULL if grad == NULL else row, <long double *>z)
     if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
+        tile_store(tile, g, first, n_lanes, grad, &task.grad_steps)

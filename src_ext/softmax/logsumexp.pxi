@@ -60,10 +60,10 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
         logsumexp_group(task, first, n_lanes, scratch, parts, out)
         return
     plan_row(g, x, &task.x_steps, NULL, NULL, first, 1.0, True, &plan)
-    tile_load(g, g.kind, x, &task.x_steps, first, n_lanes, tile)
+    tile_load(tile, g, g.kind, x, &task.x_steps, first, n_lanes)
     if is_tile(g):
         if task.where != NULL:
-            tile_load(g, KIND_MASK, task.where, &task.where_steps, first, n_lanes, mask)
+            tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
             lanes_mask(tile, mask, width_of(g, n_lanes) * n, <real>-INFINITY)
         logsumexp_tile(g, tile, n_lanes, out + first, scratch, &plan.ahead)
         return
@@ -122,11 +122,11 @@ cdef inline void backward_block(const void *argument, Py_ssize_t block, char *sc
                          <const real *>row_at(g, task.forward, &task.forward_steps, first),
                          <real *>row_at(g, task.out, &task.out_steps, first), n, task.log)
             continue
-        tile_load(g, g.kind, task.grad, &task.grad_steps, first, n_lanes, grad)
-        tile_load(g, g.kind, task.forward, &task.forward_steps, first, n_lanes, forward)
+        tile_load(grad, g, g.kind, task.grad, &task.grad_steps, first, n_lanes)
+        tile_load(forward, g, g.kind, task.forward, &task.forward_steps, first, n_lanes)
         for lane in range(n_lanes):
             backward_row(grad + lane * n, forward + lane * n, grad + lane * n, n, task.log)
-        tile_store(g, grad, first, n_lanes, task.out, &task.out_steps)
+        tile_store(grad, g, first, n_lanes, task.out, &task.out_steps)
 
 
 cdef void backward_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:

@@ -263,9 +263,9 @@ cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, const Fac
         row_shrink(stage, n, factor.value)
     if real is float:
         if plan.narrow != NULL:
-            row_scale(plan.kind, stage, plan.narrow_out, at, n, factor.value, factor.error)
+            row_scale(stage, plan.kind, plan.narrow_out, at, n, factor.value, factor.error)
             return
-    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor.value, factor.error)
+    row_scale(stage, KIND_F32 if real is float else KIND_F64, stage, 0, n, factor.value, factor.error)
 
 
 cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:

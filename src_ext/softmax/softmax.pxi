@@ -25,10 +25,9 @@ cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_
         scale_chunk(out, at, n, &factor, plan)
         return
     if plan.narrow != NULL:
-        row_log_shift(plan.kind, x, plan.narrow_out, at, n, <real>stat.max, log1p(stat.sum_rest),
-                      plan.temperature)
+        row_log_shift(x, plan.kind, plan.narrow_out, at, n, <real>stat.max, log1p(stat.sum_rest), plan.temperature)
     else:
-        row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.sum_rest),
+        row_log_shift(x, KIND_F32 if real is float else KIND_F64, out, 0, n, <real>stat.max, log1p(stat.sum_rest),
                       plan.temperature)
 
 
@@ -113,7 +112,7 @@ cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, 
     cdef const Geometry *g = &task.g
     cdef real *mask = <real *>(scratch + tile_bytes(g))
     cdef Py_ssize_t width = width_of(g, n_lanes)
-    tile_load(g, KIND_MASK, task.where, &task.where_steps, first, n_lanes, mask)
+    tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY)
     softmax_tile(g, tile, width, task.temperature, task.log, scratch, ahead)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
@@ -144,14 +143,14 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
         softmax_group(task, first, n_lanes, scratch, parts, x)
         return
     plan_row(g, x, &task.x_steps, out, &task.out_steps, first, task.temperature, task.log, &plan)
-    tile_load(g, g.kind, x, &task.x_steps, first, n_lanes, tile)
+    tile_load(tile, g, g.kind, x, &task.x_steps, first, n_lanes)
     if not is_tile(g):
         softmax_rows(task, first, n_lanes, tile, parts, &plan)
     elif task.where != NULL:
         softmax_masked_tile(task, first, n_lanes, tile, scratch, &plan.ahead)
     else:
         softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, scratch, &plan.ahead)
-    tile_store(g, tile, first, n_lanes, out, &task.out_steps)
+    tile_store(tile, g, first, n_lanes, out, &task.out_steps)
 
 
 cdef inline void softmax_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:

@@ -3,9 +3,8 @@
 # What softmax does with a row or a tile is done in scratch, while the data are in the cache; of the terms only k are
 # scaled. The classes are found in the logits: two that differ may have one probability.
 
-cdef extern from "softmax/primitives.h":
-    void row_top_f32(const float *x, Py_ssize_t n, Py_ssize_t k, float *v, int64_t *index) noexcept nogil
-    void row_top_f64(const double *x, Py_ssize_t n, Py_ssize_t k, double *v, int64_t *index) noexcept nogil
+cdef extern from "softmax/primitives.h" nogil:
+    void row_top(...)
 
 cdef struct TopTask:
     Geometry g
@@ -45,20 +44,13 @@ cdef inline Py_ssize_t top_tile_bytes(const Geometry *g) noexcept nogil:
     return 2 * tile_bytes(g) if is_tile(g) else tile_bytes(g) if g.form == GATHERED else 0
 
 
-cdef inline void find_top(const TopTask *task, const real *x, const TopRow *row) noexcept nogil:
-    if real is float:
-        row_top_f32(x, task.g.n_classes, task.k, <float *>row.best, row.index)
-    else:
-        row_top_f64(x, task.g.n_classes, task.k, <double *>row.best, row.index)
-
-
 cdef inline void scale_best(const TopTask *task, const TopRow *row, real *terms, Py_ssize_t at, Py_ssize_t n,
                             const Part *part, const Stat *stat) noexcept nogil:
     """Turn n terms into the probabilities from number `at` on."""
     cdef Factor factor = chunk_factor(terms, part, stat, 1.0)
     if factor.shrinks:
         row_shrink(terms, n, factor.value)
-    row_scale(task.g.kind, terms, row.values, at, n, factor.value, factor.error)
+    row_scale(terms, task.g.kind, row.values, at, n, factor.value, factor.error)
 
 
 cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x, const TopRow *row) noexcept nogil:
@@ -71,7 +63,7 @@ cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x,
     plan_row(&task.g, task.x, &task.x_steps, NULL, NULL, lane, 1.0, False, &one.plan)
     one.x, one.t, one.stage = x, NULL, terms
     reduce_rows(&one, 1, n, x, row.parts, &stat)
-    find_top(task, x, row)
+    row_top(x, task.g.n_classes, task.k, best, row.index)
     if n_chunks(n) == 1:
         for i in range(task.k):
             best[i] = terms[row.index[i]]
@@ -86,7 +78,7 @@ cdef inline void top_of_lane(const TopTask *task, const real *probs, Py_ssize_t 
     """The largest of the probabilities of a lane of a tile; x are its logits side by side."""
     cdef Py_ssize_t i
     cdef real *best = <real *>row.best
-    find_top(task, x, row)
+    row_top(x, task.g.n_classes, task.k, best, row.index)
     for i in range(task.k):
         best[i] = probs[row.index[i] * width]
     if real is float:
@@ -121,7 +113,7 @@ cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_la
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     cdef bint lies_in_rows = g.form == TRANSPOSED and g.kind <= KIND_F64
     cdef Upcoming ahead = next_piece(g, task.x, &task.x_steps, NULL, NULL, first)
-    tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, probs)
+    tile_load(probs, g, g.kind, task.x, &task.x_steps, first, n_lanes)
     if not lies_in_rows:
         memcpy(tile, probs, width * g.n_classes * sizeof(real))
     softmax_tile(g, probs, width, 1.0, False, scratch, &ahead)
@@ -147,13 +139,13 @@ cdef inline void top_block(const void *argument, Py_ssize_t block, char *scratch
             top_tile(task, first, n_lanes, scratch, &row, dtype)
             continue
         if g.form == GATHERED:
-            tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, <real *>scratch)
+            tile_load(<real *>scratch, g, g.kind, task.x, &task.x_steps, first, n_lanes)
         for lane in range(n_lanes):
             x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
             if g.form == GATHERED:
                 x = <const real *>scratch + lane * n
             elif not in_place(g):
-                tile_load(g, g.kind, task.x, &task.x_steps, first + lane, 1, <real *>row.x)
+                tile_load(<real *>row.x, g, g.kind, task.x, &task.x_steps, first + lane, 1)
                 x = <const real *>row.x
             top_of_row(task, first + lane, x, &row)
             put_top(task, first + lane, &row)
