@@ -38,31 +38,30 @@ cdef int call_softmax(const SoftmaxCall *call) except -1:
 
 cdef int call_logsumexp(const SoftmaxCall *call) except -1:
     cdef SoftmaxTask task = softmax_task(call)
-    return run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
-                      task.g.per_block * task.g.n_classes, call.n_threads, softmax_scratch(&task.g))
+    return run_blocks(logsumexp_block, &task, task.g.n_blocks, task.g.per_block * task.g.n_classes, call.n_threads,
+                      softmax_scratch(&task.g))
 
 
 cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
-    cdef SoftmaxTask task
+    cdef SoftmaxTask task = default_softmax_task()
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.out, task.where = call.x.data, call.out.data, <const uint8_t *>call.where.data
     task.x_steps, task.out_steps, task.where_steps = call.x.steps, call.out.steps, call.where.steps
     task.temperature, task.log = call.temperature, call.log
-    task.parts, task.stats, task.stage = NULL, NULL, NULL
     return task
 
 
 cdef int call_backward(const BackwardCall *call) except -1:
-    cdef BackwardTask task
+    cdef BackwardTask task = default_backward_task()
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
     task.grad, task.forward, task.out, task.log = call.grad.data, call.forward.data, call.out.data, call.log
     task.grad_steps, task.forward_steps, task.out_steps = call.grad.steps, call.forward.steps, call.out.steps
-    return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
-                      task.g.per_block * task.g.n_classes, call.n_threads, 2 * tile_bytes(&task.g))
+    return run_blocks(backward_block, &task, task.g.n_blocks, task.g.per_block * task.g.n_classes, call.n_threads,
+                      2 * tile_bytes(&task.g))
 
 
 cdef LossTask loss_task(const LossCall *call) noexcept:
-    cdef LossTask task
+    cdef LossTask task = default_loss_task()
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
@@ -71,7 +70,6 @@ cdef LossTask loss_task(const LossCall *call) noexcept:
     task.has_ignore, task.ignore_index = call.has_ignore, call.ignore_index
     task.smoothing, task.z_loss = call.smoothing, call.z_loss
     task.softcap, task.temperature = call.softcap, call.temperature
-    task.shift, task.base = 0, NULL
     set_scale(&task, call.grad_scale, call.grad_scale_error)
     return task
 
@@ -91,13 +89,13 @@ cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
     return 0
 
 
-cdef void fill_base(void *base, const LossCall *call, const real *dtype) noexcept nogil:
+cdef void fill_base(real *base, const LossCall *call) noexcept nogil:
     """Write smoothing / n_classes * weight for each class: what label smoothing adds to every target."""
     cdef Py_ssize_t c
     cdef double weight
     for c in range(call.block.n_classes):
         weight = 1 if call.weight == NULL else call.weight[c]
-        (<real *>base)[c] = <real>(call.smoothing / call.block.n_classes * weight)
+        base[c] = <real>(call.smoothing / call.block.n_classes * weight)
 
 
 cdef int call_cross_entropy(const LossCall *call) except -1:
@@ -111,9 +109,9 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
             if base == NULL:
                 raise MemoryError("cannot allocate the smoothed targets")
         if task.softcap != 0 or task.g.kind == KIND_F64:
-            fill_base(base, call, <const double *>NULL)
+            fill_base(<double *>base, call)
         else:
-            fill_base(base, call, <const float *>NULL)
+            fill_base(<float *>base, call)
         task.base = base
     try:
         return run_loss(&task, call.n_threads)
@@ -146,7 +144,7 @@ cdef int call_binary(const BinaryCall *call) except -1:
 
 
 cdef int call_divergence(const DivergenceCall *call) except -1:
-    cdef DivergenceTask task
+    cdef DivergenceTask task = default_divergence_task()
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.p, task.q, task.losses, task.divisor = call.p.data, call.q.data, call.losses, call.divisor
     task.grad_p, task.grad_q = call.grad_p.data, call.grad_q.data
@@ -156,7 +154,7 @@ cdef int call_divergence(const DivergenceCall *call) except -1:
 
 
 cdef int call_top_k(const TopKCall *call) except -1:
-    cdef TopTask task
+    cdef TopTask task = default_top_task()
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.x_steps = call.x.data, call.x.steps
     task.values, task.indices, task.k = call.values, call.indices, call.k

@@ -10,7 +10,6 @@ cdef enum:
     NARROWEST = 4               # at least so many vectors wide, and at most
     WIDEST = 16
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 20
 
 
 cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
@@ -96,18 +95,15 @@ cdef inline Py_ssize_t scratch_bytes(const Geometry *g) noexcept nogil:
 
 cdef inline Py_ssize_t tile_bytes(const Geometry *g) noexcept nogil:
     """Return the bytes of a tile (or of rows in scratch) with the arrays of its lanes behind it."""
-    return scratch_bytes(g) + LANE_ARRAYS * round_up(g.stride * sizeof(double), CACHE_LINE)
+    return scratch_bytes(g) + LANE_ARRAYS * lane_array_bytes(g)
 
 
-cdef inline void *lane_array(const Geometry *g, char *scratch, int index) noexcept nogil:
-    """Return the array number `index` of the lanes of a tile: `stride` values of up to 8 bytes."""
-    return scratch + scratch_bytes(g) + index * round_up(g.stride * sizeof(double), CACHE_LINE)
+# What lies behind a tile for softmax: an array of lanes each.
+cdef struct SoftmaxLanes:
+    void *max                   # of the computing dtype
+    LaneSums sums
 
 
-cdef inline LaneSums lane_sums(const Geometry *g, char *scratch, int index) noexcept nogil:
-    """Return five arrays of lanes, from `index` on."""
-    cdef LaneSums a
-    a.sum, a.sum_error = <double *>lane_array(g, scratch, index), <double *>lane_array(g, scratch, index + 1)
-    a.n_max, a.unit = <double *>lane_array(g, scratch, index + 2), <double *>lane_array(g, scratch, index + 3)
-    a.unit_error = <double *>lane_array(g, scratch, index + 4)
-    return a
+cdef inline char *behind_values(const Geometry *g, const void *scratch) noexcept nogil:
+    """Return where the arrays of lanes lie, behind the values of a tile."""
+    return <char *>scratch + scratch_bytes(g)

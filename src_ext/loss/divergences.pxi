@@ -15,25 +15,32 @@ cdef struct DivergenceTask:
     double divisor              # of the gradients
 
 
-cdef inline void put_factor(const real *dtype, long double exact, double *factor, double *error) noexcept nogil:
+cdef inline DivergenceTask default_divergence_task() noexcept nogil:
+    """Return the task of an entropy without gradient."""
+    cdef DivergenceTask task
+    memset(&task, 0, sizeof(task))
+    task.divisor = 1
+    return task
+
+
+cdef inline void put_factor(bint is_double, long double exact, double *factor, double *error) noexcept nogil:
     """Split a factor into its value and its rounding error, which floats do without."""
     factor[0] = <double>exact
     error[0] = 0
-    if real is double:
-        if isfinite(factor[0]):
-            error[0] = <double>(exact - factor[0])
+    if is_double and isfinite(factor[0]):
+        error[0] = <double>(exact - factor[0])
 
 
-cdef inline void slope_factor(const real *dtype, const Part *part, const Stat *stat, double divisor, double *factor,
+cdef inline void slope_factor(bint is_double, const Part *part, const Stat *stat, double divisor, double *factor,
                               double *error) noexcept nogil:
     """What turns the terms of a chunk into probabilities * UNIT_POWER / divisor, in two parts."""
-    cdef Factor prob = chunk_factor(dtype, part, stat, 1.0)
+    cdef Factor prob = chunk_factor(is_double, part, stat, 1.0)
     cdef long double exact
-    if real is float:
+    if not is_double:
         factor[0], error[0] = prob.value * (UNIT_F32 / divisor), 0
     else:
         exact = (<long double>prob.value + prob.error) * (FIRST_FACTOR if prob.shrinks else 1)
-        put_factor(dtype, exact * UNIT_F64 / divisor, factor, error)
+        put_factor(True, exact * UNIT_F64 / divisor, factor, error)
 
 
 cdef inline bint keeps_terms(const Geometry *g, const void *grad) noexcept nogil:
@@ -69,10 +76,7 @@ cdef inline Py_ssize_t divergence_scratch(const DivergenceTask *task) noexcept n
 cdef int run_divergence(DivergenceTask *task, int n_threads) except -1:
     """Run the entropy, or the divergence where the task has q, over a block whose task is filled."""
     cdef const Geometry *g = &task.g
-    cdef bint is_double = g.kind == KIND_F64
-    cdef block_function run = entropy_block_f64 if is_double else entropy_block_f32
-    if task.q != NULL:
-        run = divergence_block_f64 if is_double else divergence_block_f32
+    cdef block_function run = entropy_block if task.q == NULL else divergence_block
     if g.n_lanes == 0:
         return 0
     return run_blocks(run, task, g.n_blocks, g.per_block * g.n_classes, n_threads, divergence_scratch(task))

@@ -20,7 +20,7 @@ cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const Ro
         row_exp_moment(x, stage, n, <real>part.max, ahead, &part.terms, &part.moment)
 
 
-cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *stat) noexcept nogil:
+cdef double mean_gap(const Part *parts, Py_ssize_t n_parts, const Stat *stat) noexcept nogil:
     """Merge the moments of the chunks of a row into the sum of p * (m - x); nothing cancels."""
     cdef Py_ssize_t k
     cdef long double total = 0, terms
@@ -33,13 +33,12 @@ cdef double mean_distance(const Part *parts, Py_ssize_t n_parts, const Stat *sta
     return <double>(total / (<long double>stat.total + stat.total_error))
 
 
-cdef inline double mean_distance_of(const real *dtype, const Part *parts, Py_ssize_t n_parts,
-                                    const Stat *stat) noexcept nogil:
+cdef inline double mean_gap_of(bint is_double, const Part *parts, Py_ssize_t n_parts,
+                               const Stat *stat) noexcept nogil:
     """Return the sum of p * (m - x) of a row; a float row of one chunk does without long double."""
-    if real is float:
-        if n_parts == 1:
-            return parts.moment / ((parts.terms.unit + parts.terms.unit_error) * stat.total)
-    return mean_distance(parts, n_parts, stat)
+    if not is_double and n_parts == 1:
+        return parts.moment / ((parts.terms.unit + parts.terms.unit_error) * stat.total)
+    return mean_gap(parts, n_parts, stat)
 
 
 cdef inline void moments_of_row(const Row *row, Py_ssize_t n_classes, Part *parts, const real *dtype) noexcept nogil:
@@ -96,7 +95,7 @@ cdef inline void entropy_slopes(const DivergenceTask *task, const Row *row, cons
         else:
             again = parts[k]
             moment_chunk(x, stage, n, &row.plan, &nothing, &again)
-        slope_factor(stage, parts + k, stat, task.divisor, &factor, &error)
+        slope_factor(real is double, parts + k, stat, task.divisor, &factor, &error)
         row_entropy_slope(x, terms, out + at, n, center, center_error, factor, error)
 
 
@@ -115,24 +114,24 @@ cdef inline void entropy_rows(const DivergenceTask *task, Py_ssize_t first, cons
                 merge(parts + i * n, n, 1.0, True, &stat)
         else:
             merge(parts + i * n, n, 1.0, True, &stat)
-        mean = mean_distance_of(stage, parts + i * n, n, &stat)
+        mean = mean_gap_of(real is double, parts + i * n, n, &stat)
         task.losses[first + i] = log1p(stat.sum_rest) + mean
         if outs[i] != NULL:
             entropy_slopes(task, rows + i, parts + i * n, &stat, mean, outs[i], stage)
 
 
-cdef inline void entropy_group(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
-                               const real *dtype) noexcept nogil:
+cdef inline void entropy_group(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows,
+                               real *scratch) noexcept nogil:
     """Contiguous rows, computed where they lie."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
     cdef real *outs[ROW_GROUP]
     cdef Py_ssize_t i
     for i in range(n_rows):
-        place_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first + i, scratch, task.grad_p != NULL,
+        place_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first + i, NULL, task.grad_p != NULL,
                   1.0, True, rows + i)
         outs[i] = <real *>rows[i].stage
-    entropy_rows(task, first, rows, n_rows, outs, <real *>scratch, <Part *>(scratch + stage_bytes(g)))
+    entropy_rows(task, first, rows, n_rows, outs, scratch, <Part *>(<char *>scratch + stage_bytes(g)))
 
 
 cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values,
@@ -153,67 +152,73 @@ cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first
         entropy_rows(task, first + i, &row, 1, &out, <real *>scratch, <Part *>(scratch + stage_bytes(&task.g)))
 
 
+# What lies behind a tile for the entropy: an array of lanes each.
+cdef struct EntropyLanes:
+    void *max                   # of the computing dtype
+    LaneSums sums
+    double *mean                # of m - x, then the center m - mean
+    double *center_error
+    double *log_sum
+    double *factor
+    double *factor_error
+
+
 cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stage, Py_ssize_t first,
-                              Py_ssize_t n_lanes, char *scratch, const Upcoming *ahead) noexcept nogil:
+                              Py_ssize_t n_lanes, const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; the terms go to another one unless that is NULL, and gradients take the place of logits."""
     cdef const Geometry *g = &task.g
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef LaneSums a = lane_sums(g, scratch, 1)
-    cdef double *mean = <double *>lane_array(g, scratch, 6)
-    cdef double *log_sum = <double *>lane_array(g, scratch, 7)
-    cdef double *factor = <double *>lane_array(g, scratch, 8)
-    cdef double *error = <double *>lane_array(g, scratch, 9)
-    cdef double *lost = <double *>lane_array(g, scratch, 10)
+    cdef EntropyLanes a
+    carve_lane_arrays(&a, behind_values(g, tile), g)
+    cdef real *m = <real *>a.max
+    cdef double *mean = a.mean
+    cdef double *factor = a.factor
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     cdef long double total
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    lanes_exp_moment(tile, stage, width, g.n_classes, m, ahead, &a, mean)
-    lanes_sum_rest(&a, width, real is double, log_sum)
-    log1p_lanes(log_sum, log_sum, width)
+    lanes_exp_moment(tile, stage, width, g.n_classes, m, ahead, &a.sums, mean)
+    lanes_sum_rest(&a.sums, width, real is double, a.log_sum)
+    log1p_lanes(a.log_sum, a.log_sum, width)
     for lane in range(width):
         if real is float:
-            factor[lane] = 1 / (a.sum[lane] + a.n_max[lane] * a.unit[lane])
+            factor[lane] = 1 / (a.sums.sum[lane] + a.sums.n_max[lane] * a.sums.unit[lane])
             mean[lane] = mean[lane] * factor[lane]
-            factor[lane], error[lane] = factor[lane] * (UNIT_F32 / task.divisor), 0
+            factor[lane], a.factor_error[lane] = factor[lane] * (UNIT_F32 / task.divisor), 0
         else:
-            total = total_of_lane(&a, lane)
+            total = total_of_lane(&a.sums, lane)
             mean[lane] = <double>(mean[lane] / total)
-            put_factor(tile, UNIT_F64 / (total * task.divisor), factor + lane, error + lane)
+            put_factor(True, UNIT_F64 / (total * task.divisor), factor + lane, a.factor_error + lane)
     for lane in range(n_lanes):
-        task.losses[first + lane] = log_sum[lane] + mean[lane]
+        task.losses[first + lane] = a.log_sum[lane] + mean[lane]
     if stage != NULL:
         for lane in range(width):
-            mean[lane] = center_of(m[lane], mean[lane], lost + lane)
-        lanes_entropy_slope(tile, stage, width, g.n_classes, mean, lost, factor, error)
+            mean[lane] = center_of(m[lane], mean[lane], a.center_error + lane)
+        lanes_entropy_slope(tile, stage, width, g.n_classes, mean, a.center_error, factor, a.factor_error)
 
 
-cdef inline void entropy_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const DivergenceTask *task = <const DivergenceTask *>argument
+cdef inline void entropy_pieces(const DivergenceTask *task, Py_ssize_t block, real *tile) noexcept nogil:
     cdef const Geometry *g = &task.g
     cdef Py_ssize_t piece, first, n_lanes
-    cdef real *tile = <real *>scratch
-    cdef char *rest = scratch + tile_bytes(g)
+    cdef char *rest = <char *>tile + tile_bytes(g)
     cdef Upcoming ahead
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
         if in_place(g):
-            entropy_group(task, first, n_lanes, scratch, dtype)
+            entropy_group(task, first, n_lanes, tile)
             continue
         tile_load(tile, g, g.kind, task.p, &task.p_steps, first, n_lanes)
         if is_tile(g):
             ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
-            entropy_tile(task, tile, <real *>NULL if task.grad_p == NULL else <real *>rest, first, n_lanes, scratch,
-                         &ahead)
+            entropy_tile(task, tile, <real *>NULL if task.grad_p == NULL else <real *>rest, first, n_lanes, &ahead)
         else:
             entropy_in_scratch(task, first, n_lanes, tile, rest)
         if task.grad_p != NULL:
             tile_store(tile, g, first, n_lanes, task.grad_p, &task.grad_p_steps)
 
 
-cdef void entropy_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    entropy_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void entropy_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    entropy_block(task, block, scratch, <const double *>NULL)
+cdef void entropy_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const DivergenceTask *task = <const DivergenceTask *>argument
+    if task.g.kind == KIND_F64:
+        entropy_pieces(task, block, <double *>scratch)
+    else:
+        entropy_pieces(task, block, <float *>scratch)

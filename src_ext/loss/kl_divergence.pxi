@@ -30,22 +30,22 @@ cdef extern from "softmax/primitives.h" nogil:
     double wide_divergence(...)
 
 
-cdef inline void log_of_ratio(const real *dtype, long double p, long double q, double *shift,
+cdef inline void log_of_ratio(bint is_double, long double p, long double q, double *shift,
                               double *error) noexcept nogil:
     """log(q / p) in two parts."""
     cdef double ratio = <double>q / <double>p
     cdef long double exact
-    if real is float:
+    if not is_double:
         shift[0] = log1p((<double>q - <double>p) / <double>p) if 0.5 < ratio < 2 else log(ratio)
         error[0] = 0
     else:
         exact = log1pl((q - p) / p) if 0.5 < ratio < 2 else logl(q / p)
-        put_factor(dtype, exact, shift, error)
+        put_factor(True, exact, shift, error)
 
 
-cdef inline double least_divergence(const real *dtype) noexcept nogil:
+cdef inline double least_divergence(bint is_double) noexcept nogil:
     """Below it the distributions differ by about the rounding errors of their sums."""
-    return 2.0 ** -40 if real is float else 2.0 ** -98
+    return 2.0 ** -98 if is_double else 2.0 ** -40
 
 
 cdef inline double divergence_from(double terms, double excess) noexcept nogil:
@@ -60,14 +60,14 @@ cdef inline double correction_of(double excess) noexcept nogil:
     return log1p(-excess) if excess < 1 else 0
 
 
-cdef inline double unit_power(const real *dtype) noexcept nogil:
+cdef inline double unit_power(bint is_double) noexcept nogil:
     """Return the unit of terms and probabilities."""
-    return UNIT_F32 if real is float else UNIT_F64
+    return UNIT_F64 if is_double else UNIT_F32
 
 
-cdef inline double unit_for(const real *dtype, double divergence) noexcept nogil:
+cdef inline double unit_for(bint is_double, double divergence) noexcept nogil:
     """Return the unit of the probabilities in the gradients: products with a huge r stay in range without one."""
-    return unit_power(dtype) if divergence < 1e18 else 1
+    return unit_power(is_double) if divergence < 1e18 else 1
 
 
 # A pair of rows, and the gradients.
@@ -92,10 +92,10 @@ cdef inline void terms_of_chunk(const Pair *pair, int which, Py_ssize_t k, Py_ss
               &nothing, &again)
 
 
-cdef inline void chunk_factors(const real *dtype, const Part *parts, Py_ssize_t n_parts, Py_ssize_t k,
+cdef inline void chunk_factors(bint is_double, const Part *parts, Py_ssize_t n_parts, Py_ssize_t k,
                                const Stat *stats, double divisor, DivergenceRow *d) noexcept nogil:
-    slope_factor(dtype, parts + k, stats, divisor, &d.p_factor, &d.p_error)
-    slope_factor(dtype, parts + n_parts + k, stats + 1, divisor, &d.q_factor, &d.q_error)
+    slope_factor(is_double, parts + k, stats, divisor, &d.p_factor, &d.p_error)
+    slope_factor(is_double, parts + n_parts + k, stats + 1, divisor, &d.q_factor, &d.q_error)
 
 
 cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
@@ -112,18 +112,18 @@ cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Pa
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
-        chunk_factors(dtype, parts, n_parts, k, stats, 1.0, d)
+        chunk_factors(real is double, parts, n_parts, k, stats, 1.0, d)
         row_divergence(zp + at, zq + at, ep, eq, n, d, &part, &more)
-        terms[0] += part / unit_power(dtype)
-        excess[0] += more / unit_power(dtype)
+        terms[0] += part / unit_power(real is double)
+        excess[0] += more / unit_power(real is double)
 
 
 cdef inline double divergence_of_pair(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
                                       DivergenceRow *d, const real *dtype) noexcept nogil:
     """The divergence of a pair of rows; its shift is left corrected."""
-    cdef double terms, excess
+    cdef double terms, excess, least = least_divergence(real is double)
     sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
-    if terms < least_divergence(dtype) and d.shift != 0:
+    if terms < least and d.shift != 0:
         d.shift = d.shift_error = 0
         sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
     if isfinite(terms):
@@ -143,13 +143,13 @@ cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair,
     cdef real *for_p = <real *>pair.grads[0]
     cdef real *for_q = <real *>pair.grads[1]
     cdef double scale
-    d.unit = unit_for(dtype, d.mean)
-    scale = unit_power(dtype) / d.unit * task.divisor
+    d.unit = unit_for(real is double, d.mean)
+    scale = unit_power(real is double) / d.unit * task.divisor
     for k in range(n_parts):
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
-        chunk_factors(dtype, parts, n_parts, k, stats, scale, d)
+        chunk_factors(real is double, parts, n_parts, k, stats, scale, d)
         row_divergence_slopes(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
 
 
@@ -161,7 +161,7 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
     reduce_rows(&pair.rows[0], 2, task.g.n_classes, dtype, parts, stats)
     d.p_max, d.q_max, d.mean, d.unit, d.shift, d.shift_error = stats[0].max, stats[1].max, NAN, 1, NAN, 0
     if isfinite(stats[0].total) and isfinite(stats[1].total):
-        log_of_ratio(dtype, <long double>stats[0].total + stats[0].total_error,
+        log_of_ratio(real is double, <long double>stats[0].total + stats[0].total_error,
                      <long double>stats[1].total + stats[1].total_error, &d.shift, &d.shift_error)
         d.mean = divergence_of_pair(pair, task.g.n_classes, parts, stats, &d, dtype)
     task.losses[lane] = d.mean
@@ -169,14 +169,14 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
         divergence_slopes(task, pair, parts, stats, &d, dtype)
 
 
-cdef inline void divergence_rows(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
-                                 const real *dtype) noexcept nogil:
+cdef inline void divergence_rows(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows,
+                                 real *scratch) noexcept nogil:
     """Contiguous rows, computed where they lie."""
     cdef const Geometry *g = &task.g
     cdef Pair pair
     cdef Py_ssize_t i
     cdef bint with_grad = task.grad_p != NULL
-    pair.stages[0], pair.stages[1] = scratch, scratch + stage_bytes(g)
+    pair.stages[0], pair.stages[1] = scratch, <char *>scratch + stage_bytes(g)
     for i in range(n_rows):
         place_row(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first + i, NULL, with_grad, 1.0, True,
                   &pair.rows[0])
@@ -185,7 +185,7 @@ cdef inline void divergence_rows(const DivergenceTask *task, Py_ssize_t first, P
         pair.grads[0], pair.grads[1] = pair.rows[0].stage, pair.rows[1].stage
         if not with_grad and keeps_terms(g, NULL):
             pair.rows[0].stage, pair.rows[1].stage = pair.stages[0], pair.stages[1]
-        divergence_pair(task, first + i, &pair, <Part *>(scratch + 2 * stage_bytes(g)), dtype)
+        divergence_pair(task, first + i, &pair, <Part *>(<char *>scratch + 2 * stage_bytes(g)), scratch)
 
 
 cdef inline void divergence_in_scratch(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *p,
@@ -222,16 +222,16 @@ cdef inline void sum_divergence_of_lanes(const Geometry *g, const real *p, const
     cdef Py_ssize_t lane
     lanes_divergence(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
     for lane in range(width):
-        d.terms[lane] /= unit_power(p)
-        d.excess[lane] /= unit_power(p)
+        d.terms[lane] /= unit_power(real is double)
+        d.excess[lane] /= unit_power(real is double)
 
 
-cdef inline bint drop_shifts(const real *dtype, const DivergenceLanes *d, Py_ssize_t width) noexcept nogil:
+cdef inline bint drop_shifts(bint is_double, const DivergenceLanes *d, Py_ssize_t width) noexcept nogil:
     """Set the shift of lanes whose distributions hardly differ to 0, and return whether there is one."""
     cdef Py_ssize_t lane
     cdef bint found = False
     for lane in range(width):
-        if d.terms[lane] < least_divergence(dtype) and d.shift[lane] != 0:
+        if d.terms[lane] < least_divergence(is_double) and d.shift[lane] != 0:
             d.shift[lane] = d.shift_error[lane] = 0
             found = True
     return found
@@ -256,96 +256,93 @@ cdef inline double lane_divergence(const Geometry *g, const real *p, const real 
     return wide_divergence(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
 
 
-cdef inline DivergenceLanes divergence_lanes(const Geometry *g, char *p, char *q) noexcept nogil:
-    """Take arrays of the scratch of both tiles, behind those of their maxima and sums."""
-    cdef DivergenceLanes d
-    d.p_factor, d.p_error = <double *>lane_array(g, p, 6), <double *>lane_array(g, p, 7)
-    d.q_factor, d.q_error = <double *>lane_array(g, q, 6), <double *>lane_array(g, q, 7)
-    d.shift, d.shift_error = <double *>lane_array(g, p, 8), <double *>lane_array(g, p, 9)
-    d.mean, d.unit = <double *>lane_array(g, p, 10), <double *>lane_array(g, p, 11)
-    d.terms, d.excess = <double *>lane_array(g, p, 12), <double *>lane_array(g, p, 13)
-    return d
+# What lies behind the tile of p for the divergence: an array of lanes each; behind that of q are SoftmaxLanes.
+cdef struct DivergenceScratch:
+    SoftmaxLanes p
+    DivergenceLanes d
 
 
-cdef inline void lane_factor(const real *dtype, const LaneSums *a, Py_ssize_t lane, double divisor, double *factor,
+cdef inline void lane_factor(bint is_double, const LaneSums *a, Py_ssize_t lane, double divisor, double *factor,
                              double *error) noexcept nogil:
     """What turns the terms of a lane into probabilities * UNIT_POWER / divisor, in two parts."""
-    if real is float:
+    if not is_double:
         factor[lane], error[lane] = UNIT_F32 / ((a.sum[lane] + a.n_max[lane] * a.unit[lane]) * divisor), 0
     else:
-        put_factor(dtype, UNIT_F64 / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
+        put_factor(True, UNIT_F64 / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
 
 
-cdef inline void shifts_of_lanes(const real *dtype, const LaneSums *a, const LaneSums *b, Py_ssize_t width,
+cdef inline void shifts_of_lanes(bint is_double, const LaneSums *a, const LaneSums *b, Py_ssize_t width,
                                  const DivergenceLanes *d) noexcept nogil:
     """log(q / p) of the sums of each lane; for floats a difference of two logarithms in double will do."""
     cdef Py_ssize_t lane
-    if real is float:
+    if not is_double:
         lanes_sum_rest(a, width, False, d.shift_error)
         lanes_sum_rest(b, width, False, d.shift)
         log1p_lanes(d.shift_error, d.shift_error, width)
         log1p_lanes(d.shift, d.shift, width)
     for lane in range(width):
-        if real is float:
+        if not is_double:
             d.shift[lane], d.shift_error[lane] = d.shift[lane] - d.shift_error[lane], 0
         else:
-            log_of_ratio(dtype, whole_of_lane(a, lane), whole_of_lane(b, lane), d.shift + lane, d.shift_error + lane)
+            log_of_ratio(True, whole_of_lane(a, lane), whole_of_lane(b, lane), d.shift + lane, d.shift_error + lane)
 
 
-cdef inline void divergence_tile(const DivergenceTask *task, char *scratch, Py_ssize_t first,
-                                 Py_ssize_t n_lanes, const real *dtype) noexcept nogil:
+cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_lanes,
+                                 real *p) noexcept nogil:
     """Four tiles of lanes: both logits, in whose place the gradients go, and their terms."""
     cdef const Geometry *g = &task.g
     cdef Py_ssize_t lane, width = width_of(g, n_lanes), n_bytes = tile_bytes(g)
-    cdef real *p = <real *>scratch
+    cdef char *scratch = <char *>p
     cdef real *q = <real *>(scratch + n_bytes)
     cdef real *ep = <real *>(scratch + 2 * n_bytes)
     cdef real *eq = <real *>(scratch + 3 * n_bytes)
-    cdef real *p_max = <real *>lane_array(g, scratch, 0)
-    cdef real *q_max = <real *>lane_array(g, scratch + n_bytes, 0)
-    cdef LaneSums a = lane_sums(g, scratch, 1), b = lane_sums(g, scratch + n_bytes, 1)
-    cdef DivergenceLanes d = divergence_lanes(g, scratch, scratch + n_bytes)
+    cdef DivergenceScratch of_p
+    cdef SoftmaxLanes of_q
+    carve_lane_arrays(&of_p, behind_values(g, p), g)
+    carve_lane_arrays(&of_q, behind_values(g, q), g)
+    cdef real *p_max = <real *>of_p.p.max
+    cdef real *q_max = <real *>of_q.max
+    cdef LaneSums a = of_p.p.sums, b = of_q.sums
+    cdef DivergenceLanes d = of_p.d
     cdef Upcoming ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
     exp_of_tile(g, p, ep, width, p_max, &a, &ahead)
     ahead = next_piece(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first)
     exp_of_tile(g, q, eq, width, q_max, &b, &ahead)
     for lane in range(width):
-        lane_factor(dtype, &a, lane, 1.0, d.p_factor, d.p_error)
-        lane_factor(dtype, &b, lane, 1.0, d.q_factor, d.q_error)
+        lane_factor(real is double, &a, lane, 1.0, d.p_factor, d.p_error)
+        lane_factor(real is double, &b, lane, 1.0, d.q_factor, d.q_error)
         d.mean[lane], d.unit[lane] = 0, 1
-    shifts_of_lanes(dtype, &a, &b, width, &d)
+    shifts_of_lanes(real is double, &a, &b, width, &d)
     sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
-    if drop_shifts(dtype, &d, width):
+    if drop_shifts(real is double, &d, width):
         sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
     for lane in range(width):
         d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], &a, &b, &d)
-        d.unit[lane] = unit_for(dtype, d.mean[lane])
+        d.unit[lane] = unit_for(real is double, d.mean[lane])
     memcpy(task.losses + first, d.mean, n_lanes * sizeof(double))
     if task.grad_p == NULL:
         return
     for lane in range(width):
-        lane_factor(dtype, &a, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
-        lane_factor(dtype, &b, lane, unit_power(dtype) / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
+        lane_factor(real is double, &a, lane, unit_power(real is double) / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
+        lane_factor(real is double, &b, lane, unit_power(real is double) / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
     lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
 
 
-cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *scratch,
-                                  const real *dtype) noexcept nogil:
-    cdef const DivergenceTask *task = <const DivergenceTask *>argument
+cdef inline void divergence_pieces(const DivergenceTask *task, Py_ssize_t block, real *p) noexcept nogil:
     cdef const Geometry *g = &task.g
     cdef Py_ssize_t piece, first, n_lanes
-    cdef real *p = <real *>scratch
+    cdef char *scratch = <char *>p
     cdef real *q = <real *>(scratch + tile_bytes(g))
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
         if in_place(g):
-            divergence_rows(task, first, n_lanes, scratch, dtype)
+            divergence_rows(task, first, n_lanes, p)
             continue
         tile_load(p, g, g.kind, task.p, &task.p_steps, first, n_lanes)
         tile_load(q, g, g.kind, task.q, &task.q_steps, first, n_lanes)
         if is_tile(g):
-            divergence_tile(task, scratch, first, n_lanes, dtype)
+            divergence_tile(task, first, n_lanes, p)
         else:
             divergence_in_scratch(task, first, n_lanes, p, q, scratch + 2 * tile_bytes(g))
         if task.grad_p != NULL:
@@ -353,9 +350,9 @@ cdef inline void divergence_block(const void *argument, Py_ssize_t block, char *
             tile_store(q, g, first, n_lanes, task.grad_q, &task.grad_q_steps)
 
 
-cdef void divergence_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    divergence_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void divergence_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    divergence_block(task, block, scratch, <const double *>NULL)
+cdef void divergence_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const DivergenceTask *task = <const DivergenceTask *>argument
+    if task.g.kind == KIND_F64:
+        divergence_pieces(task, block, <double *>scratch)
+    else:
+        divergence_pieces(task, block, <float *>scratch)

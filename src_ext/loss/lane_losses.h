@@ -132,8 +132,8 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
 }
 
 /* Losses of n lanes and what their gradients are made with. */
-static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossOptions *kind) {
-    const LossOptions k = *kind;
+static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossOptions *options) {
+    const LossOptions k = *options;
     if (k.dense || k.is_double || k.temperature != 1.0) {
         lanes_finish_body(a, n, k);
     } else if (k.weighted) {

@@ -21,7 +21,7 @@ cdef extern from "loss/lane_losses.h":
     ctypedef struct LossOptions:
         double temperature, z_loss, slope, slope_error
         int weighted, dense, with_grad, is_double
-    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *kind) noexcept nogil
+    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *options) noexcept nogil
 
 cdef extern from "softmax/primitives.h" nogil:
     bint lanes_read(const void *targets, int target_form, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes,
@@ -32,30 +32,28 @@ cdef extern from "softmax/primitives.h" nogil:
     void lanes_widen(...)
 
 
+# What lies behind a tile for the loss: an array of lanes each; LANE_ARRAYS counts them.
+cdef struct LossScratch:
+    void *max                   # of the computing dtype, as z and term are
+    LossLanes lanes
+    int32_t *y                  # index targets, or minus the state of a lane that does not count
+    void *z                     # the logit of the target
+    void *term                  # what was stored for the target, then its gradient
+
+
 cdef inline bint is_dense(const LossTask *task) noexcept nogil:
     """Whether all classes of a row take part in its target, or its loss has a term of lse."""
     return task.target_form == PROBABILITIES or task.base != NULL or task.z_loss != 0
 
 
-cdef inline LossOptions kind_of(const LossTask *task) noexcept nogil:
-    cdef LossOptions kind
-    kind.temperature, kind.z_loss = task.temperature, task.z_loss
-    kind.slope, kind.slope_error = task.slope, task.slope_error
-    kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
-    kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
-    kind.is_double = task.g.kind == KIND_F64
-    return kind
-
-
-cdef void carve_scratch(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
-    """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
-    a.terms = lane_sums(g, scratch, 1)
-    a.max, a.z = <double *>lane_array(g, scratch, 6), <double *>lane_array(g, scratch, 7)
-    a.t, a.s = <double *>lane_array(g, scratch, 8), <double *>lane_array(g, scratch, 9)
-    a.target_gap, a.dense = <double *>lane_array(g, scratch, 10), <double *>lane_array(g, scratch, 11)
-    a.loss, a.scale = a.target_gap, <double *>lane_array(g, scratch, 12)
-    a.factor, a.factor_error = <double *>lane_array(g, scratch, 13), <double *>lane_array(g, scratch, 14)
-    a.grad_at_max, a.taken = <double *>lane_array(g, scratch, 15), <double *>lane_array(g, scratch, 19)
+cdef inline LossOptions options_of(const LossTask *task) noexcept nogil:
+    cdef LossOptions options
+    options.temperature, options.z_loss = task.temperature, task.z_loss
+    options.slope, options.slope_error = task.slope, task.slope_error
+    options.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
+    options.dense, options.with_grad = is_dense(task), task.grad != NULL
+    options.is_double = task.g.kind == KIND_F64
+    return options
 
 
 cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, bint weighted,
@@ -77,38 +75,39 @@ cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t
 
 
 cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
-                           char *scratch, const Upcoming *ahead) noexcept nogil:
+                           const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; t is a tile of dense targets, or NULL."""
     cdef const Geometry *g = &task.g
-    cdef LossLanes a
-    cdef LossOptions kind = kind_of(task)
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef int32_t *y = <int32_t *>lane_array(g, scratch, 16)
-    cdef real *z = <real *>lane_array(g, scratch, 17)
-    cdef real *term = <real *>lane_array(g, scratch, 18)
+    cdef LossScratch arrays
+    carve_lane_arrays(&arrays, behind_values(g, tile), g)
+    cdef LossLanes a = arrays.lanes
+    cdef LossOptions options = options_of(task)
+    cdef real *m = <real *>arrays.max
+    cdef int32_t *y = arrays.y
+    cdef real *z = <real *>arrays.z
+    cdef real *term = <real *>arrays.term
     cdef const real *base = <const real *>task.base
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
     cdef bint has_index = task.target_form != PROBABILITIES, with_dense = t != NULL or base != NULL
     cdef bint with_search = has_index and n <= SEARCHED_CLASSES and not with_dense
-    carve_scratch(g, scratch, &a)
-    cdef bint special = read_targets(task, first, n_lanes, kind.weighted, &a, y)
+    cdef bint special = read_targets(task, first, n_lanes, options.weighted, &a, y)
     lanes_max(tile, width, n, m, y if with_search else NULL, z)
     if not with_search:
         lanes_pick(tile, width, y, z)
     if with_dense:
         lanes_target_gap(tile, t, base, width, n, m, task.temperature, a.target_gap, a.dense)
-    elif kind.dense:
+    elif options.dense:
         memset(a.target_gap, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
-    lanes_exp_sum(tile, width, n, m, task.temperature, z if kind.with_grad and has_index else <real *>NULL, term,
-                  kind.with_grad, True, ahead, &a.terms)
+    lanes_exp_sum(tile, width, n, m, task.temperature, z if options.with_grad and has_index else <real *>NULL, term,
+                  options.with_grad, True, ahead, &a.terms)
     lanes_widen(m, width, a.max)
     lanes_widen(z, width, a.z)
-    lanes_finish(&a, width, &kind)
+    lanes_finish(&a, width, &options)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
-    if kind.with_grad:
+    if options.with_grad:
         if has_index:
-            lanes_entries(term, &a, width, kind.weighted, base, y)
+            lanes_entries(term, &a, width, options.weighted, base, y)
         if with_dense:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
         else:
@@ -116,7 +115,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
         if has_index and not with_search:
             lanes_place(tile, width, y, term)
     if special:
-        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, y)
+        clear_lanes(task, tile if options.with_grad else <real *>NULL, first, n_lanes, y)
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,

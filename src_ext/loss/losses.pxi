@@ -5,8 +5,6 @@
 # maximum its entry comes from S', never from p - 1. Probabilities as targets and label smoothing add one pass for
 # sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 
-from libc.string cimport memcpy, memset
-
 cdef extern from "loss/targets.h":
     int64_t read_index(const void *targets, int target_form, Py_ssize_t row) noexcept nogil
 
@@ -34,6 +32,15 @@ cdef struct LossTask:
     double slope, slope_error   # grad_scale / temperature, in two parts
     double shift                # what has been subtracted from all logits of the row: 0 unless they are capped
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
+
+
+cdef inline LossTask default_loss_task() noexcept nogil:
+    """Return a task of plain rows: no weights, no options, no gradient, whose scale and temperature would be 1."""
+    cdef LossTask task
+    memset(&task, 0, sizeof(task))
+    task.temperature = task.grad_scale = task.slope = 1
+    return task
+
 
 cdef struct RowTarget:
     RowState state
@@ -118,7 +125,7 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
     cdef Factor factor
     for k in range(n_chunks(n)):
         at = k * CHUNK
-        factor = chunk_factor(grad, parts + k, stat, task.temperature)
+        factor = chunk_factor(real is double, parts + k, stat, task.temperature)
         if at <= r.y < at + CHUNK:
             probability = grad[r.y] * factor.value * (FIRST_FACTOR if factor.shrinks else 1)
         if isinf(<double>loss.prob_scale):
@@ -213,20 +220,18 @@ cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, re
     return scratch
 
 
-cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
-                            const real *dtype) noexcept nogil:
+cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values,
+                            real *dense, Part *parts) noexcept nogil:
     """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
-    cdef Py_ssize_t i, n_bytes = g.n_classes * g.item_bytes
-    cdef real *dense
+    cdef Py_ssize_t i, n = g.n_classes
     for i in range(n_rows):
-        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i, scratch + i * n_bytes,
-                  task.grad != NULL, task.temperature, True, rows + i)
+        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i,
+                  <char *>(values + i * n), task.grad != NULL, task.temperature, True, rows + i)
         rows[i].plan.ahead.targets = targets_after(task, first + i)
-        dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
-        rows[i].t = targets_of_row(task, first + i, dense)
-    loss_rows(task, first, rows, n_rows, <Part *>(scratch + 2 * tile_bytes(g)), dtype)
+        rows[i].t = targets_of_row(task, first + i, dense + i * n)
+    loss_rows(task, first, rows, n_rows, parts, values)
 
 
 cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values, real *dense,
@@ -246,53 +251,52 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
         loss_rows(task, first + i, &row, 1, parts, values)
 
 
-cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
-                            const real *logits, real *grad) noexcept nogil:
+cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile) noexcept nogil:
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
     cdef const Geometry *g = &task.g
     cdef bint is_probabilities = task.target_form == PROBABILITIES
-    cdef real *tile = <real *>scratch
+    cdef char *scratch = <char *>tile
     cdef real *dense = <real *>(scratch + tile_bytes(g))
+    cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef Upcoming ahead
     if g.form == ROWS:
-        loss_group(task, first, n_lanes, scratch, logits)
+        loss_group(task, first, n_lanes, tile, dense, parts)
         return
-    tile_load(tile, g, g.kind, logits, &task.logits_steps, first, n_lanes)
+    tile_load(tile, g, g.kind, task.logits, &task.logits_steps, first, n_lanes)
     if is_probabilities:
         tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
-        ahead = next_piece(g, logits, &task.logits_steps, grad, &task.grad_steps, first)
+        ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
         ahead.targets = targets_after(task, first)
-        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, &ahead)
     else:
-        loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
-    if grad != NULL:
-        tile_store(tile, g, first, n_lanes, grad, &task.grad_steps)
+        loss_in_scratch(task, first, n_lanes, tile, dense, parts)
+    if task.grad != NULL:
+        tile_store(tile, g, first, n_lanes, task.grad, &task.grad_steps)
 
 
 include "loss/softcap.pxi"
 
 
-cdef inline void loss_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const LossTask *task = <const LossTask *>argument
+cdef inline void loss_pieces(const LossTask *task, Py_ssize_t block, real *scratch) noexcept nogil:
     cdef Py_ssize_t piece, first, n_lanes
     for piece in range(n_pieces(&task.g, block)):
         first = first_lane(&task.g, block, piece)
         n_lanes = min(task.g.stride, task.g.n_lanes - first)
         if task.softcap != 0:
-            capped_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+            capped_lanes(task, first, n_lanes, <char *>scratch, <const real *>task.logits, <real *>task.grad)
         else:
-            loss_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+            loss_lanes(task, first, n_lanes, scratch)
 
 
-cdef void loss_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    loss_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void loss_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    loss_block(task, block, scratch, <const double *>NULL)
+cdef void loss_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const LossTask *task = <const LossTask *>argument
+    if task.g.kind == KIND_F64:
+        loss_pieces(task, block, <double *>scratch)
+    else:
+        loss_pieces(task, block, <float *>scratch)
 
 
 cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
@@ -309,5 +313,4 @@ cdef int run_loss(LossTask *task, int n_threads) except -1:
     cdef Geometry *g = &task.g
     if g.n_lanes == 0:
         return 0
-    return run_blocks(loss_block_f64 if g.kind == KIND_F64 else loss_block_f32, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads, loss_scratch(task))
+    return run_blocks(loss_block, task, g.n_blocks, g.per_block * g.n_classes, n_threads, loss_scratch(task))

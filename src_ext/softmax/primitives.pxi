@@ -17,7 +17,9 @@ cdef extern from "layout/geometry.h" nogil:
         Form form
         Kind kind
         Py_ssize_t outer, n_classes, inner, n_lanes, stride, per_block, n_blocks, item_bytes, data_bytes
-    int FEW_CLASSES
+    int FEW_CLASSES, LANE_ARRAYS
+    Py_ssize_t lane_array_bytes(const Geometry *g)
+    void carve_lane_arrays(...)
     Py_ssize_t outer_start(const Steps *steps, Py_ssize_t outer)
 
 cdef extern from "layout/kinds.h" nogil:

@@ -7,6 +7,7 @@
 
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, fma, isfinite, isinf, log1p
+from libc.string cimport memcpy, memset
 
 cdef extern from "<math.h>":
     long double expl(long double x) noexcept nogil
@@ -216,18 +217,17 @@ cdef struct Factor:
     bint shrinks
 
 
-cdef inline Factor chunk_factor(const real *dtype, const Part *part, const Stat *stat,
-                                double temperature) noexcept nogil:
+cdef inline Factor chunk_factor(bint is_double, const Part *part, const Stat *stat, double temperature) noexcept nogil:
     """Return what turns the stored terms of a chunk into probabilities."""
     cdef Factor factor
     cdef long double exact
     factor.error, factor.shrinks = 0, False
-    if real is float and part.max == stat.max:
+    if not is_double and part.max == stat.max:
         factor.value = 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
         return factor
     exact = <long double>stat.total + stat.total_error
     exact = chunk_weight(part.max, stat.max, temperature) / (unit_of(part) * exact)
-    if real is double:
+    if is_double:
         factor.shrinks = exact < SMALLEST_FACTOR
         if factor.shrinks:
             exact /= FIRST_FACTOR
