@@ -122,6 +122,7 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
 
 cdef int call_sigmoid(const SigmoidCall *call) except -1:
     cdef SigmoidTask task
+    memset(&task, 0, sizeof(task))
     task.x, task.out, task.kind = call.x.data, call.out.data, call.kind
     task.n, task.per_row = call.n_rows * call.n_columns, call.n_columns
     task.x_steps, task.out_steps = call.x.steps, call.out.steps
@@ -132,6 +133,7 @@ cdef int call_sigmoid(const SigmoidCall *call) except -1:
 
 cdef int call_binary(const BinaryCall *call) except -1:
     cdef BinaryTask task
+    memset(&task, 0, sizeof(task))
     task.logits, task.targets, task.grad, task.losses = call.logits.data, call.targets.data, call.grad.data, call.losses
     task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
     task.weight, task.pos_weight, task.grad_scale = call.weight, call.pos_weight, call.grad_scale
@@ -193,10 +195,9 @@ cdef inline Block block_of(cnp.ndarray x):
 
 cdef inline Operand operand_of(array):
     """Return where the values of a block lie; of None, nothing."""
-    cdef Operand operand
+    cdef Operand operand = no_operand()
     cdef Py_ssize_t size
     cdef cnp.npy_intp *strides
-    operand.data, operand.steps = NULL, dense_steps(1, 1)
     if array is None:
         return operand
     operand.data = cnp.PyArray_DATA(<cnp.ndarray>array)
@@ -209,7 +210,7 @@ cdef inline Operand operand_of(array):
 
 
 cdef SoftmaxCall softmax_call(x, out, where, double temperature, bint log, int n_threads):
-    cdef SoftmaxCall call
+    cdef SoftmaxCall call = default_softmax_call()
     call.block, call.x, call.out, call.where = block_of(x), operand_of(x), operand_of(out), operand_of(where)
     call.temperature, call.log, call.n_threads = temperature, log, n_threads
     return call
@@ -235,7 +236,7 @@ def logsumexp(x, cnp.ndarray out, where, int n_threads):
 
 
 cdef int start_backward(grad, forward, out, bint log, int n_threads) except -1:
-    cdef BackwardCall call
+    cdef BackwardCall call = default_backward_call()
     call.block, call.grad = block_of(forward), operand_of(grad)
     call.forward, call.out, call.log, call.n_threads = operand_of(forward), operand_of(out), log, n_threads
     return call_backward(&call)
@@ -253,18 +254,15 @@ def log_softmax_backward(grad, log_probs, out, int n_threads):
 
 cdef LossCall loss_call(cnp.ndarray targets, options, int n_threads):
     """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the call."""
-    cdef LossCall call
+    cdef LossCall call = default_loss_call()
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(targets)
-    call.logits = call.grad = operand_of(None)
-    call.targets, call.losses, call.n_threads = operand_of(None), NULL, n_threads
-    call.targets.data, call.target_kind = cnp.PyArray_DATA(targets), KIND_F32
+    call.targets.data, call.n_threads = cnp.PyArray_DATA(targets), n_threads
     if cnp.PyArray_ISINTEGER(targets):
         call.target_form = INDEX_INT64 if size == 8 else INDEX_INT32 if size == 4 else INDEX_UINT8
     else:
         call.targets, call.target_form, call.target_kind = operand_of(targets), PROBABILITIES, kind_of_array(targets)
     call.weight = <double *>data_or_null(options.weight)
     call.sample_weight = <double *>data_or_null(options.sample_weight)
-    call.has_ignore, call.ignore_index = False, 0
     if options.ignore_index is not None and -2**63 <= options.ignore_index < 2**63:
         call.has_ignore, call.ignore_index = True, options.ignore_index     # no target can equal another
     call.smoothing, call.z_loss = options.label_smoothing, options.z_loss
@@ -292,7 +290,7 @@ def cross_entropy(logits, cnp.ndarray targets, cnp.ndarray losses, grad, options
 
 def sigmoid(cnp.ndarray x, out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
-    cdef SigmoidCall call
+    cdef SigmoidCall call = default_sigmoid_call()
     cdef Block block = block_of(x)
     call.kind, call.n_rows, call.n_columns = block.kind, block.outer, block.n_classes
     call.x, call.out, call.n_threads = operand_of(x), operand_of(out), n_threads
@@ -302,7 +300,7 @@ def sigmoid(cnp.ndarray x, out, int n_threads):
 def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_weight, double grad_scale,
                          int n_threads):
     """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
-    cdef BinaryCall call
+    cdef BinaryCall call = default_binary_call()
     cdef Block block = block_of(logits)
     call.kind, call.target_kind = block.kind, kind_of_array(targets)
     call.n_rows, call.n_labels = block.outer, block.n_classes
@@ -313,7 +311,7 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
 
 
 cdef int start_divergence(p, q, cnp.ndarray losses, grad_p, grad_q, double divisor, int n_threads) except -1:
-    cdef DivergenceCall call
+    cdef DivergenceCall call = default_divergence_call()
     call.block, call.p, call.q = block_of(p), operand_of(p), operand_of(q)
     call.grad_p, call.grad_q = operand_of(grad_p), operand_of(grad_q)
     call.losses, call.divisor, call.n_threads = <double *>cnp.PyArray_DATA(losses), divisor, n_threads
@@ -332,7 +330,7 @@ def kl_div(p_logits, q_logits, losses, grad_p, grad_q, double divisor, int n_thr
 
 def top_k_softmax(x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
     """Write the largest probabilities of each row to values and their classes to indices."""
-    cdef TopKCall call
+    cdef TopKCall call = default_top_k_call()
     call.block, call.x, call.k, call.n_threads = block_of(x), operand_of(x), values.shape[1], n_threads
     call.values, call.indices = cnp.PyArray_DATA(values), <int64_t *>cnp.PyArray_DATA(indices)
     call_top_k(&call)

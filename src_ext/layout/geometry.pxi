@@ -60,14 +60,6 @@ cdef inline Py_ssize_t first_lane(const Geometry *g, Py_ssize_t block, Py_ssize_
     return block * g.per_block + piece * g.stride
 
 
-cdef inline Steps dense_steps(Py_ssize_t n_classes, Py_ssize_t inner) noexcept nogil:
-    """Return the steps of a C-contiguous block."""
-    cdef Steps steps
-    steps.per_group, steps.group = ONE_GROUP, 0
-    steps.outer, steps.classes = n_classes * inner, inner
-    return steps
-
-
 cdef inline char *row_at(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t row) noexcept nogil:
     """Return where a row starts, inner being 1."""
     return <char *>x + outer_start(steps, row) * g.data_bytes

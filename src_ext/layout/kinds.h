@@ -15,12 +15,14 @@
 #include "layout/tiles.h"
 
 #define DATA float16
+#define NARROW_DATA
 #define MOVE(name) name##_f16_f32
 #define LOAD_PART(p, k, fill) load_part_f16(p, k, fill)
 #define STORE_PART(p, k, v) store_part_f16(p, k, v)
 #include "layout/tiles.h"
 
 #define DATA bfloat16
+#define NARROW_DATA
 #define MOVE(name) name##_bf16_f32
 #define LOAD_PART(p, k, fill) load_part_bf16(p, k, fill)
 #define STORE_PART(p, k, v) store_part_bf16(p, k, v)

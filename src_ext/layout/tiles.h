@@ -1,5 +1,5 @@
 /* Template for one DATA in memory and the REAL that it is computed in: between memory and scratch. Included by
- * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART.
+ * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16 bits.
  *
  * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
  * classes are transposed into tiles so that the vectors are full; other axes than the last lie like this already
@@ -23,6 +23,7 @@ INLINE void MOVE(read_run)(const DATA *x, REAL *to, ptrdiff_t n) {
     if (i < n) FN(store_part)(to + i, n - i, LOAD_PART(x + i, n - i, (VEC){0}));
 }
 
+#ifdef NARROW_DATA
 /* A run of values, and the largest of them; NaNs are passed over. */
 static REAL MOVE(run_max)(const DATA *x, REAL *to, ptrdiff_t n) {
     const VEC lowest = FN(all)(-INFINITY);
@@ -43,6 +44,7 @@ static REAL MOVE(run_max)(const DATA *x, REAL *to, ptrdiff_t n) {
     }
     return FN(max_of_lanes)(FN(max)(m0, m1));
 }
+#endif
 
 #if HAS_PERMUTATIONS
 /* Very few classes: LANES whole rows are n_classes vectors, and each class collects its lanes from all of them. */
@@ -292,3 +294,4 @@ static void MOVE(tile_store)(const Geometry *g, const REAL *tile, ptrdiff_t firs
 #undef MOVE
 #undef LOAD_PART
 #undef STORE_PART
+#undef NARROW_DATA
