@@ -48,7 +48,7 @@ def build_folder():
 
 def common_flags(compiler):
     """Flags of every extension: fast, but with the arithmetic of IEEE 754 (no -ffast-math)."""
-    flags = ["-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-unknown-pragmas"]
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wvla", "-Wno-unknown-pragmas"]
     if DEBUG or SANITIZERS:
         flags += ["-O1", "-g"]
     else:

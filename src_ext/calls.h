@@ -119,4 +119,31 @@ typedef struct {
     int (*top_k)(const TopKCall *call);
 } KernelTable;
 
+/* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. */
+static inline Operand no_operand(void) {
+    return (Operand){NULL, {.per_group = ONE_GROUP, .group = 0, .outer = 1, .classes = 1}};
+}
+static inline SoftmaxCall default_softmax_call(void) {
+    return (SoftmaxCall){.x = no_operand(), .out = no_operand(), .where = no_operand(), .temperature = 1, .n_threads = 1};
+}
+static inline BackwardCall default_backward_call(void) {
+    return (BackwardCall){.grad = no_operand(), .forward = no_operand(), .out = no_operand(), .n_threads = 1};
+}
+static inline LossCall default_loss_call(void) {
+    return (LossCall){.logits = no_operand(), .grad = no_operand(), .targets = no_operand(), .temperature = 1,
+                      .grad_scale = 1, .n_threads = 1};
+}
+static inline SigmoidCall default_sigmoid_call(void) {
+    return (SigmoidCall){.x = no_operand(), .out = no_operand(), .n_threads = 1};
+}
+static inline BinaryCall default_binary_call(void) {
+    return (BinaryCall){.logits = no_operand(), .targets = no_operand(), .grad = no_operand(), .grad_scale = 1,
+                        .n_threads = 1};
+}
+static inline DivergenceCall default_divergence_call(void) {
+    return (DivergenceCall){.p = no_operand(), .q = no_operand(), .grad_p = no_operand(), .grad_q = no_operand(),
+                            .divisor = 1, .n_threads = 1};
+}
+static inline TopKCall default_top_k_call(void) { return (TopKCall){.x = no_operand(), .n_threads = 1}; }
+
 #endif

@@ -91,3 +91,11 @@ cdef extern from "calls.h":
         int (*find_bounds)(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds) except -1
         int (*divergence)(const DivergenceCall *call) except -1
         int (*top_k)(const TopKCall *call) except -1
+    Operand no_operand() noexcept nogil
+    SoftmaxCall default_softmax_call() noexcept nogil
+    BackwardCall default_backward_call() noexcept nogil
+    LossCall default_loss_call() noexcept nogil
+    SigmoidCall default_sigmoid_call() noexcept nogil
+    BinaryCall default_binary_call() noexcept nogil
+    DivergenceCall default_divergence_call() noexcept nogil
+    TopKCall default_top_k_call() noexcept nogil

@@ -59,14 +59,13 @@ def with_fast_path(function):
 # softmax, log_softmax, logsumexp.
 
 cdef normalise(x, axis, out, where, temperature, n_threads, bint log):
-    cdef SoftmaxCall call
+    cdef SoftmaxCall call = default_softmax_call()
     cdef Layout layout
     cdef int n = 1
     if kernels == NULL or not plan_call(&layout, x, axis, &call.x):
         return None
     if not read_positive(temperature, &call.temperature) or not read_threads(n_threads, layout.size, &n):
         return None
-    call.where.data = NULL
     if where is not None and not place_mask(&layout, where, out, &call.where):
         return None
     if out is None:
@@ -94,7 +93,7 @@ def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=
 
 
 cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
-    cdef SoftmaxCall call
+    cdef SoftmaxCall call = default_softmax_call()
     cdef Layout layout
     cdef int n = 1
     cdef bint is_narrow
@@ -104,7 +103,6 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
         return None
     if not read_threads(n_threads, layout.size, &n):
         return None
-    call.where.data = NULL
     if where is not None and not place_mask(&layout, where, out, &call.where):
         return None
     is_narrow = layout.block.kind > KIND_F64
@@ -121,7 +119,7 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
     if out is not None:
         rows = out
     call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>rows))
-    call.block, call.log, call.n_threads, call.temperature = layout.block, True, n, 1
+    call.block, call.log, call.n_threads = layout.block, True, n
     kernels.logsumexp(&call)
     if out is not None:
         return out
@@ -140,7 +138,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=Non
 # Their gradients.
 
 cdef backward(grad, forward, axis, out, n_threads, bint log):
-    cdef BackwardCall call
+    cdef BackwardCall call = default_backward_call()
     cdef Layout layout
     cdef Operand placed
     cdef int n = 1
@@ -251,7 +249,7 @@ cdef bint read_targets(const Layout *layout, targets, out, LossCall *call, LossM
     kind = kind_of(<cnp.ndarray>targets)
     if kind < 0 or call.has_ignore or not has_shape(layout, <cnp.ndarray>targets):
         return False
-    if kind != layout.block.kind and not (kind == <int>KIND_F32 and layout.block.kind > KIND_F64):
+    if kind != <int>layout.block.kind and not (kind == <int>KIND_F32 and layout.block.kind > KIND_F64):
         return False
     call.target_form, call.target_kind = PROBABILITIES, <Kind>kind
     return place_array(layout, <cnp.ndarray>targets, &call.targets)
@@ -292,7 +290,7 @@ cdef bint set_grad_scale(LossCall *call, double divisor, double error) noexcept 
 cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature,
           reduction, n_threads, out, bint with_grad):
     """Return the loss, or the loss and its gradient; None for what the general path serves."""
-    cdef LossCall call
+    cdef LossCall call = default_loss_call()
     cdef Layout layout
     cdef LossMemory memory
     cdef TargetSummary summary
@@ -303,18 +301,16 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     if kernels == NULL or not plan_call(&layout, logits, axis, &call.logits) or not read_reduction(reduction, &kind):
         return None
     n_rows = layout.size // layout.block.n_classes
-    call.block, call.softcap = layout.block, 0
+    call.block = layout.block
     if not (read_factor(label_smoothing, &call.smoothing) and call.smoothing <= 1 and read_factor(z_loss, &call.z_loss)
             and read_positive(temperature, &call.temperature) and read_ignore_index(ignore_index, &call)
             and read_threads(n_threads, layout.size, &call.n_threads)
             and (softcap is None or read_positive(softcap, &call.softcap))):
         return None
-    call.grad.data = NULL
     if with_grad and out is not None:
         if not place_out(&layout, out, <cnp.ndarray>logits, &call.grad):
             return None
         is_in_place = call.grad.data == call.logits.data
-    call.weight = call.sample_weight = NULL
     memory.targets = memory.weight = memory.sample_weight = no_values()
     memory.losses.data = &memory.losses.few[0]
     try:
@@ -389,7 +385,7 @@ cdef bint is_dense(const Layout *layout, const Operand *operand) noexcept nogil:
 
 
 cdef elementwise(x, out, n_threads):
-    cdef SigmoidCall call
+    cdef SigmoidCall call = default_sigmoid_call()
     cdef Layout layout
     if kernels == NULL or not find_layout(&layout, x) or not read_threads(n_threads, layout.size, &call.n_threads):
         return None
@@ -508,7 +504,7 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     task.data, task.n, task.copy = cnp.PyArray_DATA(<cnp.ndarray>targets), n, NULL
     task.is_double, task.is_bad, task.item_bytes = is_double, &is_bad, cnp.PyArray_ITEMSIZE(<cnp.ndarray>targets)
     values.data = <void *>task.data
-    if kind != call.target_kind:
+    if kind != <int>call.target_kind:
         if not (cnp.PyArray_TYPE(<cnp.ndarray>targets) == cnp.NPY_BOOL or cnp.PyArray_ISINTEGER(<cnp.ndarray>targets)
                 and task.item_bytes != 2):
             return False
@@ -531,7 +527,7 @@ cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *c
 
 
 cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out, bint with_grad):
-    cdef BinaryCall call
+    cdef BinaryCall call = default_binary_call()
     cdef Layout layout
     cdef LossMemory memory
     cdef Reduction kind = MEAN
@@ -549,7 +545,6 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     if not place_array(&layout, <cnp.ndarray>logits, &call.logits):
         return None
     call.kind, call.n_rows, call.n_labels = layout.block.kind, layout.block.outer, layout.block.n_classes
-    call.weight, call.pos_weight, call.grad.data = NULL, NULL, NULL
     if with_grad and out is not None:
         if not place_out(&layout, out, <cnp.ndarray>logits, &call.grad):
             return None
@@ -625,7 +620,7 @@ def binary_cross_entropy_with_logits_with_grad(logits, targets, *, weight=None, 
 # Entropy and divergence.
 
 cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
-    cdef DivergenceCall call
+    cdef DivergenceCall call = default_divergence_call()
     cdef Layout layout
     cdef Losses losses
     cdef Reduction kind = MEAN
@@ -634,7 +629,6 @@ cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
         return None
     if not read_threads(n_threads, layout.size * (2 if has_q else 1), &call.n_threads):
         return None
-    call.q.data = call.grad_p.data = call.grad_q.data = NULL
     if has_q and not (is_array(q) and cnp.PyArray_TYPE(<cnp.ndarray>q) == cnp.PyArray_TYPE(<cnp.ndarray>p)
                       and has_shape(&layout, <cnp.ndarray>q) and place_array(&layout, <cnp.ndarray>q, &call.q)):
         return None
@@ -691,7 +685,7 @@ def kl_div_with_logits_with_grad(p_logits, q_logits, axis=-1, *, reduction="mean
 # The largest probabilities.
 
 cdef top_k(x, k, axis, n_threads):
-    cdef TopKCall call
+    cdef TopKCall call = default_top_k_call()
     cdef Layout layout
     cdef int overflow = 0
     if kernels == NULL or not plan_call(&layout, x, axis, &call.x) or type(k) is not int:

@@ -39,40 +39,38 @@ cdef int call_softmax(const SoftmaxCall *call) except -1:
 
 cdef int call_logsumexp(const SoftmaxCall *call) except -1:
     cdef SoftmaxTask task = softmax_task(call)
-    return run_blocks(logsumexp_block_f64 if task.g.kind == KIND_F64 else logsumexp_block_f32, &task, task.g.n_blocks,
-                      task.g.per_block * task.g.n_classes, call.n_threads, softmax_scratch(&task.g))
+    return run_blocks(logsumexp_block, &task, task.g.n_blocks, task.g.per_block * task.g.n_classes, call.n_threads,
+                      softmax_scratch(&task.g))
 
 
 cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
-    cdef SoftmaxTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    cdef SoftmaxTask task = default_softmax_task()
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.out, task.where = call.x.data, call.out.data, <const uint8_t *>call.where.data
     task.x_steps, task.out_steps, task.where_steps = call.x.steps, call.out.steps, call.where.steps
     task.temperature, task.log = call.temperature, call.log
-    task.parts, task.stats, task.stage = NULL, NULL, NULL
     return task
 
 
 cdef int call_backward(const BackwardCall *call) except -1:
-    cdef BackwardTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
+    cdef BackwardTask task = default_backward_task()
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
     task.grad, task.forward, task.out, task.log = call.grad.data, call.forward.data, call.out.data, call.log
     task.grad_steps, task.forward_steps, task.out_steps = call.grad.steps, call.forward.steps, call.out.steps
-    return run_blocks(backward_block_f64 if task.g.kind == KIND_F64 else backward_block_f32, &task, task.g.n_blocks,
-                      task.g.per_block * task.g.n_classes, call.n_threads, 2 * tile_bytes(&task.g))
+    return run_blocks(backward_block, &task, task.g.n_blocks, task.g.per_block * task.g.n_classes, call.n_threads,
+                      2 * tile_bytes(&task.g))
 
 
 cdef LossTask loss_task(const LossCall *call) noexcept:
-    cdef LossTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
+    cdef LossTask task = default_loss_task()
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
-    task.kind, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
+    task.target_form, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
     task.weight, task.sample_weight = call.weight, call.sample_weight
     task.has_ignore, task.ignore_index = call.has_ignore, call.ignore_index
     task.smoothing, task.z_loss = call.smoothing, call.z_loss
     task.softcap, task.temperature = call.softcap, call.temperature
-    task.shift, task.base = 0, NULL
     set_scale(&task, call.grad_scale, call.grad_scale_error)
     return task
 
@@ -80,11 +78,11 @@ cdef LossTask loss_task(const LossCall *call) noexcept:
 cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
     cdef LossTask task = loss_task(call)
     cdef double error = 0
-    cdef bint good = all_in_range(task.targets, task.kind, task.g.n_lanes, task.g.n_classes, call.n_threads)
+    cdef bint good = all_in_range(task.targets, task.target_form, task.g.n_lanes, task.g.n_classes, call.n_threads)
     summary.bad_value, summary.divisor, summary.divisor_error = 0, <double>task.g.n_lanes, 0
     summary.bad_row = -1 if good else first_bad(&task)
     if summary.bad_row >= 0:
-        summary.bad_value = read_index(task.targets, task.kind, summary.bad_row)
+        summary.bad_value = read_index(task.targets, task.target_form, summary.bad_row)
     elif not good or task.has_ignore or task.weight != NULL or task.sample_weight != NULL:
         with nogil:
             summary.divisor = divisor_of(&task, &error)
@@ -92,29 +90,29 @@ cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
     return 0
 
 
-cdef void fill_base(void *base, const LossCall *call, const real *dtype) noexcept nogil:
+cdef void fill_base(real *base, const LossCall *call) noexcept nogil:
     """Write smoothing / n_classes * weight for each class: what label smoothing adds to every target."""
     cdef Py_ssize_t c
     cdef double weight
     for c in range(call.block.n_classes):
         weight = 1 if call.weight == NULL else call.weight[c]
-        (<real *>base)[c] = <real>(call.smoothing / call.block.n_classes * weight)
+        base[c] = <real>(call.smoothing / call.block.n_classes * weight)
 
 
 cdef int call_cross_entropy(const LossCall *call) except -1:
     cdef LossTask task = loss_task(call)
     cdef double few[64]
     cdef void *base = NULL
-    if call.smoothing != 0 and task.kind != PROBABILITIES:
+    if call.smoothing != 0 and task.target_form != PROBABILITIES:
         base = &few[0]
         if call.block.n_classes > 64:
             base = malloc(call.block.n_classes * sizeof(double))
             if base == NULL:
                 raise MemoryError("cannot allocate the smoothed targets")
         if task.softcap != 0 or task.g.kind == KIND_F64:
-            fill_base(base, call, <const double *>NULL)
+            fill_base(<double *>base, call)
         else:
-            fill_base(base, call, <const float *>NULL)
+            fill_base(<float *>base, call)
         task.base = base
     try:
         return run_loss(&task, call.n_threads)
@@ -125,6 +123,7 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
 
 cdef int call_sigmoid(const SigmoidCall *call) except -1:
     cdef SigmoidTask task
+    memset(&task, 0, sizeof(task))
     task.x, task.out, task.kind = call.x.data, call.out.data, call.kind
     task.n, task.per_row = call.n_rows * call.n_columns, call.n_columns
     task.x_steps, task.out_steps = call.x.steps, call.out.steps
@@ -135,6 +134,7 @@ cdef int call_sigmoid(const SigmoidCall *call) except -1:
 
 cdef int call_binary(const BinaryCall *call) except -1:
     cdef BinaryTask task
+    memset(&task, 0, sizeof(task))
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
     task.losses, task.rows, task.sums = call.losses, call.rows, call.sums
@@ -147,8 +147,8 @@ cdef int call_binary(const BinaryCall *call) except -1:
 
 
 cdef int call_divergence(const DivergenceCall *call) except -1:
-    cdef DivergenceTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    cdef DivergenceTask task = default_divergence_task()
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.p, task.q, task.losses, task.divisor = call.p.data, call.q.data, call.losses, call.divisor
     task.grad_p, task.grad_q = call.grad_p.data, call.grad_q.data
     task.p_steps, task.q_steps = call.p.steps, call.q.steps
@@ -157,8 +157,8 @@ cdef int call_divergence(const DivergenceCall *call) except -1:
 
 
 cdef int call_top_k(const TopKCall *call) except -1:
-    cdef TopTask task
-    cut(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
+    cdef TopTask task = default_top_task()
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.x_steps = call.x.data, call.x.steps
     task.values, task.indices, task.k = call.values, call.indices, call.k
     return run_top_k(&task, call.n_threads)
@@ -197,10 +197,9 @@ cdef inline Block block_of(cnp.ndarray x):
 
 cdef inline Operand operand_of(array):
     """Return where the values of a block lie; of None, nothing."""
-    cdef Operand operand
+    cdef Operand operand = no_operand()
     cdef Py_ssize_t size
     cdef cnp.npy_intp *strides
-    operand.data, operand.steps = NULL, dense_steps(1, 1)
     if array is None:
         return operand
     operand.data = cnp.PyArray_DATA(<cnp.ndarray>array)
@@ -213,7 +212,7 @@ cdef inline Operand operand_of(array):
 
 
 cdef SoftmaxCall softmax_call(x, out, where, double temperature, bint log, int n_threads):
-    cdef SoftmaxCall call
+    cdef SoftmaxCall call = default_softmax_call()
     call.block, call.x, call.out, call.where = block_of(x), operand_of(x), operand_of(out), operand_of(where)
     call.temperature, call.log, call.n_threads = temperature, log, n_threads
     return call
@@ -239,7 +238,7 @@ def logsumexp(x, cnp.ndarray out, where, int n_threads):
 
 
 cdef int start_backward(grad, forward, out, bint log, int n_threads) except -1:
-    cdef BackwardCall call
+    cdef BackwardCall call = default_backward_call()
     call.block, call.grad = block_of(forward), operand_of(grad)
     call.forward, call.out, call.log, call.n_threads = operand_of(forward), operand_of(out), log, n_threads
     return call_backward(&call)
@@ -257,18 +256,15 @@ def log_softmax_backward(grad, log_probs, out, int n_threads):
 
 cdef LossCall loss_call(cnp.ndarray targets, options, int n_threads):
     """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the call."""
-    cdef LossCall call
+    cdef LossCall call = default_loss_call()
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(targets)
-    call.logits = call.grad = operand_of(None)
-    call.targets, call.losses, call.n_threads = operand_of(None), NULL, n_threads
-    call.targets.data, call.target_kind = cnp.PyArray_DATA(targets), KIND_F32
+    call.targets.data, call.n_threads = cnp.PyArray_DATA(targets), n_threads
     if cnp.PyArray_ISINTEGER(targets):
         call.target_form = INDEX_INT64 if size == 8 else INDEX_INT32 if size == 4 else INDEX_UINT8
     else:
         call.targets, call.target_form, call.target_kind = operand_of(targets), PROBABILITIES, kind_of_array(targets)
     call.weight = <double *>data_or_null(options.weight)
     call.sample_weight = <double *>data_or_null(options.sample_weight)
-    call.has_ignore, call.ignore_index = False, 0
     if options.ignore_index is not None and -2**63 <= options.ignore_index < 2**63:
         call.has_ignore, call.ignore_index = True, options.ignore_index     # no target can equal another
     call.smoothing, call.z_loss = options.label_smoothing, options.z_loss
@@ -296,7 +292,7 @@ def cross_entropy(logits, cnp.ndarray targets, cnp.ndarray losses, grad, options
 
 def sigmoid(cnp.ndarray x, out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
-    cdef SigmoidCall call
+    cdef SigmoidCall call = default_sigmoid_call()
     cdef Block block = block_of(x)
     call.kind, call.n_rows, call.n_columns = block.kind, block.outer, block.n_classes
     call.x, call.out, call.n_threads = operand_of(x), operand_of(out), n_threads
@@ -306,7 +302,7 @@ def sigmoid(cnp.ndarray x, out, int n_threads):
 def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_weight, double grad_scale,
                          int n_threads):
     """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
-    cdef BinaryCall call
+    cdef BinaryCall call = default_binary_call()
     cdef Block block = block_of(logits)
     call.kind, call.target_kind = block.kind, kind_of_array(targets)
     call.n_rows, call.n_labels = block.outer, block.n_classes
@@ -318,7 +314,7 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
 
 
 cdef int start_divergence(p, q, cnp.ndarray losses, grad_p, grad_q, double divisor, int n_threads) except -1:
-    cdef DivergenceCall call
+    cdef DivergenceCall call = default_divergence_call()
     call.block, call.p, call.q = block_of(p), operand_of(p), operand_of(q)
     call.grad_p, call.grad_q = operand_of(grad_p), operand_of(grad_q)
     call.losses, call.divisor, call.n_threads = <double *>cnp.PyArray_DATA(losses), divisor, n_threads
@@ -337,7 +333,7 @@ def kl_div(p_logits, q_logits, losses, grad_p, grad_q, double divisor, int n_thr
 
 def top_k_softmax(x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
     """Write the largest probabilities of each row to values and their classes to indices."""
-    cdef TopKCall call
+    cdef TopKCall call = default_top_k_call()
     call.block, call.x, call.k, call.n_threads = block_of(x), operand_of(x), values.shape[1], n_threads
     call.values, call.indices = cnp.PyArray_DATA(values), <int64_t *>cnp.PyArray_DATA(indices)
     call_top_k(&call)

@@ -1,19 +1,20 @@
-/* How a block (outer, n_classes, inner) is cut into pieces of work; chosen by `cut` of layout/geometry.pxi. */
+/* How a block (outer, n_classes, inner) is divided into pieces of work; chosen by `plan_blocks` of layout/geometry.pxi. */
 #ifndef FASTSOFTMAX_GEOMETRY_H
 #define FASTSOFTMAX_GEOMETRY_H
 
 #include <Python.h>
+#include <string.h>
 
 /* What the values are in memory; 16-bit kinds are computed as float. */
 typedef enum { KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK } Kind;
 
-enum { FEW_CLASSES = 160 }; /* up to here a contiguous row is turned, so that its lanes fill the vectors */
+enum { FEW_CLASSES = 160 }; /* up to here contiguous rows are transposed, so that its lanes fill the vectors */
 
 typedef enum {
     ROWS,     /* classes side by side: read where they lie or, of a 16-bit kind, row by row through scratch */
-    TURNED,   /* few classes: such rows, turned into tiles */
+    TRANSPOSED, /* few classes: such rows, transposed into tiles */
     COLUMNS,  /* another axis: copied into tiles in short runs */
-    GATHERED, /* what has no form as a tile: turned into rows in scratch */
+    GATHERED, /* what has no form as a tile: transposed into rows in scratch */
 } Form;
 
 /* Where the values of an operand lie: its steps, in values. Along `inner` they lie side by side, and so do the
@@ -50,5 +51,23 @@ typedef struct {
     Py_ssize_t item_bytes;  /* of a value in scratch */
     Py_ssize_t data_bytes;  /* of a value in memory */
 } Geometry;
+
+enum { LANE_ARRAYS = 21 }; /* the most arrays of lanes that an operation keeps behind a tile */
+
+/* The bytes of one of them: a value of up to 8 bytes a lane, in whole cache lines. */
+static inline Py_ssize_t lane_array_bytes(const Geometry *g) {
+    return (g->stride * (Py_ssize_t)sizeof(double) + 63) / 64 * 64;
+}
+
+/* Point the n pointers of a struct at arrays one after the other. */
+static inline void place_lane_arrays(void *pointers /* OUT */, size_t n, char *at, Py_ssize_t bytes) {
+    for (size_t i = 0; i < n; i++, at += bytes) memcpy((char *)pointers + i * sizeof at, &at, sizeof at);
+}
+
+/* Give each pointer of *arrays, a struct of nothing else, an array of lanes from `at` on; LANE_ARRAYS at most. */
+#define carve_lane_arrays(arrays, at, g)                                                                        \
+    place_lane_arrays(arrays, sizeof *(arrays) / sizeof(char[sizeof *(arrays) <= LANE_ARRAYS * sizeof(char *)   \
+                                                                 ? (int)sizeof(char *) : -1]),                  \
+                      at, lane_array_bytes(g))
 
 #endif

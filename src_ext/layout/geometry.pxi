@@ -1,8 +1,8 @@
-# How a block (outer, n_classes, inner) is cut into pieces of work.
+# How a block (outer, n_classes, inner) is divided into pieces of work.
 
 cdef enum:
-    TURNED_GROUPS = 4           # vectors of lanes in a tile: what one of them waits for, the others compute
-    TURNED_CLASSES = 40         # together
+    TRANSPOSED_GROUPS = 4       # vectors of lanes in a tile: what one of them waits for, the others compute
+    TRANSPOSED_CLASSES = 40     # together
     ROW_GROUP = 4               # likewise rows that are computed in step,
     GROUP_CLASSES = 4096        # as many as stay in the nearest cache
     TILE_CLASSES = 4096         # up to here a tile of columns fits the second cache
@@ -10,11 +10,10 @@ cdef enum:
     NARROWEST = 4               # at least so many vectors wide, and at most
     WIDEST = 16
     BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
-    LANE_ARRAYS = 20
 
 
-cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
-              bint has_tiles) noexcept nogil:
+cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,
+                      bint has_tiles) noexcept nogil:
     """Choose the form from the shape alone; some options have no form as a tile."""
     cdef Py_ssize_t lanes = LANES_F64 if kind == KIND_F64 else LANES_F32
     g.outer, g.n_classes, g.inner, g.kind = outer, n_classes, inner, kind
@@ -23,8 +22,8 @@ cdef void cut(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t in
     g.n_lanes = outer * inner
     g.stride = lanes
     if inner == 1 and has_tiles and n_classes <= FEW_CLASSES:
-        g.form = TURNED
-        g.stride = lanes * max(1, min(TURNED_GROUPS, TURNED_CLASSES // n_classes))
+        g.form = TRANSPOSED
+        g.stride = lanes * max(1, min(TRANSPOSED_GROUPS, TRANSPOSED_CLASSES // n_classes))
     elif inner == 1:
         g.form = ROWS
         g.stride = max(1, min(ROW_GROUP, GROUP_CLASSES // n_classes)) if has_tiles else 1
@@ -44,10 +43,10 @@ cdef inline Py_ssize_t width_of(const Geometry *g, Py_ssize_t n_lanes) noexcept 
 
 cdef inline bint is_tile(const Geometry *g) noexcept nogil:
     """Whether lanes lie side by side in scratch; else rows are computed one by one."""
-    return g.form == TURNED or g.form == COLUMNS
+    return g.form == TRANSPOSED or g.form == COLUMNS
 
 
-cdef inline bint lies_ready(const Geometry *g) noexcept nogil:
+cdef inline bint in_place(const Geometry *g) noexcept nogil:
     """Whether rows are computed where they lie, without scratch."""
     return g.form == ROWS and g.kind <= KIND_F64
 
@@ -61,14 +60,6 @@ cdef inline Py_ssize_t first_lane(const Geometry *g, Py_ssize_t block, Py_ssize_
     return block * g.per_block + piece * g.stride
 
 
-cdef inline Steps dense_steps(Py_ssize_t n_classes, Py_ssize_t inner) noexcept nogil:
-    """Return the steps of a C-contiguous block."""
-    cdef Steps steps
-    steps.per_group, steps.group = ONE_GROUP, 0
-    steps.outer, steps.classes = n_classes * inner, inner
-    return steps
-
-
 cdef inline char *row_at(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t row) noexcept nogil:
     """Return where a row starts, inner being 1."""
     return <char *>x + outer_start(steps, row) * g.data_bytes
@@ -76,7 +67,7 @@ cdef inline char *row_at(const Geometry *g, const void *x, const Steps *steps, P
 
 cdef inline char *run_after(const Geometry *g, const void *x, const Steps *steps, Py_ssize_t first) noexcept nogil:
     """Return where the piece after the one at `first` lies, if that is one run, or a row for each row; else NULL."""
-    if x == NULL or g.inner != 1 or (g.form == TURNED and steps.outer != g.n_classes):
+    if x == NULL or g.inner != 1 or (g.form == TRANSPOSED and steps.outer != g.n_classes):
         return NULL
     return row_at(g, x, steps, first + g.stride)
 
@@ -85,7 +76,7 @@ cdef inline Upcoming next_piece(const Geometry *g, const void *x, const Steps *x
                                 const Steps *out_steps, Py_ssize_t first) noexcept nogil:
     """Return what to fetch for the piece after the one at `first`."""
     cdef Upcoming ahead
-    ahead.item_bytes, ahead.also = g.data_bytes, NULL
+    ahead.item_bytes, ahead.targets = g.data_bytes, NULL
     ahead.read, ahead.write = run_after(g, x, x_steps, first), run_after(g, out, out_steps, first)
     return ahead
 
@@ -96,18 +87,15 @@ cdef inline Py_ssize_t scratch_bytes(const Geometry *g) noexcept nogil:
 
 cdef inline Py_ssize_t tile_bytes(const Geometry *g) noexcept nogil:
     """Return the bytes of a tile (or of rows in scratch) with the arrays of its lanes behind it."""
-    return scratch_bytes(g) + LANE_ARRAYS * round_up(g.stride * sizeof(double), CACHE_LINE)
+    return scratch_bytes(g) + LANE_ARRAYS * lane_array_bytes(g)
 
 
-cdef inline void *lane_array(const Geometry *g, char *scratch, int index) noexcept nogil:
-    """Return the array number `index` of the lanes of a tile: `stride` values of up to 8 bytes."""
-    return scratch + scratch_bytes(g) + index * round_up(g.stride * sizeof(double), CACHE_LINE)
+# What lies behind a tile for softmax: an array of lanes each.
+cdef struct SoftmaxLanes:
+    void *max                   # of the computing dtype
+    LaneSums sums
 
 
-cdef inline LaneSums lane_sums(const Geometry *g, char *scratch, int index) noexcept nogil:
-    """Return five arrays of lanes, from `index` on."""
-    cdef LaneSums a
-    a.sum, a.sum_error = <double *>lane_array(g, scratch, index), <double *>lane_array(g, scratch, index + 1)
-    a.n_max, a.unit = <double *>lane_array(g, scratch, index + 2), <double *>lane_array(g, scratch, index + 3)
-    a.unit_error = <double *>lane_array(g, scratch, index + 4)
-    return a
+cdef inline char *behind_values(const Geometry *g, const void *scratch) noexcept nogil:
+    """Return where the arrays of lanes lie, behind the values of a tile."""
+    return <char *>scratch + scratch_bytes(g)

@@ -1,8 +1,8 @@
 /* Template for one DATA in memory and the REAL that it is computed in: between memory and scratch. Included by
- * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART.
+ * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16 bits.
  *
  * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
- * classes are turned into tiles so that the vectors are full; other axes than the last lie like this already
+ * classes are transposed into tiles so that the vectors are full; other axes than the last lie like this already
  * and are copied in short runs. Conversions happen on the way; nothing else is computed here. */
 #include "layout/geometry.h"
 #include "layout/narrow.h"
@@ -23,6 +23,7 @@ INLINE void MOVE(read_run)(const DATA *x, REAL *to, ptrdiff_t n) {
     if (i < n) FN(store_part)(to + i, n - i, LOAD_PART(x + i, n - i, (VEC){0}));
 }
 
+#ifdef NARROW_DATA
 /* A run of values, and the largest of them; NaNs are passed over. */
 static REAL MOVE(run_max)(const DATA *x, REAL *to, ptrdiff_t n) {
     const VEC lowest = FN(all)(-INFINITY);
@@ -43,12 +44,13 @@ static REAL MOVE(run_max)(const DATA *x, REAL *to, ptrdiff_t n) {
     }
     return FN(max_of_lanes)(FN(max)(m0, m1));
 }
+#endif
 
 #if HAS_PERMUTATIONS
 /* Very few classes: LANES whole rows are n_classes vectors, and each class collects its lanes from all of them. */
 enum { MOVE(VERY_FEW) = 4 };
 
-static void MOVE(turn_few_in)(const DATA *x, ptrdiff_t n_classes, REAL *tile, ptrdiff_t stride) {
+static void MOVE(transpose_few_in)(const DATA *x, ptrdiff_t n_classes, REAL *tile, ptrdiff_t stride) {
     VEC v[MOVE(VERY_FEW)];
     for (int s = 0; s < n_classes; s++) v[s] = LOAD_PART(x + s * LANES, LANES, (VEC){0});
     for (int c = 0; c < n_classes; c++) {
@@ -60,12 +62,12 @@ static void MOVE(turn_few_in)(const DATA *x, ptrdiff_t n_classes, REAL *tile, pt
 }
 #endif
 
-/* Turn up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows become copies of the last. */
-static void MOVE(turn_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classes, ptrdiff_t n_rows, REAL *tile,
+/* Transpose up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows become copies of the last. */
+static void MOVE(transpose_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classes, ptrdiff_t n_rows, REAL *tile,
                           ptrdiff_t stride) {
 #if HAS_PERMUTATIONS
     if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
-        MOVE(turn_few_in)(x, n_classes, tile, stride);
+        MOVE(transpose_few_in)(x, n_classes, tile, stride);
         return;
     }
 #endif
@@ -81,15 +83,15 @@ static void MOVE(turn_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classes, pt
     }
 }
 
-/* Rows of several groups are brought together before they are turned. */
-static NOINLINE void MOVE(turn_groups_in)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t first,
+/* Rows of several groups are brought together before they are transposed. */
+static NOINLINE void MOVE(transpose_groups_in)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t first,
                                           ptrdiff_t n_lanes, REAL *tile, ptrdiff_t stride) {
     DATA together[LANES * FEW_CLASSES];
     for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES) {
         const ptrdiff_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
         for (ptrdiff_t i = 0; i < n_rows; i++)
             memcpy(together + i * n_classes, x + outer_start(steps, first + lane + i), n_classes * sizeof(DATA));
-        MOVE(turn_in)(together, n_classes, n_classes, n_rows, tile + lane, stride);
+        MOVE(transpose_in)(together, n_classes, n_classes, n_rows, tile + lane, stride);
     }
 }
 
@@ -117,7 +119,7 @@ static void MOVE(copy_in)(const DATA *x, const Steps *steps, ptrdiff_t n_classes
         for (ptrdiff_t c = 0; c < n_classes; c++) tile[c * stride + lane] = 0;
 }
 
-/* Turn lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
+/* Transpose lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
  * tile form is computed row by row. */
 static void MOVE(gather_rows)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t inner,
                               ptrdiff_t first, ptrdiff_t n_lanes, REAL *rows) {
@@ -161,11 +163,11 @@ INLINE void MOVE(scale_body)(const REAL *stage, DATA *out, ptrdiff_t n, REAL fac
 static void MOVE(row_log_shift)(const REAL *x, DATA *out, ptrdiff_t n, REAL m, double L, double temperature) {
     const VEC max = FN(all)(m), log_sum = FN(all)((REAL)L), size = FN(size_beside)(max);
     const VEC divisor = FN(all)((REAL)temperature) * size;
-    const int divides = temperature != 1.0;
+    const int with_temperature = temperature != 1.0;
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t k = n - i < LANES ? n - i : LANES;
         const VEC v = k == LANES ? FN(load)(x + i) : FN(load_part)(x + i, k, max);
-        STORE_PART(out + i, k, (divides ? (v * size - max * size) / divisor : v - max) - log_sum);
+        STORE_PART(out + i, k, (with_temperature ? (v * size - max * size) / divisor : v - max) - log_sum);
     }
 }
 
@@ -177,7 +179,7 @@ static void MOVE(row_scale)(REAL *stage, DATA *out, ptrdiff_t n, double factor, 
 }
 
 #if HAS_PERMUTATIONS
-static void MOVE(turn_few_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, DATA *out) {
+static void MOVE(transpose_few_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, DATA *out) {
     VEC v[MOVE(VERY_FEW)];
     for (int c = 0; c < n_classes; c++) v[c] = FN(load)(tile + c * stride);
     for (int s = 0; s < n_classes; s++) {
@@ -192,12 +194,12 @@ static void MOVE(turn_few_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_c
 }
 #endif
 
-/* Turn lanes of a tile back into up to LANES rows, `step` apart. */
-static void MOVE(turn_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t n_rows, DATA *out,
+/* Transpose lanes of a tile back into up to LANES rows, `step` apart. */
+static void MOVE(transpose_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t n_rows, DATA *out,
                            ptrdiff_t step) {
 #if HAS_PERMUTATIONS
     if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
-        MOVE(turn_few_out)(tile, stride, n_classes, out);
+        MOVE(transpose_few_out)(tile, stride, n_classes, out);
         return;
     }
 #endif
@@ -211,12 +213,12 @@ static void MOVE(turn_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_class
     }
 }
 
-static NOINLINE void MOVE(turn_groups_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t first,
+static NOINLINE void MOVE(transpose_groups_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t first,
                                            ptrdiff_t n_lanes, DATA *out, const Steps *steps) {
     DATA together[LANES * FEW_CLASSES];
     for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES) {
         const ptrdiff_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
-        MOVE(turn_out)(tile + lane, stride, n_classes, n_rows, together, n_classes);
+        MOVE(transpose_out)(tile + lane, stride, n_classes, n_rows, together, n_classes);
         for (ptrdiff_t i = 0; i < n_rows; i++)
             memcpy(out + outer_start(steps, first + lane + i), together + i * n_classes, n_classes * sizeof(DATA));
     }
@@ -257,12 +259,12 @@ static void MOVE(scatter_rows)(const REAL *rows, ptrdiff_t n_classes, ptrdiff_t 
 static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps, ptrdiff_t first,
                             ptrdiff_t n_lanes, REAL *tile) {
     const ptrdiff_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
-    if (g->form == TURNED && in_one_group(steps, first, n_lanes)) {
+    if (g->form == TRANSPOSED && in_one_group(steps, first, n_lanes)) {
         const DATA *from = x + outer_start(steps, first);
         const ptrdiff_t step = steps->outer;
         for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES)
-            MOVE(turn_in)(from + lane * step, step, n, n_lanes - lane, tile + lane, width);
-    } else if (g->form == TURNED) MOVE(turn_groups_in)(x, steps, n, first, n_lanes, tile, width);
+            MOVE(transpose_in)(from + lane * step, step, n, n_lanes - lane, tile + lane, width);
+    } else if (g->form == TRANSPOSED) MOVE(transpose_groups_in)(x, steps, n, first, n_lanes, tile, width);
     else if (g->form == COLUMNS) MOVE(copy_in)(x, steps, n, g->inner, first, n_lanes, tile, width);
     else if (g->form == GATHERED) MOVE(gather_rows)(x, steps, n, g->inner, first, n_lanes, tile);
     else
@@ -274,12 +276,12 @@ static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps
 static void MOVE(tile_store)(const Geometry *g, const REAL *tile, ptrdiff_t first, ptrdiff_t n_lanes, DATA *out,
                              const Steps *steps) {
     const ptrdiff_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
-    if (g->form == TURNED && in_one_group(steps, first, n_lanes)) {
+    if (g->form == TRANSPOSED && in_one_group(steps, first, n_lanes)) {
         DATA *to = out + outer_start(steps, first);
         const ptrdiff_t step = steps->outer;
         for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES)
-            MOVE(turn_out)(tile + lane, width, n, n_lanes - lane, to + lane * step, step);
-    } else if (g->form == TURNED) MOVE(turn_groups_out)(tile, width, n, first, n_lanes, out, steps);
+            MOVE(transpose_out)(tile + lane, width, n, n_lanes - lane, to + lane * step, step);
+    } else if (g->form == TRANSPOSED) MOVE(transpose_groups_out)(tile, width, n, first, n_lanes, out, steps);
     else if (g->form == COLUMNS) MOVE(copy_out)(tile, width, n, g->inner, first, n_lanes, out, steps);
     else if (g->form == GATHERED) MOVE(scatter_rows)(tile, n, g->inner, first, n_lanes, out, steps);
     else
@@ -292,3 +294,4 @@ static void MOVE(tile_store)(const Geometry *g, const REAL *tile, ptrdiff_t firs
 #undef MOVE
 #undef LOAD_PART
 #undef STORE_PART
+#undef NARROW_DATA

@@ -14,18 +14,18 @@
 
 /* What the next piece of work will read and write, each NULL for nothing. */
 typedef struct {
-    const char *read, *also; /* logits; dense targets */
+    const char *read, *targets; /* logits; dense targets */
     char *write;
     ptrdiff_t item_bytes; /* of a value in memory */
 } Upcoming;
 
 /* Fetch what a span of `bytes` of scratch, from value number i on, will be filled with in the next piece. */
 INLINE void fetch_ahead(const Upcoming *next, ptrdiff_t i, int bytes) {
-    const char *read = next->read + i * next->item_bytes, *also = next->also + i * next->item_bytes;
+    const char *read = next->read + i * next->item_bytes, *targets = next->targets + i * next->item_bytes;
     char *write = next->write + i * next->item_bytes;
     for (int k = 0; k < bytes; k += CACHE_LINE_BYTES) {
         if (next->read) PREFETCH(read + k);
-        if (next->also) PREFETCH(also + k);
+        if (next->targets) PREFETCH(targets + k);
         if (next->write) PREFETCH_TO_WRITE(write + k);
     }
 }

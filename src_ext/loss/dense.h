@@ -8,26 +8,26 @@
 #endif
 
 /* t * (m - z), 0 where t is. */
-INLINE VEC FN(distance)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
+INLINE VEC FN(target_gap)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
 
 /* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
-static double FN(wide_distance)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n,
+static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n,
                                 REAL m, double temperature) {
-    long double distance = 0;
+    long double target_gap = 0;
     for (ptrdiff_t i = 0; i < n; i++)
-        if (t[i * t_step] != 0) distance += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
-    return (double)(distance / temperature);
+        if (t[i * t_step] != 0) target_gap += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
+    return (double)(target_gap / temperature);
 }
 
 /* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
-static double FN(row_distance)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m, double temperature,
+static double FN(row_target_gap)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m, double temperature,
                                double *total /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     ptrdiff_t i = 0;
 #define TARGET(k) FN(load)(t + i + k * LANES)
-#define TERM(k) FN(distance)(TARGET(k), max, FN(load)(z + i + k * LANES))
+#define TERM(k) FN(target_gap)(TARGET(k), max, FN(load)(z + i + k * LANES))
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         FN(sums_add)(&sums, (TERM(0) + TERM(1)) + (TERM(2) + TERM(3)));
         FN(sums_add)(&totals, (TARGET(0) + TARGET(1)) + (TARGET(2) + TARGET(3)));
@@ -37,13 +37,13 @@ static double FN(row_distance)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m
     for (; i < n; i += LANES) {
         ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC target = FN(load_part)(t + i, k, zero);
-        FN(sums_add)(&sums, FN(distance)(target, max, FN(load_part)(z + i, k, max)));
+        FN(sums_add)(&sums, FN(target_gap)(target, max, FN(load_part)(z + i, k, max)));
         FN(sums_add)(&totals, target);
     }
     double lost;
     *total = FN(sums_total)(&totals, &lost);
-    const double distance = FN(sums_total)(&sums, &lost);
-    return isinf(distance) ? FN(wide_distance)(t, 1, z, 1, n, m, temperature) : distance / temperature;
+    const double target_gap = FN(sums_total)(&sums, &lost);
+    return isinf(target_gap) ? FN(wide_target_gap)(t, 1, z, 1, n, m, temperature) : target_gap / temperature;
 }
 
 /* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */
@@ -86,9 +86,9 @@ INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, ptrdiff_t at, ptrdiff
     return t ? FN(load)(t + at) : FN(all)(base[c]);
 }
 
-/* row_distance for each lane. */
-static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride,
-                               ptrdiff_t n_classes, const REAL *max, double temperature, double *distance,
+/* row_target_gap for each lane. */
+static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride,
+                               ptrdiff_t n_classes, const REAL *max, double temperature, double *target_gap,
                                double *total /* OUT */) {
     double lost[LANES];
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
@@ -98,22 +98,22 @@ static void FN(lanes_distance)(const REAL *tile, const REAL *t, const REAL *base
         for (; c + 2 <= n_classes; c += 2) {
             const ptrdiff_t at = c * stride + lane, after = at + stride;
             const VEC t0 = FN(targets_of)(t, base, at, c), t1 = FN(targets_of)(t, base, after, c + 1);
-            FN(sums_add)(&sums, FN(distance)(t0, m, FN(load)(tile + at)) + FN(distance)(t1, m, FN(load)(tile + after)));
+            FN(sums_add)(&sums, FN(target_gap)(t0, m, FN(load)(tile + at)) + FN(target_gap)(t1, m, FN(load)(tile + after)));
             FN(sums_add)(&totals, t0 + t1);
         }
         if (c < n_classes) {
             const VEC last = FN(targets_of)(t, base, c * stride + lane, c);
-            FN(sums_add)(&sums, FN(distance)(last, m, FN(load)(tile + c * stride + lane)));
+            FN(sums_add)(&sums, FN(target_gap)(last, m, FN(load)(tile + c * stride + lane)));
             FN(sums_add)(&totals, last);
         }
-        FN(sums_lanes)(&sums, (VEC){0}, distance + lane, lost);
+        FN(sums_lanes)(&sums, (VEC){0}, target_gap + lane, lost);
         FN(sums_lanes)(&totals, (VEC){0}, total + lane, lost);
     }
     for (ptrdiff_t lane = 0; lane < stride; lane++)
-        if (isinf(distance[lane]))
-            distance[lane] = FN(wide_distance)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
+        if (isinf(target_gap[lane]))
+            target_gap[lane] = FN(wide_target_gap)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
                                                max[lane], temperature);
-        else distance[lane] /= temperature;
+        else target_gap[lane] /= temperature;
 }
 
 /* tile = tile * (factor + error of the lane) - scale of the lane * t. */

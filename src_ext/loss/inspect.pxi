@@ -7,7 +7,7 @@ cdef extern from "<stdatomic.h>":
     int atomic_load(atomic_int *value) noexcept nogil
 
 cdef enum:
-    ROWS_A_LOOK = 1 << 14       # indices that one thread looks at in turn
+    ROWS_PER_CHECK = 1 << 14    # indices that one thread checks at a time
 
 
 cdef inline bint is_bad(const LossTask *task, int64_t y) noexcept nogil:
@@ -16,21 +16,21 @@ cdef inline bint is_bad(const LossTask *task, int64_t y) noexcept nogil:
 
 cdef struct RangeTask:
     const void *targets
-    int kind
+    int target_form
     Py_ssize_t n, n_classes
     atomic_int *outside         # OUT: whether an index is no class
 
 
 cdef void range_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
-    """Look at ROWS_A_LOOK indices, without a branch a row."""
+    """Check ROWS_PER_CHECK indices, without a branch a row."""
     cdef const RangeTask *task = <const RangeTask *>argument
-    cdef Py_ssize_t i, start = block * ROWS_A_LOOK, stop = min(task.n, start + ROWS_A_LOOK)
+    cdef Py_ssize_t i, start = block * ROWS_PER_CHECK, stop = min(task.n, start + ROWS_PER_CHECK)
     cdef uint64_t n_classes = <uint64_t>task.n_classes
     cdef int outside = 0
-    if task.kind == INDEX_INT64:
+    if task.target_form == INDEX_INT64:
         for i in range(start, stop):
             outside |= (<const uint64_t *>task.targets)[i] >= n_classes
-    elif task.kind == INDEX_INT32:
+    elif task.target_form == INDEX_INT32:
         for i in range(start, stop):
             outside |= <uint64_t><int64_t>(<const int32_t *>task.targets)[i] >= n_classes
     else:
@@ -40,16 +40,17 @@ cdef void range_block(const void *argument, Py_ssize_t block, char *scratch) noe
         atomic_store(task.outside, 1)
 
 
-cdef bint all_in_range(const void *targets, int kind, Py_ssize_t n, Py_ssize_t n_classes, int n_threads) except -1:
+cdef bint all_in_range(const void *targets, int target_form, Py_ssize_t n, Py_ssize_t n_classes,
+                       int n_threads) except -1:
     """Whether every index is a class."""
     cdef RangeTask task
     cdef atomic_int outside
     atomic_store(&outside, 0)
-    task.targets, task.kind, task.n, task.n_classes, task.outside = targets, kind, n, n_classes, &outside
-    if n <= ROWS_A_LOOK:
+    task.targets, task.target_form, task.n, task.n_classes, task.outside = targets, target_form, n, n_classes, &outside
+    if n <= ROWS_PER_CHECK:
         range_block(&task, 0, NULL)
     else:
-        run_blocks(range_block, &task, (n + ROWS_A_LOOK - 1) // ROWS_A_LOOK, ROWS_A_LOOK, n_threads, 0)
+        run_blocks(range_block, &task, (n + ROWS_PER_CHECK - 1) // ROWS_PER_CHECK, ROWS_PER_CHECK, n_threads, 0)
     return not atomic_load(&outside)
 
 
@@ -57,7 +58,7 @@ cdef Py_ssize_t first_bad(const LossTask *task) noexcept nogil:
     """Return the first row whose target is neither a class nor ignored, or -1."""
     cdef Py_ssize_t row
     for row in range(task.g.n_lanes):
-        if is_bad(task, read_index(task.targets, task.kind, row)):
+        if is_bad(task, read_index(task.targets, task.target_form, row)):
             return row
     return -1
 
@@ -71,7 +72,7 @@ cdef double divisor_of(const LossTask *task, double *error) noexcept nogil:
     cdef Py_ssize_t row
     cdef int64_t y
     for row in range(task.g.n_lanes):
-        y = read_index(task.targets, task.kind, row)
+        y = read_index(task.targets, task.target_form, row)
         if task.has_ignore and y == task.ignore_index:
             continue
         w = 1 if task.weight == NULL or is_bad(task, y) else task.weight[y]

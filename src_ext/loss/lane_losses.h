@@ -14,12 +14,12 @@ typedef struct {
     LaneSums terms;                         /* from lanes_exp_sum, the maxima left out of the sum */
     double *max, *z;                        /* the maximum, and the logit of an index target */
     double *t, *s;                          /* weights of the target and of the row; read where `weighted` */
-    double *distance, *dense;               /* sums of t * (m - z) / temperature and of t over dense targets; read where
-                                               `dense` */
+    double *target_gap, *dense;             /* sums of t * (m - z) / temperature and of t over dense targets; read
+                                               where `dense` */
     double *loss;                           /* OUT */
     double *factor, *factor_error;          /* OUT: what turns stored terms into gradients */
     double *scale;                          /* OUT: s * slope */
-    double *own;                            /* OUT: the gradient of a target that attains the maximum */
+    double *grad_at_max;                    /* OUT: the gradient of a target that attains the maximum */
     double *taken;                          /* OUT: t * scale, what the gradient of another target is less than p; where
                                                `weighted` */
 } LossLanes;
@@ -27,52 +27,52 @@ typedef struct {
 typedef struct {
     double temperature, z_loss, slope, slope_error; /* the slope: see LossTask */
     int weighted, dense, with_grad, is_double;
-} LossKind;
+} LossOptions;
 
 INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
 
-/* scale * (share - t - t * S') / (1 + S') with the rounding errors of S', of the quotient and of the scale put back: one
- * rounding each would take doubles over their bound. */
-INLINE vec_f64 own_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t, vec_f64 share, vec_f64 scale,
+/* scale * (prob_scale - t - t * S') / (1 + S') with the rounding errors of S', of the quotient and of the scale put
+ * back: one rounding each would take doubles over their bound. */
+INLINE vec_f64 grad_at_max_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t, vec_f64 prob_scale, vec_f64 scale,
                               vec_f64 scale_error) {
     const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i), n_max = load_doubles(a->n_max + i);
     const vec_f64 quotient = sum / unit;
     const vec_f64 sum_error = load_doubles(a->sum_error + i) - quotient * load_doubles(a->unit_error + i);
-    const vec_f64 others = quotient + (n_max - 1.0), part = others - quotient;
-    const vec_f64 lost = ((quotient - (others - part)) + ((n_max - 1.0) - part)) +
+    const vec_f64 sum_rest = quotient + (n_max - 1.0), part = sum_rest - quotient;
+    const vec_f64 lost = ((quotient - (sum_rest - part)) + ((n_max - 1.0) - part)) +
                          (sum_error - product_error_f64(quotient, unit, sum)) / unit;
-    const vec_f64 total = 1.0 + others, rest = total - 1.0;
-    const vec_f64 total_lost = (others - rest) + lost;
-    const vec_f64 missed = t * others, numerator = (share - t) - missed, result = numerator / total;
-    const vec_f64 error = (-product_error_f64(result, total, numerator) - product_error_f64(t, others, missed) - t * lost -
+    const vec_f64 total = 1.0 + sum_rest, rest = total - 1.0;
+    const vec_f64 total_lost = (sum_rest - rest) + lost;
+    const vec_f64 missed = t * sum_rest, numerator = (prob_scale - t) - missed, result = numerator / total;
+    const vec_f64 error = (-product_error_f64(result, total, numerator) - product_error_f64(t, sum_rest, missed) - t * lost -
                            result * total_lost) / total;
     return scale * result + (scale * error + scale_error * result);
 }
 
-INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
+INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
     const vec_f64 one = 1.0 - (vec_f64){0};
     for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const vec_f64 unit = load_doubles(a->terms.unit + i), by_unit = one / unit;
-        const vec_f64 others = others_of_lanes(&a->terms, i, by_unit, k.is_double), max = load_doubles(a->max + i);
-        const vec_f64 share_of_max = one / (one + others);
-        const vec_f64 log_sum = log1p_vector(others, share_of_max);
+        const vec_f64 sum_rest = sum_rest_of_lanes(&a->terms, i, by_unit, k.is_double), max = load_doubles(a->max + i);
+        const vec_f64 prob_of_max = one / (one + sum_rest);
+        const vec_f64 log_sum = log1p_vector(sum_rest, prob_of_max);
         /* half of it for doubles: it may be beyond their range where what comes of it is not */
         const double half = k.is_double ? 0.5 : 1.0;
-        vec_f64 t = one, s = one, distance = half * max - half * load_doubles(a->z + i);
-        if (k.temperature != 1.0) distance /= k.temperature;
+        vec_f64 t = one, s = one, target_gap = half * max - half * load_doubles(a->z + i);
+        if (k.temperature != 1.0) target_gap /= k.temperature;
         if (k.weighted) {
             t = load_doubles(a->t + i);
             s = load_doubles(a->s + i);
-            distance = zero_equal_f64(t * distance, t, (vec_f64){0});
+            target_gap = zero_equal_f64(t * target_gap, t, (vec_f64){0});
         }
-        if (k.is_double) distance *= 2.0;
+        if (k.is_double) target_gap *= 2.0;
         vec_f64 total = t, lse = log_sum;
         if (k.dense) {
-            distance += load_doubles(a->distance + i);
+            target_gap += load_doubles(a->target_gap + i);
             total += load_doubles(a->dense + i);
             lse += max / k.temperature;
         }
-        vec_f64 loss = total * log_sum + distance;
+        vec_f64 loss = total * log_sum + target_gap;
         if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
         store_doubles(a->loss + i, s * loss);
         if (!k.with_grad) continue;
@@ -84,9 +84,9 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
         }
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
-        vec_f64 share = size * total;
-        if (k.dense && k.z_loss != 0) share += (2 * k.z_loss) * (size * log_sum + size * max / k.temperature);
-        const vec_f64 numerator = share * scale;
+        vec_f64 prob_scale = size * total;
+        if (k.dense && k.z_loss != 0) prob_scale += (2 * k.z_loss) * (size * log_sum + size * max / k.temperature);
+        const vec_f64 numerator = prob_scale * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {
             const vec_f64 sum = load_doubles(a->terms.sum + i), n_max = load_doubles(a->terms.n_max + i);
@@ -95,13 +95,13 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
                                  ((sum - (whole - part)) + (maxima - part));
             vec_f64 numerator_error = scale_error;
             if (k.weighted) {
-                numerator_error = product_error_f64(share, scale, numerator) + share * scale_error;
+                numerator_error = product_error_f64(prob_scale, scale, numerator) + prob_scale * scale_error;
                 numerator_error = (vec_f64)((ivec_f64)numerator_error & (numerator_error - numerator_error == 0));
             }
             factor = numerator / terms;
             error = (product_error_f64(factor, terms, numerator) + factor * (size * lost) - numerator_error) * (-one / terms);
         } else {
-            factor = numerator * (share_of_max * by_unit);
+            factor = numerator * (prob_of_max * by_unit);
         }
         if (k.dense && k.z_loss != 0) { /* an infinite factor is nothing beside a probability of 0 */
             const ivec_f64 above = factor > DBL_MAX, below = factor < -DBL_MAX, bits = above | below;
@@ -121,26 +121,27 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossKind k) {
             store_doubles(a->taken + i, taken);
         }
         if (k.is_double) {
-            store_doubles(a->own + i, own_of_doubles(&a->terms, i, size * t, share, scale, scale_error) / size);
+            store_doubles(a->grad_at_max + i,
+                          grad_at_max_of_doubles(&a->terms, i, size * t, prob_scale, scale, scale_error) / size);
         } else {
-            vec_f64 rest = -(t * others);
-            if (k.dense) rest += share - t;
-            store_doubles(a->own + i, scale * (rest * share_of_max));
+            vec_f64 rest = -(t * sum_rest);
+            if (k.dense) rest += prob_scale - t;
+            store_doubles(a->grad_at_max + i, scale * (rest * prob_of_max));
         }
     }
 }
 
 /* Losses of n lanes and what their gradients are made with. */
-static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossKind *kind) {
-    const LossKind k = *kind;
+static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossOptions *options) {
+    const LossOptions k = *options;
     if (k.dense || k.is_double || k.temperature != 1.0) {
         lanes_finish_body(a, n, k);
     } else if (k.weighted) {
-        lanes_finish_body(a, n, (LossKind){1.0, 0, k.slope, 0, 1, 0, k.with_grad, 0});
+        lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 1, 0, k.with_grad, 0});
     } else if (k.with_grad) {
-        lanes_finish_body(a, n, (LossKind){1.0, 0, k.slope, 0, 0, 0, 1, 0});
+        lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 0, 0, 1, 0});
     } else {
-        lanes_finish_body(a, n, (LossKind){1.0, 0, 0, 0, 0, 0, 0, 0});
+        lanes_finish_body(a, n, (LossOptions){1.0, 0, 0, 0, 0, 0, 0, 0});
     }
 }
 

@@ -1,7 +1,7 @@
 # The loss and gradient of a tile of lanes: all options but softcap.
 
 cdef enum:
-    ASKED_CLASSES = 64          # up to here each class of a tile is asked for the targets; beyond, one by one
+    SEARCHED_CLASSES = 64       # up to here each class of a tile is compared with the targets; beyond, one by one
 
 cdef extern from "loss/lane_losses.h":
     ctypedef struct LossLanes:
@@ -10,58 +10,50 @@ cdef extern from "loss/lane_losses.h":
         double *z
         double *t
         double *s
-        double *distance
+        double *target_gap
         double *dense
         double *loss
         double *factor
         double *factor_error
         double *scale
-        double *own
+        double *grad_at_max
         double *taken
-    ctypedef struct LossKind:
+    ctypedef struct LossOptions:
         double temperature, z_loss, slope, slope_error
         int weighted, dense, with_grad, is_double
-    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossKind *kind) noexcept nogil
+    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *options) noexcept nogil
 
-cdef extern from "softmax/primitives.h":
-    bint lanes_read(const void *targets, int kind, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes, int bad,
-                    int32_t *y) noexcept nogil
-    void lanes_pick_f32(const float *tile, Py_ssize_t width, const int32_t *y, float *z) noexcept nogil
-    void lanes_pick_f64(const double *tile, Py_ssize_t width, const int32_t *y, double *z) noexcept nogil
-    void lanes_place_f32(float *tile, Py_ssize_t width, const int32_t *y, const float *entry) noexcept nogil
-    void lanes_place_f64(double *tile, Py_ssize_t width, const int32_t *y, const double *entry) noexcept nogil
-    void lanes_entries_f32(const LossLanes *lanes, Py_ssize_t width, int weighted, const float *base, const int32_t *y,
-                           float *term) noexcept nogil
-    void lanes_entries_f64(const LossLanes *lanes, Py_ssize_t width, int weighted, const double *base,
-                           const int32_t *y, double *term) noexcept nogil
-    void lanes_widen_f32(const float *m, Py_ssize_t width, double *out) noexcept nogil
-    void lanes_widen_f64(const double *m, Py_ssize_t width, double *out) noexcept nogil
+cdef extern from "softmax/primitives.h" nogil:
+    bint lanes_read(const void *targets, int target_form, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes,
+                    int bad, int32_t *y) noexcept nogil
+    void lanes_pick(...)
+    void lanes_place(...)
+    void lanes_entries(...)
+    void lanes_widen(...)
+
+
+# What lies behind a tile for the loss: an array of lanes each; LANE_ARRAYS counts them.
+cdef struct LossScratch:
+    void *max                   # of the computing dtype, as z and term are
+    LossLanes lanes
+    int32_t *y                  # index targets, or minus the state of a lane that does not count
+    void *z                     # the logit of the target
+    void *term                  # what was stored for the target, then its gradient
 
 
 cdef inline bint is_dense(const LossTask *task) noexcept nogil:
     """Whether all classes of a row take part in its target, or its loss has a term of lse."""
-    return task.kind == PROBABILITIES or task.base != NULL or task.z_loss != 0
+    return task.target_form == PROBABILITIES or task.base != NULL or task.z_loss != 0
 
 
-cdef inline LossKind kind_of(const LossTask *task) noexcept nogil:
-    cdef LossKind kind
-    kind.temperature, kind.z_loss = task.temperature, task.z_loss
-    kind.slope, kind.slope_error = task.slope, task.slope_error
-    kind.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
-    kind.dense, kind.with_grad = is_dense(task), task.grad != NULL
-    kind.is_double = task.g.kind == KIND_F64
-    return kind
-
-
-cdef void take_lanes(const Geometry *g, char *scratch, LossLanes *a) noexcept nogil:
-    """Take arrays of scratch; the first is left for the maxima in the computing dtype."""
-    a.terms = lane_sums(g, scratch, 1)
-    a.max, a.z = <double *>lane_array(g, scratch, 6), <double *>lane_array(g, scratch, 7)
-    a.t, a.s = <double *>lane_array(g, scratch, 8), <double *>lane_array(g, scratch, 9)
-    a.distance, a.dense = <double *>lane_array(g, scratch, 10), <double *>lane_array(g, scratch, 11)
-    a.loss, a.scale = a.distance, <double *>lane_array(g, scratch, 12)
-    a.factor, a.factor_error = <double *>lane_array(g, scratch, 13), <double *>lane_array(g, scratch, 14)
-    a.own, a.taken = <double *>lane_array(g, scratch, 15), <double *>lane_array(g, scratch, 19)
+cdef inline LossOptions options_of(const LossTask *task) noexcept nogil:
+    cdef LossOptions options
+    options.temperature, options.z_loss = task.temperature, task.z_loss
+    options.slope, options.slope_error = task.slope, task.slope_error
+    options.weighted = task.weight != NULL or task.sample_weight != NULL or task.has_ignore or is_dense(task)
+    options.dense, options.with_grad = is_dense(task), task.grad != NULL
+    options.is_double = task.g.kind == KIND_F64
+    return options
 
 
 cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, bint weighted,
@@ -73,7 +65,7 @@ cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t
     for lane in range(n_lanes, width_of(&task.g, n_lanes)):
         y[lane], a.t[lane], a.s[lane] = 0, 1, 1
     if not weighted:
-        return lanes_read(task.targets, task.kind, first, n_lanes, task.g.n_classes, BAD, y)
+        return lanes_read(task.targets, task.target_form, first, n_lanes, task.g.n_classes, BAD, y)
     for lane in range(n_lanes):
         read_target(task, first + lane, &r)
         a.t[lane], a.s[lane] = r.t, r.s
@@ -82,76 +74,48 @@ cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t
     return special
 
 
-cdef inline void pick_targets(const real *tile, Py_ssize_t width, const int32_t *y, real *z) noexcept nogil:
-    if real is float:
-        lanes_pick_f32(tile, width, y, z)
-    else:
-        lanes_pick_f64(tile, width, y, z)
-
-
-cdef inline void place_targets(real *tile, Py_ssize_t width, const int32_t *y, const real *entry) noexcept nogil:
-    if real is float:
-        lanes_place_f32(tile, width, y, entry)
-    else:
-        lanes_place_f64(tile, width, y, entry)
-
-
-cdef inline void target_entries(const LossTask *task, Py_ssize_t width, bint weighted, const LossLanes *a,
-                                const int32_t *y, real *term) noexcept nogil:
-    if real is float:
-        lanes_entries_f32(a, width, weighted, <const float *>task.base, y, term)
-    else:
-        lanes_entries_f64(a, width, weighted, <const double *>task.base, y, term)
-
-
-cdef inline void widen_lanes(const real *m, Py_ssize_t width, double *out) noexcept nogil:
-    if real is float:
-        lanes_widen_f32(m, width, out)
-    else:
-        lanes_widen_f64(m, width, out)
-
-
 cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
-                           char *scratch, const Upcoming *ahead) noexcept nogil:
+                           const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; t is a tile of dense targets, or NULL."""
     cdef const Geometry *g = &task.g
-    cdef LossLanes a
-    cdef LossKind kind = kind_of(task)
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef int32_t *y = <int32_t *>lane_array(g, scratch, 16)
-    cdef real *z = <real *>lane_array(g, scratch, 17)
-    cdef real *term = <real *>lane_array(g, scratch, 18)
+    cdef LossScratch arrays
+    carve_lane_arrays(&arrays, behind_values(g, tile), g)
+    cdef LossLanes a = arrays.lanes
+    cdef LossOptions options = options_of(task)
+    cdef real *m = <real *>arrays.max
+    cdef int32_t *y = arrays.y
+    cdef real *z = <real *>arrays.z
+    cdef real *term = <real *>arrays.term
     cdef const real *base = <const real *>task.base
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
-    cdef bint has_index = task.kind != PROBABILITIES, combines = t != NULL or base != NULL
-    cdef bint asks = has_index and n <= ASKED_CLASSES and not combines
-    take_lanes(g, scratch, &a)
-    cdef bint special = read_targets(task, first, n_lanes, kind.weighted, &a, y)
-    lanes_max(tile, width, n, m, y if asks else NULL, z)
-    if not asks:
-        pick_targets(tile, width, y, z)
-    if combines:
-        lanes_distance(tile, t, base, width, n, m, task.temperature, a.distance, a.dense)
-    elif kind.dense:
-        memset(a.distance, 0, width * sizeof(double))
+    cdef bint has_index = task.target_form != PROBABILITIES, with_dense = t != NULL or base != NULL
+    cdef bint with_search = has_index and n <= SEARCHED_CLASSES and not with_dense
+    cdef bint special = read_targets(task, first, n_lanes, options.weighted, &a, y)
+    lanes_max(tile, width, n, m, y if with_search else NULL, z)
+    if not with_search:
+        lanes_pick(tile, width, y, z)
+    if with_dense:
+        lanes_target_gap(tile, t, base, width, n, m, task.temperature, a.target_gap, a.dense)
+    elif options.dense:
+        memset(a.target_gap, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
-    lanes_exp_sum(tile, width, n, m, task.temperature, z if kind.with_grad and has_index else <real *>NULL, term,
-                  kind.with_grad, True, ahead, &a.terms)
-    widen_lanes(m, width, a.max)
-    widen_lanes(z, width, a.z)
-    lanes_finish(&a, width, &kind)
+    lanes_exp_sum(tile, width, n, m, task.temperature, z if options.with_grad and has_index else <real *>NULL, term,
+                  options.with_grad, True, ahead, &a.terms)
+    lanes_widen(m, width, a.max)
+    lanes_widen(z, width, a.z)
+    lanes_finish(&a, width, &options)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
-    if kind.with_grad:
+    if options.with_grad:
         if has_index:
-            target_entries(task, width, kind.weighted, &a, y, term)
-        if combines:
+            lanes_entries(term, &a, width, options.weighted, base, y)
+        if with_dense:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
         else:
-            lanes_scale(tile, width, n, a.factor, a.factor_error, y if asks else NULL, term)
-        if has_index and not asks:
-            place_targets(tile, width, y, term)
+            lanes_scale(tile, width, n, a.factor, a.factor_error, y if with_search else NULL, term)
+        if has_index and not with_search:
+            lanes_place(tile, width, y, term)
     if special:
-        clear_lanes(task, tile if kind.with_grad else <real *>NULL, first, n_lanes, y)
+        clear_lanes(task, tile if options.with_grad else <real *>NULL, first, n_lanes, y)
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,

@@ -5,10 +5,8 @@
 # maximum its entry comes from S', never from p - 1. Probabilities as targets and label smoothing add one pass for
 # sum(t * (m - z)) and subtract t in the last. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 
-from libc.string cimport memcpy, memset
-
 cdef extern from "loss/targets.h":
-    int64_t read_index(const void *targets, int kind, Py_ssize_t row) noexcept nogil
+    int64_t read_index(const void *targets, int target_form, Py_ssize_t row) noexcept nogil
 
 cdef enum RowState:
     USED = 0
@@ -19,7 +17,7 @@ cdef struct LossTask:
     Geometry g
     const void *logits
     const void *targets
-    int kind
+    int target_form
     Kind target_kind            # of probabilities in memory
     double *losses
     void *grad                  # or NULL
@@ -35,6 +33,15 @@ cdef struct LossTask:
     double shift                # what has been subtracted from all logits of the row: 0 unless they are capped
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
 
+
+cdef inline LossTask default_loss_task() noexcept nogil:
+    """Return a task of plain rows: no weights, no options, no gradient, whose scale and temperature would be 1."""
+    cdef LossTask task
+    memset(&task, 0, sizeof(task))
+    task.temperature = task.grad_scale = task.slope = 1
+    return task
+
+
 cdef struct RowTarget:
     RowState state
     int64_t y                   # class index; 0 for probabilities
@@ -44,7 +51,7 @@ cdef struct RowTarget:
 
 cdef struct RowLoss:
     double loss
-    long double share           # T + 2 * z_loss * lse: what multiplies the probabilities
+    long double prob_scale      # T + 2 * z_loss * lse: what multiplies the probabilities
     double scale, scale_error   # s * slope, in two parts
 
 
@@ -54,9 +61,9 @@ cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r
     r.s = 1 if task.sample_weight == NULL else task.sample_weight[lane]
     if r.s == 0:
         r.state = IGNORED
-    if task.kind == PROBABILITIES or r.s == 0:
+    if task.target_form == PROBABILITIES or r.s == 0:
         return
-    y = read_index(task.targets, task.kind, lane)
+    y = read_index(task.targets, task.target_form, lane)
     if task.has_ignore and y == task.ignore_index:
         r.state = IGNORED
     elif y < 0 or y >= task.g.n_classes:
@@ -76,13 +83,13 @@ cdef inline void set_scale(LossTask *task, double scale, double error) noexcept 
 
 
 cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
-                          double distance, RowLoss *result) noexcept nogil:
-    """Loss and factors of one row; `distance` is the sum of t * (m - z) / temperature over dense targets."""
+                          double target_gap, RowLoss *result) noexcept nogil:
+    """Loss and factors of one row; `target_gap` is the sum of t * (m - z) / temperature over dense targets."""
     cdef long double lse
     if r.t != 0:
-        distance += r.t * distance_of(max, r.z, task.temperature)
-    result.loss = r.s * (total * log_sum + distance)
-    result.share = total
+        target_gap += r.t * gap_of(max, r.z, task.temperature)
+    result.loss = r.s * (total * log_sum + target_gap)
+    result.prob_scale = total
     result.scale = r.s * task.slope
     result.scale_error = fma(r.s, task.slope, -result.scale) + r.s * task.slope_error
     if not isfinite(result.scale_error):
@@ -90,14 +97,14 @@ cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, 
     if task.z_loss != 0:
         lse = (<long double>max + task.shift) / task.temperature + log_sum     # may be beyond the range of double
         result.loss += <double>(r.s * task.z_loss * lse * lse)
-        result.share += 2 * <long double>task.z_loss * lse
+        result.prob_scale += 2 * <long double>task.z_loss * lse
 
 
 cdef inline long double target_entry(const RowTarget *r, const RowLoss *loss, double base, double max,
-                                     long double others, double probability) noexcept nogil:
+                                     long double sum_rest, double probability) noexcept nogil:
     """Return the gradient at an index target, not scaled: p - 1 would cancel where the target is the largest."""
-    cdef long double own = -others / (1 + others) if r.z == max else <long double>probability - 1
-    return r.t * own + ((loss.share - r.t) * probability if probability != 0 else 0) - base
+    cdef long double p_less_1 = -sum_rest / (1 + sum_rest) if r.z == max else <long double>probability - 1
+    return r.t * p_less_1 + ((loss.prob_scale - r.t) * probability if probability != 0 else 0) - base
 
 
 cdef inline void set_row(double *loss, real *grad, Py_ssize_t step, Py_ssize_t n, double value) noexcept nogil:
@@ -118,13 +125,13 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
     cdef Factor factor
     for k in range(n_chunks(n)):
         at = k * CHUNK
-        factor = chunk_factor(grad, parts + k, stat, task.temperature)
+        factor = chunk_factor(real is double, parts + k, stat, task.temperature)
         if at <= r.y < at + CHUNK:
             probability = grad[r.y] * factor.value * (FIRST_FACTOR if factor.shrinks else 1)
-        if isinf(<double>loss.share):
-            factor = times_huge(&factor, loss.share * loss.scale)
+        if isinf(<double>loss.prob_scale):
+            factor = times_huge(&factor, loss.prob_scale * loss.scale)
         else:
-            factor = times(&factor, <double>loss.share, 0)
+            factor = times(&factor, <double>loss.prob_scale, 0)
             factor = times(&factor, loss.scale, loss.scale_error)
         if t == NULL:
             scale_chunk(grad + at, at, chunk_size(n, k), &factor, plan)
@@ -133,8 +140,8 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
                 row_shrink(grad + at, chunk_size(n, k), factor.value)
             row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale)
             store_narrow(grad, at, chunk_size(n, k), plan)
-    if task.kind != PROBABILITIES:
-        entry = target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.others, probability)
+    if task.target_form != PROBABILITIES:
+        entry = target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.sum_rest, probability)
         grad[r.y] = <real>((<long double>loss.scale + loss.scale_error) * entry)
         store_narrow(grad, r.y, 1, plan)
 
@@ -171,8 +178,8 @@ cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py
         return
     reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
     for i in range(used):
-        row_loss(task, r + i, stats[i].max, log1p(stats[i].others), stats[i].target + r[i].t,
-                 stats[i].distance, &loss)
+        row_loss(task, r + i, stats[i].max, log1p(stats[i].sum_rest), stats[i].target + r[i].t,
+                 stats[i].target_gap, &loss)
         task.losses[lanes[i]] = loss.loss
         if rows[i].stage != NULL:
             subtract_target(task, r + i, &loss, stats + i, &rows[i].plan, parts + i * n_chunks(task.g.n_classes),
@@ -196,7 +203,7 @@ cdef inline void dense_targets(const LossTask *task, real *t) noexcept nogil:
 cdef inline const char *targets_after(const LossTask *task, Py_ssize_t lane) noexcept nogil:
     """Return the dense targets of the piece after the one at `lane`, to be fetched with its logits; NULL for none."""
     cdef const Geometry *g = &task.g
-    if task.kind != PROBABILITIES or task.target_kind != g.kind:
+    if task.target_form != PROBABILITIES or task.target_kind != g.kind:
         return NULL
     return run_after(g, task.targets, &task.targets_steps, lane)
 
@@ -204,29 +211,27 @@ cdef inline const char *targets_after(const LossTask *task, Py_ssize_t lane) noe
 cdef inline const real *targets_of_row(const LossTask *task, Py_ssize_t lane, real *scratch) noexcept nogil:
     """Return the dense targets of a row, in place or in scratch; or what all rows have in common."""
     cdef const Geometry *g = &task.g
-    if task.kind != PROBABILITIES:
+    if task.target_form != PROBABILITIES:
         return <const real *>task.base
-    if task.target_kind == g.kind and lies_ready(g) and not changes_targets(task):
+    if task.target_kind == g.kind and in_place(g) and not changes_targets(task):
         return <const real *>row_at(g, task.targets, &task.targets_steps, lane)
-    tile_load(g, task.target_kind, task.targets, &task.targets_steps, lane, 1, scratch)
+    tile_load(scratch, g, task.target_kind, task.targets, &task.targets_steps, lane, 1)
     dense_targets(task, scratch)
     return scratch
 
 
-cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch,
-                            const real *dtype) noexcept nogil:
+cdef inline void loss_group(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values,
+                            real *dense, Part *parts) noexcept nogil:
     """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
-    cdef Py_ssize_t i, n_bytes = g.n_classes * g.item_bytes
-    cdef real *dense
+    cdef Py_ssize_t i, n = g.n_classes
     for i in range(n_rows):
-        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i, scratch + i * n_bytes,
-                  task.grad != NULL, task.temperature, True, rows + i)
-        rows[i].plan.ahead.also = targets_after(task, first + i)
-        dense = <real *>(scratch + tile_bytes(g) + i * n_bytes)
-        rows[i].t = targets_of_row(task, first + i, dense)
-    loss_rows(task, first, rows, n_rows, <Part *>(scratch + 2 * tile_bytes(g)), dtype)
+        place_row(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first + i,
+                  <char *>(values + i * n), task.grad != NULL, task.temperature, True, rows + i)
+        rows[i].plan.ahead.targets = targets_after(task, first + i)
+        rows[i].t = targets_of_row(task, first + i, dense + i * n)
+    loss_rows(task, first, rows, n_rows, parts, values)
 
 
 cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *values, real *dense,
@@ -240,59 +245,58 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
         row.x, row.t, row.stage = values + i * n, task.base, NULL
         if task.grad != NULL:
             row.stage = values + i * n
-        if task.kind == PROBABILITIES:
+        if task.target_form == PROBABILITIES:
             dense_targets(task, dense + i * n)
             row.t = dense + i * n
         loss_rows(task, first + i, &row, 1, parts, values)
 
 
-cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
-                            const real *logits, real *grad) noexcept nogil:
+cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile) noexcept nogil:
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
     cdef const Geometry *g = &task.g
-    cdef bint is_probabilities = task.kind == PROBABILITIES
-    cdef real *tile = <real *>scratch
+    cdef bint is_probabilities = task.target_form == PROBABILITIES
+    cdef char *scratch = <char *>tile
     cdef real *dense = <real *>(scratch + tile_bytes(g))
+    cdef Part *parts = <Part *>(scratch + 2 * tile_bytes(g))
     cdef Upcoming ahead
     if g.form == ROWS:
-        loss_group(task, first, n_lanes, scratch, logits)
+        loss_group(task, first, n_lanes, tile, dense, parts)
         return
-    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
+    tile_load(tile, g, g.kind, task.logits, &task.logits_steps, first, n_lanes)
     if is_probabilities:
-        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
+        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
     if is_tile(g):
         if is_probabilities and changes_targets(task):
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
-        ahead = next_piece(g, logits, &task.logits_steps, grad, &task.grad_steps, first)
-        ahead.also = targets_after(task, first)
-        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, scratch, &ahead)
+        ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
+        ahead.targets = targets_after(task, first)
+        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, &ahead)
     else:
-        loss_in_scratch(task, first, n_lanes, tile, dense, <Part *>(scratch + 2 * tile_bytes(g)))
-    if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
+        loss_in_scratch(task, first, n_lanes, tile, dense, parts)
+    if task.grad != NULL:
+        tile_store(tile, g, first, n_lanes, task.grad, &task.grad_steps)
 
 
 include "loss/softcap.pxi"
 
 
-cdef inline void loss_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const LossTask *task = <const LossTask *>argument
+cdef inline void loss_pieces(const LossTask *task, Py_ssize_t block, real *scratch) noexcept nogil:
     cdef Py_ssize_t piece, first, n_lanes
     for piece in range(n_pieces(&task.g, block)):
         first = first_lane(&task.g, block, piece)
         n_lanes = min(task.g.stride, task.g.n_lanes - first)
         if task.softcap != 0:
-            capped_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+            capped_lanes(task, first, n_lanes, <char *>scratch, <const real *>task.logits, <real *>task.grad)
         else:
-            loss_lanes(task, first, n_lanes, scratch, <const real *>task.logits, <real *>task.grad)
+            loss_lanes(task, first, n_lanes, scratch)
 
 
-cdef void loss_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    loss_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void loss_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    loss_block(task, block, scratch, <const double *>NULL)
+cdef void loss_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const LossTask *task = <const LossTask *>argument
+    if task.g.kind == KIND_F64:
+        loss_pieces(task, block, <double *>scratch)
+    else:
+        loss_pieces(task, block, <float *>scratch)
 
 
 cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
@@ -309,5 +313,4 @@ cdef int run_loss(LossTask *task, int n_threads) except -1:
     cdef Geometry *g = &task.g
     if g.n_lanes == 0:
         return 0
-    return run_blocks(loss_block_f64 if g.kind == KIND_F64 else loss_block_f32, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads, loss_scratch(task))
+    return run_blocks(loss_block, task, g.n_blocks, g.per_block * g.n_classes, n_threads, loss_scratch(task))

@@ -81,8 +81,8 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     if x[r.y] != max:
         r.z = NAN
     probability = <double>(expl(z[r.y]) / (1 + others))
-    capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, others, loss.share, scale)
-    if task.kind != PROBABILITIES:
+    capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, others, loss.prob_scale, scale)
+    if task.target_form != PROBABILITIES:
         grad[r.y] = <double>(scale * slope * target_entry(&r, &loss, base, 0, others, probability))
 
 
@@ -98,12 +98,12 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
     cdef double *t_row = z + 2 * round_up(n, LANES_F64)
     cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
     cdef const double *t = <const double *>task.base
-    tile_load(g, g.kind, logits, &task.logits_steps, first, n_lanes, tile)
-    if task.kind == PROBABILITIES:
-        tile_load(g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes, dense)
+    tile_load(tile, g, g.kind, logits, &task.logits_steps, first, n_lanes)
+    if task.target_form == PROBABILITIES:
+        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
     for lane in range(n_lanes):
         row = tile + lane * n
-        if task.kind == PROBABILITIES:
+        if task.target_form == PROBABILITIES:
             widen_row(dense + lane * n, t_row, n)
             dense_targets(task, t_row)
             t = t_row
@@ -113,4 +113,4 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
         else:
             capped_row_f64(task, first + lane, row, t, <double *>NULL if grad == NULL else row, <long double *>z)
     if grad != NULL:
-        tile_store(g, tile, first, n_lanes, grad, &task.grad_steps)
+        tile_store(tile, g, first, n_lanes, grad, &task.grad_steps)

@@ -44,10 +44,10 @@ INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 
 /* Reduce `count` vectors x, at most EXP_GROUP: exp((x - shift) / temperature) is 2**(t - rounder) * (1 + p), with p in
  * the place of x. They go in step: what one waits for, the others compute. */
-INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_frame) *f, int has_slope) {
+INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_frame) *f, int with_slope) {
     VEC error[EXP_GROUP], n[EXP_GROUP], r[EXP_GROUP], q[EXP_GROUP];
     EACH r[k] = x[k] - f->shift;
-    if (has_slope) {
+    if (with_slope) {
         EACH {
             VEC scaled = r[k] * f->slope;
             error[k] = FN(product_error)(r[k], f->slope, scaled) + r[k] * f->slope_error;
@@ -58,28 +58,28 @@ INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_fra
     EACH n[k] = t[k] - f->rounder;
     EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_HIGH));
     EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_LOW));
-    if (has_slope) EACH r[k] = r[k] + error[k];
+    if (with_slope) EACH r[k] = r[k] + error[k];
     EACH q[k] = EXP_POLYNOMIAL(r[k]);
     EACH x[k] = r[k] + r[k] * r[k] * q[k];
 }
 
 /* Replace `count` vectors x, at most EXP_GROUP, by exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or
  * by 0 where that is too small. */
-INLINE void FN(exp_group)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+INLINE void FN(exp_group)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
     VEC t[EXP_GROUP];
-    FN(exp_reduce)(x, t, count, f, has_slope);
+    FN(exp_reduce)(x, t, count, f, with_slope);
     EACH x[k] = FN(times_power)(x[k], t[k], FN(all)(LOWEST_POWER));
 }
 #undef EACH
 
 /* The same for any constant count. */
-INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int has_slope) {
+INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
     for (int k = 0; k < count; k += EXP_GROUP)
-        FN(exp_group)(x + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, has_slope);
+        FN(exp_group)(x + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, with_slope);
 }
 
-INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int has_slope) {
-    FN(exp_group)(&x, 1, f, has_slope);
+INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int with_slope) {
+    FN(exp_group)(&x, 1, f, with_slope);
     return x;
 }
 

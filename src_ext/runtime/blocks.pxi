@@ -29,7 +29,7 @@ cdef extern from "runtime/aligned.h":
 
 cdef enum:
     CACHE_LINE = 64
-    TURN_ELEMENTS = 1 << 25     # between two looks for Ctrl-C: a few tens of milliseconds
+    SLICE_ELEMENTS = 1 << 25    # between two checks for Ctrl-C: a few tens of milliseconds
 
 cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_runtime.table(), "fastsoftmax.runtime")
 
@@ -42,10 +42,10 @@ cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, P
                     int n_threads, Py_ssize_t scratch_bytes) except -1:
     """Call run(task, block, scratch) for every block, each thread with scratch of its own.
 
-    Blocks are fixed by the shape alone, so that no bit depends on the number of threads. Between turns
+    Blocks are fixed by the shape alone, so that no bit depends on the number of threads. Between slices
     of some tens of milliseconds Ctrl-C is honoured. A small call keeps the GIL: giving it up costs as much as its work.
     """
-    cdef Py_ssize_t start = 0, stop, turn = max(1, TURN_ELEMENTS // max(1, block_elements))
+    cdef Py_ssize_t start = 0, stop, slice_blocks = max(1, SLICE_ELEMENTS // max(1, block_elements))
     cdef Py_ssize_t stride = round_up(scratch_bytes, CACHE_LINE) + CACHE_LINE
     cdef char *scratch = NULL
     if n_threads <= 1 and (n_blocks - 1) * block_elements < SERIAL_BELOW and scratch_bytes <= SMALL_SCRATCH:
@@ -60,7 +60,7 @@ cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, P
             if scratch == NULL:
                 raise MemoryError("cannot allocate the scratch space of a kernel")
             while start < n_blocks:
-                stop = min(n_blocks, start + turn)
+                stop = min(n_blocks, start + slice_blocks)
                 with nogil:
                     runtime.run(run, task, start, stop, n_threads, scratch, stride)
                 start = stop
@@ -75,7 +75,7 @@ cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, P
             raise MemoryError("cannot allocate the scratch space of a kernel")
     try:
         while start < n_blocks:
-            stop = min(n_blocks, start + turn)
+            stop = min(n_blocks, start + slice_blocks)
             with nogil:
                 run_here(run, task, start, stop, scratch if scratch != NULL else small_scratch())
             start = stop

@@ -108,7 +108,7 @@ typedef struct {
 } LaneSums;
 
 /* S', the sum over all but one maximum in units of the maximum's term; `inverse` is 1 / unit. */
-INLINE vec_f64 others_of_lanes(const LaneSums *a, ptrdiff_t i, vec_f64 inverse, int is_double) {
+INLINE vec_f64 sum_rest_of_lanes(const LaneSums *a, ptrdiff_t i, vec_f64 inverse, int is_double) {
     const vec_f64 sum = load_doubles(a->sum + i), more = load_doubles(a->n_max + i) - 1.0;
     if (!is_double) return sum * inverse + more;
     const vec_f64 unit = load_doubles(a->unit + i), quotient = sum / unit;
@@ -118,10 +118,10 @@ INLINE vec_f64 others_of_lanes(const LaneSums *a, ptrdiff_t i, vec_f64 inverse, 
 }
 
 /* The same of n lanes, into an array. */
-static void lanes_others(const LaneSums *a, ptrdiff_t n, int is_double, double *others /* OUT */) {
+static void lanes_sum_rest(const LaneSums *a, ptrdiff_t n, int is_double, double *sum_rest /* OUT */) {
     for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
-        const vec_f64 v = others_of_lanes(a, i, 1.0 / load_doubles(a->unit + i), is_double);
-        memcpy(others + i, &v, sizeof v);
+        const vec_f64 v = sum_rest_of_lanes(a, i, 1.0 / load_doubles(a->unit + i), is_double);
+        memcpy(sum_rest + i, &v, sizeof v);
     }
 }
 

@@ -7,29 +7,29 @@
 #endif
 
 INLINE void FN(lanes_max_body)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m, const int32_t *y,
-                               REAL *z, int picks) {
+                               REAL *z, int with_targets) {
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         VEC m0 = FN(all)(-INFINITY), m1 = m0, picked = {0};
-        const IVEC target = picks ? FN(load_ints)(y + lane) : (IVEC){0};
-        IVEC class = {0};
+        const IVEC target = with_targets ? FN(load_ints)(y + lane) : (IVEC){0};
+        IVEC number = {0};
         ptrdiff_t c = 0;
         for (; c + 2 <= n_classes; c += 2) {
             const VEC x0 = FN(load)(tile + c * stride + lane), x1 = FN(load)(tile + (c + 1) * stride + lane);
             m0 = FN(max)(x0, m0);
             m1 = FN(max)(x1, m1);
-            if (picks) {
-                picked = FN(where_equal)(picked, target, class, x0);
-                picked = FN(where_equal)(picked, target, class + 1, x1);
-                class += 2;
+            if (with_targets) {
+                picked = FN(where_equal)(picked, target, number, x0);
+                picked = FN(where_equal)(picked, target, number + 1, x1);
+                number += 2;
             }
         }
         if (c < n_classes) {
             const VEC x0 = FN(load)(tile + c * stride + lane);
             m0 = FN(max)(x0, m0);
-            if (picks) picked = FN(where_equal)(picked, target, class, x0);
+            if (with_targets) picked = FN(where_equal)(picked, target, number, x0);
         }
         FN(store)(m + lane, FN(max)(m0, m1));
-        if (picks) FN(store)(z + lane, picked);
+        if (with_targets) FN(store)(z + lane, picked);
     }
 }
 
@@ -42,7 +42,7 @@ static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classe
 
 INLINE void FN(lanes_exp_sum_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
                                    REAL slope, REAL slope_error, const REAL *z, REAL *term, const Upcoming *next,
-                                   const LaneSums *result, int stores, int splits, int has_slope) {
+                                   const LaneSums *result, int with_stage, int exclude_max, int with_slope) {
     const Upcoming ahead = *next;
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -54,32 +54,32 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_cla
         for (; c + 4 <= n_classes; c += 4) {
             REAL *at = column + c * stride;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
-            FN(sums_add)(&sums, FN(exp_four)(at, at, stride, m, &f, &count, stores, splits, has_slope));
+            FN(sums_add)(&sums, FN(exp_four)(at, at, stride, m, &f, &count, with_stage, exclude_max, with_slope));
         }
         for (; c < n_classes; c++) {
             REAL *at = column + c * stride;
-            FN(sums_add)(&sums, FN(exp_one)(at, at, LANES, m, &f, &count, stores, splits, has_slope));
+            FN(sums_add)(&sums, FN(exp_one)(at, at, LANES, m, &f, &count, with_stage, exclude_max, with_slope));
         }
         /* without a split: the error of the maximum, which may be nearly all of the sum */
-        FN(sums_lanes)(&sums, splits ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
+        FN(sums_lanes)(&sums, exclude_max ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
         FN(to_doubles)(__builtin_convertvector(count, VEC), result->n_max + lane);
-        if (z) FN(store)(term + lane, FN(exp_scaled)(FN(load)(z + lane), &f, has_slope));
+        if (z) FN(store)(term + lane, FN(exp_scaled)(FN(load)(z + lane), &f, with_slope));
         FN(pair_to_doubles)(f.unit, f.unit_error, result->unit + lane, result->unit_error + lane);
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `stores`. With z, a value a lane, also its
- * term. What is `next`, the rows that the next tile is turned from and to, is fetched meanwhile. */
+/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `with_stage`. With z, a value a lane, also its
+ * term. What is `next`, the rows that the next tile is transposed from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m, double temperature,
-                              const REAL *z, REAL *term /* OUT */, int stores, int splits, const Upcoming *next,
+                              const REAL *z, REAL *term /* OUT */, int with_stage, int exclude_max, const Upcoming *next,
                               const LaneSums *result /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, z, term, next, result, stores, splits, 1);
-    } else if (stores && splits) {
+        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, z, term, next, result, with_stage, exclude_max, 1);
+    } else if (with_stage && exclude_max) {
         FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 1, 0);
-    } else if (stores) {
+    } else if (with_stage) {
         FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 0, 0);
     } else {
         FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 0, 1, 0);
@@ -92,17 +92,17 @@ INLINE FN(factor) FN(factor_of_lanes)(const double *factor, const double *error)
 }
 
 INLINE void FN(lanes_scale_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const double *factor,
-                                 const double *error, const int32_t *y, const REAL *entry, int places) {
+                                 const double *error, const int32_t *y, const REAL *entry, int with_targets) {
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
-        const VEC placed = places ? FN(load)(entry + lane) : (VEC){0};
-        const IVEC target = places ? FN(load_ints)(y + lane) : (IVEC){0};
-        IVEC class = {0};
+        const VEC placed = with_targets ? FN(load)(entry + lane) : (VEC){0};
+        const IVEC target = with_targets ? FN(load_ints)(y + lane) : (IVEC){0};
+        IVEC number = {0};
         for (ptrdiff_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
             VEC v = FN(scaled)(FN(load)(at), &f);
-            if (places) v = FN(where_equal)(v, target, class, placed);
-            class += 1;
+            if (with_targets) v = FN(where_equal)(v, target, number, placed);
+            number += 1;
             FN(store)(at, v);
         }
     }

@@ -33,22 +33,22 @@ INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
 
 /* One vector of terms, of which the first k lanes are there. */
 INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
-                       int stores, int splits, int has_slope) {
+                       int with_stage, int exclude_max, int with_slope) {
     const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
-    const VEC e = FN(exp_scaled)(v, f, has_slope);
-    if (stores && k == LANES) FN(store)(stage, e);
-    else if (stores) FN(store_part)(stage, k, e);
-    return splits ? FN(leave_out)(e, v, m, n_max) : e;
+    const VEC e = FN(exp_scaled)(v, f, with_slope);
+    if (with_stage && k == LANES) FN(store)(stage, e);
+    else if (with_stage) FN(store_part)(stage, k, e);
+    return exclude_max ? FN(leave_out)(e, v, m, n_max) : e;
 }
 
 /* The sum of four vectors of terms, `step` values apart. */
 INLINE VEC FN(exp_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
-                        int stores, int splits, int has_slope) {
+                        int with_stage, int exclude_max, int with_slope) {
     VEC v[4], e[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
-    FN(exp_each)(e, 4, f, has_slope);
-    for (int k = 0; k < 4 && stores; k++) FN(store)(stage + k * step, e[k]);
-    for (int k = 0; k < 4 && splits; k++) e[k] = FN(leave_out)(e[k], v[k], m, n_max);
+    FN(exp_each)(e, 4, f, with_slope);
+    for (int k = 0; k < 4 && with_stage; k++) FN(store)(stage + k * step, e[k]);
+    for (int k = 0; k < 4 && exclude_max; k++) e[k] = FN(leave_out)(e[k], v[k], m, n_max);
     return (e[0] + e[1]) + (e[2] + e[3]);
 }
 
@@ -59,8 +59,8 @@ INLINE int FN(has_max)(const REAL *x, VEC m) {
 }
 
 INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REAL max, REAL slope,
-                                    REAL slope_error, const Upcoming *next, int stores, int splits,
-                                    int has_slope) {
+                                    REAL slope_error, const Upcoming *next, int with_stage, int exclude_max,
+                                    int with_slope) {
     const Upcoming ahead = *next;
     const VEC m = FN(all)(max);
     const FN(exp_frame) f = FN(exp_setup)(m, slope, slope_error);
@@ -69,31 +69,31 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REA
     ptrdiff_t i = 0;
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
-        if (splits && __builtin_expect(FN(has_max)(x + i, m), 0))
-            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, stores, 1, has_slope));
+        if (exclude_max && __builtin_expect(FN(has_max)(x + i, m), 0))
+            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, 1, with_slope));
         else
-            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, stores, 0, has_slope));
+            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, 0, with_slope));
     }
     for (; i + LANES <= n; i += LANES)
-        FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, LANES, m, &f, &n_max, stores, splits, has_slope));
-    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, n - i, m, &f, &n_max, stores, splits, has_slope));
+        FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, exclude_max, with_slope));
+    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, n - i, m, &f, &n_max, with_stage, exclude_max, with_slope));
     exp_sum result = {.unit = f.unit[0], .unit_error = f.unit_error[0]};
     result.sum = FN(sums_total)(&sums, &result.sum_error);
-    if (splits) result.n_max = FN(count_of_lanes)(n_max);
+    if (exclude_max) result.n_max = FN(count_of_lanes)(n_max);
     else result.sum_error += f.unit_error[0]; /* of the maximum, which may be nearly all of the sum */
     return result;
 }
 
 /* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
- * the sum and count them if `splits`. x and stage may be the same. What is `next` is fetched meanwhile. */
-static void FN(row_exp_sum)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, double temperature, int splits,
+ * the sum and count them if `exclude_max`. x and stage may be the same. What is `next` is fetched meanwhile. */
+static void FN(row_exp_sum)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, double temperature, int exclude_max,
                             const Upcoming *next, exp_sum *result /* OUT */) {
     if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 1, splits, 1);
+        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 1, exclude_max, 1);
         else *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 0, 1, 1);
-    } else if (stage && splits) {
+    } else if (stage && exclude_max) {
         *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 1, 0);
     } else if (stage) {
         *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 0, 0);
@@ -118,6 +118,16 @@ INLINE VEC FN(scaled)(VEC v, const FN(factor) *f) {
     return FN(zero_less)(v, v, f->lowest) * f->value + FN(product_from)(f->lowest_error, v, f->error);
 }
 
+/* v * inverse, a power of two; 0 where abs(v) is less than `least`, which makes it the smallest normal number. */
+INLINE VEC FN(from_unit)(VEC v, VEC least, VEC inverse) { return FN(zero_less)(v, FN(abs)(v), least) * inverse; }
+
+/* a - b and its rounding error (Knuth 1969). */
+INLINE VEC FN(difference)(VEC a, VEC b, VEC *error /* OUT */) {
+    const VEC d = a - b, part = d - a;
+    *error = (a - (d - part)) - (b + part);
+    return d;
+}
+
 /* The smallest v whose product with the factor is a normal number. */
 INLINE REAL FN(lowest_factor)(double factor) {
     double lowest = REAL_MIN_NORMAL / fabs(factor);
@@ -126,6 +136,13 @@ INLINE REAL FN(lowest_factor)(double factor) {
 
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
 INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
+
+/* A factor of a row in two parts; what it makes smaller than a normal number counts as 0. */
+INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
+    const REAL rounded = (REAL)factor;
+    return FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
+                         FN(all)(FN(lowest_factor)(factor)));
+}
 
 /* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the smallest normal number. */
 static void FN(row_shrink)(REAL *stage, ptrdiff_t n, double factor) {

@@ -7,6 +7,7 @@
 
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, fma, isfinite, isinf, log1p
+from libc.string cimport memcpy, memset
 
 cdef extern from "<math.h>":
     long double expl(long double x) noexcept nogil
@@ -24,19 +25,20 @@ cdef extern from *:
 cdef struct Part:
     double max
     exp_sum terms
-    double distance, target     # sums of t * (m - z) / temperature and of t over dense targets, where there are any
+    double target_gap, target   # sums of t * (m - z) / temperature and of t over dense targets, where there are any
+    double moment               # the sum of exp(x - m) * (m - x), for the entropy
 
 cdef struct Stat:
     double max
-    double others               # S': the sum over all but one maximum, in units of the maximum's term
+    double sum_rest             # S': the sum over all but one maximum, in units of the maximum's term
     double total, total_error   # 1 + S'
-    double distance, target     # those of the row
+    double target_gap, target   # those of the row
 
 
 # How a row is computed: how its sum is taken, what to fetch meanwhile, and, for a row of 16 bits, where it lies.
 cdef struct RowPlan:
     double temperature
-    bint splits                 # leave the maxima out of the sum
+    bint exclude_max                 # leave the maxima out of the sum
     Upcoming ahead              # what follows the row
     Kind kind
     const void *narrow          # read the row from here into scratch, and write its result there; NULL: in place
@@ -86,9 +88,9 @@ cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
-        part.distance = row_distance(t, x, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
+        part.target_gap = row_target_gap(t, x, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
     if m > -INFINITY:
-        row_exp_sum(x, stage, n, m, plan.temperature, plan.splits, ahead, &part.terms)
+        row_exp_sum(x, stage, n, m, plan.temperature, plan.exclude_max, ahead, &part.terms)
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
     part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
@@ -97,7 +99,7 @@ cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t
         fill(stage, n, 0)
 
 
-cdef inline long double outweighed(double max, double row_max, double temperature) noexcept nogil:
+cdef inline long double chunk_weight(double max, double row_max, double temperature) noexcept nogil:
     """Return exp((max - row_max) / temperature): the weight of a chunk in its row."""
     return 1 if max == row_max else expl((<long double>max - row_max) / temperature)
 
@@ -106,51 +108,51 @@ cdef inline long double unit_of(const Part *part) noexcept nogil:
     return <long double>part.terms.unit + part.terms.unit_error
 
 
-cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint splits, Stat *stat) noexcept nogil:
+cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint exclude_max, Stat *stat) noexcept nogil:
     """Merge the chunks of a row. What is small is added first, so that S' keeps its digits beside 1."""
     cdef Py_ssize_t k
-    cdef long double small = 0, others = 0, n_max = 0, weight
+    cdef long double small = 0, sum_rest = 0, n_max = 0, weight
     stat.max = -INFINITY
     for k in range(n_parts):
         stat.max = max(stat.max, parts[k].max)
     for k in range(n_parts):
-        weight = outweighed(parts[k].max, stat.max, temperature)
+        weight = chunk_weight(parts[k].max, stat.max, temperature)
         small += (<long double>parts[k].terms.sum + parts[k].terms.sum_error) / unit_of(parts + k) * weight
         if parts[k].max == stat.max:
             n_max += parts[k].terms.n_max
         else:
-            others += parts[k].terms.n_max * weight
+            sum_rest += parts[k].terms.n_max * weight
     if not isfinite(stat.max):
         small = NAN
-    others = small + others + (n_max - 1) if splits else small - 1
-    stat.others = <double>others
-    stat.total = <double>(1 + others)
-    stat.total_error = <double>(1 + others - stat.total) if isfinite(stat.total) else 0
+    sum_rest = small + sum_rest + (n_max - 1) if exclude_max else small - 1
+    stat.sum_rest = <double>sum_rest
+    stat.total = <double>(1 + sum_rest)
+    stat.total_error = <double>(1 + sum_rest - stat.total) if isfinite(stat.total) else 0
 
 
-cdef inline void merge_single(const Part *part, bint splits, Stat *stat) noexcept nogil:
+cdef inline void merge_single(const Part *part, bint exclude_max, Stat *stat) noexcept nogil:
     """The statistics of a float row of one chunk: double is wide enough, and long double takes its time."""
     cdef double unit = part.terms.unit + part.terms.unit_error
     cdef double sum = (part.terms.sum + part.terms.sum_error) / unit if isfinite(part.max) else NAN
     stat.max = part.max
-    stat.others = sum + (part.terms.n_max - 1) if splits else sum - 1
-    stat.total, stat.total_error = 1 + stat.others, 0
+    stat.sum_rest = sum + (part.terms.n_max - 1) if exclude_max else sum - 1
+    stat.total, stat.total_error = 1 + stat.sum_rest, 0
 
 
-cdef inline double distance_of(double max, double z, double temperature) noexcept nogil:
+cdef inline double gap_of(double max, double z, double temperature) noexcept nogil:
     """Return (max - z) / temperature, where max - z may be beyond the range of double."""
     return (0.5 * max - 0.5 * z) / temperature * 2
 
 
 cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, double temperature, Stat *stat) noexcept nogil:
-    """Refer the distances of the chunks to the maximum of the row; nothing cancels."""
+    """Refer the target gaps of the chunks to the maximum of the row; nothing cancels."""
     cdef Py_ssize_t k
-    stat.distance = stat.target = 0
+    stat.target_gap = stat.target = 0
     for k in range(n_parts):
-        stat.distance += parts[k].distance
+        stat.target_gap += parts[k].target_gap
         stat.target += parts[k].target
         if parts[k].max != stat.max and parts[k].target != 0:
-            stat.distance += parts[k].target * distance_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
+            stat.target_gap += parts[k].target * gap_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
                                                            temperature)
 
 
@@ -159,8 +161,8 @@ cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil
     cdef Upcoming result = ahead[0]
     if result.read != NULL:
         result.read += n * result.item_bytes
-    if result.also != NULL:
-        result.also += n * result.item_bytes
+    if result.targets != NULL:
+        result.targets += n * result.item_bytes
     if result.write != NULL:
         result.write += n * result.item_bytes
     return result
@@ -180,7 +182,7 @@ cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_
         parts[k].max = chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
         sum_chunk(x + at, targets, NULL if stage == NULL else stage + at, chunk_size(n_classes, k), plan, &next,
                   parts + k)
-    merge(parts, n, plan.temperature, plan.splits, stat)
+    merge(parts, n, plan.temperature, plan.exclude_max, stat)
     if t != NULL:
         merge_targets(parts, n, plan.temperature, stat)
 
@@ -201,9 +203,9 @@ cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_cl
                   &rows[i].plan.ahead, parts + i)
     for i in range(n_rows):
         if real is float:
-            merge_single(parts + i, rows[i].plan.splits, stats + i)
+            merge_single(parts + i, rows[i].plan.exclude_max, stats + i)
         else:
-            merge(parts + i, 1, rows[i].plan.temperature, rows[i].plan.splits, stats + i)
+            merge(parts + i, 1, rows[i].plan.temperature, rows[i].plan.exclude_max, stats + i)
         if rows[i].t != NULL:
             merge_targets(parts + i, 1, rows[i].plan.temperature, stats + i)
 
@@ -215,18 +217,17 @@ cdef struct Factor:
     bint shrinks
 
 
-cdef inline Factor chunk_factor(const real *dtype, const Part *part, const Stat *stat,
-                                double temperature) noexcept nogil:
+cdef inline Factor chunk_factor(bint is_double, const Part *part, const Stat *stat, double temperature) noexcept nogil:
     """Return what turns the stored terms of a chunk into probabilities."""
     cdef Factor factor
     cdef long double exact
     factor.error, factor.shrinks = 0, False
-    if real is float and part.max == stat.max:
+    if not is_double and part.max == stat.max:
         factor.value = 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
         return factor
     exact = <long double>stat.total + stat.total_error
-    exact = outweighed(part.max, stat.max, temperature) / (unit_of(part) * exact)
-    if real is double:
+    exact = chunk_weight(part.max, stat.max, temperature) / (unit_of(part) * exact)
+    if is_double:
         factor.shrinks = exact < SMALLEST_FACTOR
         if factor.shrinks:
             exact /= FIRST_FACTOR
@@ -262,9 +263,9 @@ cdef inline void scale_chunk(real *stage, Py_ssize_t at, Py_ssize_t n, const Fac
         row_shrink(stage, n, factor.value)
     if real is float:
         if plan.narrow != NULL:
-            row_scale(plan.kind, stage, plan.narrow_out, at, n, factor.value, factor.error)
+            row_scale(stage, plan.kind, plan.narrow_out, at, n, factor.value, factor.error)
             return
-    row_scale(KIND_F32 if real is float else KIND_F64, stage, stage, 0, n, factor.value, factor.error)
+    row_scale(stage, KIND_F32 if real is float else KIND_F64, stage, 0, n, factor.value, factor.error)
 
 
 cdef inline void store_narrow(const real *values, Py_ssize_t at, Py_ssize_t n, const RowPlan *plan) noexcept nogil:
@@ -282,25 +283,25 @@ cdef inline void load_narrow(real *values, Py_ssize_t at, Py_ssize_t n, const Ro
 
 
 cdef inline void plan_row(const Geometry *g, const void *x, const Steps *x_steps, void *out, const Steps *out_steps,
-                          Py_ssize_t lane, double temperature, bint splits, RowPlan *plan) noexcept nogil:
+                          Py_ssize_t lane, double temperature, bint exclude_max, RowPlan *plan) noexcept nogil:
     """Fill the plan of a row that is computed where it is, in memory or in scratch."""
-    plan.temperature, plan.splits, plan.kind = temperature, splits, g.kind
+    plan.temperature, plan.exclude_max, plan.kind = temperature, exclude_max, g.kind
     plan.ahead = next_piece(g, x, x_steps, out, out_steps, lane)
     plan.narrow = plan.narrow_out = NULL
 
 
 cdef inline void place_row(const Geometry *g, const void *x, const Steps *x_steps, void *out, const Steps *out_steps,
-                           Py_ssize_t lane, char *scratch, bint stores, double temperature, bint splits,
+                           Py_ssize_t lane, char *scratch, bint with_stage, double temperature, bint exclude_max,
                            Row *row) noexcept nogil:
     """Fill a row that is computed where it lies, or of 16 bits that goes through a row of scratch in chunks."""
     cdef void *from_here = row_at(g, x, x_steps, lane)
     cdef void *to_here = NULL if out == NULL else row_at(g, out, out_steps, lane)
-    plan_row(g, x, x_steps, out, out_steps, lane, temperature, splits, &row.plan)
+    plan_row(g, x, x_steps, out, out_steps, lane, temperature, exclude_max, &row.plan)
     row.t = NULL
-    if not lies_ready(g):
+    if not in_place(g):
         row.plan.narrow, row.plan.narrow_out = from_here, to_here
         from_here = to_here = scratch
-    row.x, row.stage = from_here, to_here if stores else NULL
+    row.x, row.stage = from_here, to_here if with_stage else NULL
 
 
 cdef inline Py_ssize_t parts_bytes(const Geometry *g) noexcept nogil:

@@ -17,18 +17,25 @@ cdef struct SoftmaxTask:
     void *stage                 # the terms of all rows of 16 bits that are shared
 
 
+cdef inline SoftmaxTask default_softmax_task() noexcept nogil:
+    """Return a task without a mask, of temperature 1."""
+    cdef SoftmaxTask task
+    memset(&task, 0, sizeof(task))
+    task.temperature = 1
+    return task
+
+
 cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_t n, const Part *part,
                               const Stat *stat, const RowPlan *plan, bint log) noexcept nogil:
     cdef Factor factor
     if not log:
-        factor = chunk_factor(out, part, stat, plan.temperature)
+        factor = chunk_factor(real is double, part, stat, plan.temperature)
         scale_chunk(out, at, n, &factor, plan)
         return
     if plan.narrow != NULL:
-        row_log_shift(plan.kind, x, plan.narrow_out, at, n, <real>stat.max, log1p(stat.others),
-                      plan.temperature)
+        row_log_shift(x, plan.kind, plan.narrow_out, at, n, <real>stat.max, log1p(stat.sum_rest), plan.temperature)
     else:
-        row_log_shift(KIND_F32 if real is float else KIND_F64, x, out, 0, n, <real>stat.max, log1p(stat.others),
+        row_log_shift(x, KIND_F32 if real is float else KIND_F64, out, 0, n, <real>stat.max, log1p(stat.sum_rest),
                       plan.temperature)
 
 
@@ -47,8 +54,8 @@ cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, bin
     finish_row(x, out, n_classes, log, plan, parts, &stat)
 
 
-cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, char *scratch, Part *parts,
-                               const real *dtype) noexcept nogil:
+cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *scratch,
+                               Part *parts) noexcept nogil:
     """Rows computed where they lie or, of 16 bits, through scratch."""
     cdef const Geometry *g = &task.g
     cdef Row rows[ROW_GROUP]
@@ -56,9 +63,9 @@ cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
     cdef Py_ssize_t i, n = g.n_classes
     cdef real *out
     for i in range(n_rows):
-        place_row(g, task.x, &task.x_steps, task.out, &task.out_steps, first + i, scratch + i * n * g.item_bytes,
+        place_row(g, task.x, &task.x_steps, task.out, &task.out_steps, first + i, <char *>(scratch + i * n),
                   not task.log, task.temperature, task.log, rows + i)
-    reduce_rows(rows, n_rows, n, dtype, parts, stats)
+    reduce_rows(rows, n_rows, n, scratch, parts, stats)
     for i in range(n_rows):
         out = <real *>row_at(g, task.out, &task.out_steps, first + i)
         if rows[i].plan.narrow != NULL:
@@ -66,31 +73,33 @@ cdef inline void softmax_group(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
         finish_row(<const real *>rows[i].x, out, n, task.log, &rows[i].plan, parts + i * n_chunks(n), stats + i)
 
 
-cdef inline void divide(const real *dtype, double numerator, double total, double total_error, double *quotient,
+cdef inline void divide(bint is_double, double numerator, double total, double total_error, double *quotient,
                         double *error) noexcept nogil:
     """Divide by a sum in two parts; for doubles the quotient comes in two parts too."""
     cdef double q = numerator / total
-    error[0] = (fma(-q, total, numerator) - q * total_error) / total if real is double else 0
+    error[0] = (fma(-q, total, numerator) - q * total_error) / total if is_double else 0
     quotient[0] = q
 
 
 cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, double temperature, bint log,
-                              char *scratch, const Upcoming *ahead) noexcept nogil:
-    cdef real *m = <real *>lane_array(g, scratch, 0)
-    cdef LaneSums terms = lane_sums(g, scratch, 1)
-    cdef double *total = terms.sum
+                              char *arrays, const Upcoming *ahead) noexcept nogil:
+    """Compute a tile in place; its arrays of lanes lie at `arrays`."""
+    cdef SoftmaxLanes a
+    carve_lane_arrays(&a, arrays, g)
+    cdef real *m = <real *>a.max
+    cdef double *total = a.sums.sum
     cdef Py_ssize_t lane
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
     lanes_exp_sum(tile, width, g.n_classes, m, temperature, <const real *>NULL, <real *>NULL, not log, log, ahead,
-                  &terms)
+                  &a.sums)
     if log:
-        lanes_others(&terms, width, real is double, total)
+        lanes_sum_rest(&a.sums, width, real is double, total)
         log1p_lanes(total, total, width)
         lanes_log_shift(tile, width, g.n_classes, m, total, temperature)
     else:
         for lane in range(width):
-            divide(tile, 1, total[lane], terms.sum_error[lane], total + lane, terms.sum_error + lane)
-        lanes_scale(tile, width, g.n_classes, total, terms.sum_error, NULL, <const real *>NULL)
+            divide(real is double, 1, total[lane], a.sums.sum_error[lane], total + lane, a.sums.sum_error + lane)
+        lanes_scale(tile, width, g.n_classes, total, a.sums.sum_error, NULL, <const real *>NULL)
 
 
 cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssize_t n, real value) noexcept nogil:
@@ -108,14 +117,14 @@ cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noe
 
 
 cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
-                                     char *scratch, const Upcoming *ahead) noexcept nogil:
+                                     const Upcoming *ahead) noexcept nogil:
     """Mask a tile, compute it, and clear what the mask leaves out."""
     cdef const Geometry *g = &task.g
-    cdef real *mask = <real *>(scratch + tile_bytes(g))
+    cdef real *mask = <real *>(<char *>tile + tile_bytes(g))
     cdef Py_ssize_t width = width_of(g, n_lanes)
-    tile_load(g, KIND_MASK, task.where, &task.where_steps, first, n_lanes, mask)
+    tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY)
-    softmax_tile(g, tile, width, task.temperature, task.log, scratch, ahead)
+    softmax_tile(g, tile, width, task.temperature, task.log, behind_values(g, tile), ahead)
     lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
 
 
@@ -133,42 +142,39 @@ cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssiz
             mask_row(row, mask_of(task, first + lane), step, n, <real>-INFINITY if task.log else 0)
 
 
-cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
-                               const real *x, real *out) noexcept nogil:
+cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes,
+                               real *tile) noexcept nogil:
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
     cdef const Geometry *g = &task.g
-    cdef real *tile = <real *>scratch
-    cdef Part *parts = <Part *>(scratch + tile_bytes(g))
+    cdef Part *parts = <Part *>(<char *>tile + tile_bytes(g))
     cdef RowPlan plan
     if g.form == ROWS and task.where == NULL:
-        softmax_group(task, first, n_lanes, scratch, parts, x)
+        softmax_group(task, first, n_lanes, tile, parts)
         return
-    plan_row(g, x, &task.x_steps, out, &task.out_steps, first, task.temperature, task.log, &plan)
-    tile_load(g, g.kind, x, &task.x_steps, first, n_lanes, tile)
+    plan_row(g, task.x, &task.x_steps, task.out, &task.out_steps, first, task.temperature, task.log, &plan)
+    tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
     if not is_tile(g):
         softmax_rows(task, first, n_lanes, tile, parts, &plan)
     elif task.where != NULL:
-        softmax_masked_tile(task, first, n_lanes, tile, scratch, &plan.ahead)
+        softmax_masked_tile(task, first, n_lanes, tile, &plan.ahead)
     else:
-        softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, scratch, &plan.ahead)
-    tile_store(g, tile, first, n_lanes, out, &task.out_steps)
+        softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, behind_values(g, tile), &plan.ahead)
+    tile_store(tile, g, first, n_lanes, task.out, &task.out_steps)
 
 
-cdef inline void softmax_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
+cdef inline void softmax_pieces(const SoftmaxTask *task, Py_ssize_t block, real *scratch) noexcept nogil:
     cdef Py_ssize_t piece, first
     for piece in range(n_pieces(&task.g, block)):
         first = first_lane(&task.g, block, piece)
-        softmax_lanes(task, first, min(task.g.stride, task.g.n_lanes - first), scratch, <const real *>task.x,
-                      <real *>task.out)
+        softmax_lanes(task, first, min(task.g.stride, task.g.n_lanes - first), scratch)
 
 
-cdef void softmax_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    softmax_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void softmax_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    softmax_block(task, block, scratch, <const double *>NULL)
+cdef void softmax_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
+    if task.g.kind == KIND_F64:
+        softmax_pieces(task, block, <double *>scratch)
+    else:
+        softmax_pieces(task, block, <float *>scratch)
 
 
 # Few long rows: the chunks of a row are shared by the threads, in two rounds with the merge between them.
@@ -178,8 +184,8 @@ cdef bint shares_rows(const Geometry *g, int n_threads) noexcept nogil:
     return g.form == ROWS and g.n_classes > CHUNK and g.n_lanes < 4 * n_threads and g.n_lanes % n_threads != 0
 
 
-cdef inline Py_ssize_t start_of_shared(const SoftmaxTask *task, Py_ssize_t block, const real **x, real **out,
-                                       RowPlan *plan) noexcept nogil:
+cdef inline Py_ssize_t place_shared(const SoftmaxTask *task, Py_ssize_t block, const real **x, real **out,
+                                    RowPlan *plan) noexcept nogil:
     """Plan one chunk of a row, which is a block, and return where in its row it starts."""
     cdef Py_ssize_t n = task.g.n_classes, per_row = n_chunks(n), row = block // per_row, at = block % per_row * CHUNK
     cdef Row placed
@@ -191,56 +197,53 @@ cdef inline Py_ssize_t start_of_shared(const SoftmaxTask *task, Py_ssize_t block
     return at
 
 
-cdef inline void reduce_shared(const void *argument, Py_ssize_t block, const real *dtype) noexcept nogil:
-    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
-    cdef const real *x
-    cdef real *out
+cdef inline void reduce_chunk(const SoftmaxTask *task, Py_ssize_t block, const real *x, real *out) noexcept nogil:
+    """Maximum and sums of one chunk; x and out are set here."""
     cdef RowPlan plan
-    cdef Py_ssize_t at = start_of_shared(task, block, &x, &out, &plan)
+    cdef Py_ssize_t at = place_shared(task, block, &x, &out, &plan)
     cdef Py_ssize_t n = chunk_size(task.g.n_classes, at // CHUNK)
     task.parts[block].max = chunk_max(<real *>x, at, n, &plan)
     sum_chunk(x, <const real *>NULL, <real *>NULL if task.log else out, n, &plan, &plan.ahead, task.parts + block)
 
 
-cdef inline void finish_shared(const void *argument, Py_ssize_t block, const real *dtype) noexcept nogil:
-    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
-    cdef const real *x
-    cdef real *out
+cdef inline void finish_shared_chunk(const SoftmaxTask *task, Py_ssize_t block, const real *x,
+                                     real *out) noexcept nogil:
+    """The result of one chunk; x and out are set here."""
     cdef RowPlan plan
-    cdef Py_ssize_t at = start_of_shared(task, block, &x, &out, &plan)
+    cdef Py_ssize_t at = place_shared(task, block, &x, &out, &plan)
     finish_chunk(x, out, at, chunk_size(task.g.n_classes, at // CHUNK), task.parts + block,
                  task.stats + block // n_chunks(task.g.n_classes), &plan, task.log)
 
 
-cdef void reduce_shared_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    reduce_shared(task, block, <const float *>NULL)
+cdef void reduce_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
+    if task.g.kind == KIND_F64:
+        reduce_chunk(task, block, <const double *>NULL, <double *>NULL)
+    else:
+        reduce_chunk(task, block, <const float *>NULL, <float *>NULL)
 
 
-cdef void reduce_shared_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    reduce_shared(task, block, <const double *>NULL)
-
-
-cdef void finish_shared_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    finish_shared(task, block, <const float *>NULL)
-
-
-cdef void finish_shared_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    finish_shared(task, block, <const double *>NULL)
+cdef void finish_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const SoftmaxTask *task = <const SoftmaxTask *>argument
+    if task.g.kind == KIND_F64:
+        finish_shared_chunk(task, block, <const double *>NULL, <double *>NULL)
+    else:
+        finish_shared_chunk(task, block, <const float *>NULL, <float *>NULL)
 
 
 cdef int run_shared_softmax(SoftmaxTask *task, int n_threads) except -1:
     cdef Py_ssize_t row, per_row = n_chunks(task.g.n_classes), n_blocks = task.g.n_lanes * per_row
-    cdef bint is_double = task.g.kind == KIND_F64, is_narrow = not lies_ready(&task.g)
+    cdef bint is_narrow = not in_place(&task.g)
     task.parts = <Part *>malloc(n_blocks * sizeof(Part))
     task.stats = <Stat *>malloc(task.g.n_lanes * sizeof(Stat))
     task.stage = malloc(task.g.n_lanes * task.g.n_classes * sizeof(float)) if is_narrow else NULL
     try:
         if task.parts == NULL or task.stats == NULL or (is_narrow and task.stage == NULL):
             raise MemoryError("cannot allocate the scratch space of a kernel")
-        run_blocks(reduce_shared_f64 if is_double else reduce_shared_f32, task, n_blocks, CHUNK, n_threads, 0)
+        run_blocks(reduce_block, task, n_blocks, CHUNK, n_threads, 0)
         for row in range(task.g.n_lanes):
             merge(task.parts + row * per_row, per_row, task.temperature, task.log, task.stats + row)
-        run_blocks(finish_shared_f64 if is_double else finish_shared_f32, task, n_blocks, CHUNK, n_threads, 0)
+        run_blocks(finish_block, task, n_blocks, CHUNK, n_threads, 0)
     finally:
         free(task.parts)
         free(task.stats)
@@ -260,5 +263,4 @@ cdef int run_softmax(SoftmaxTask *task, int n_threads) except -1:
         return 0
     if n_threads > 1 and task.where == NULL and shares_rows(g, n_threads):
         return run_shared_softmax(task, n_threads)
-    return run_blocks(softmax_block_f64 if g.kind == KIND_F64 else softmax_block_f32, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads, softmax_scratch(g))
+    return run_blocks(softmax_block, task, g.n_blocks, g.per_block * g.n_classes, n_threads, softmax_scratch(g))

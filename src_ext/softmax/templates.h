@@ -9,5 +9,6 @@
 #include "loss/lane_targets.h"
 #include "loss/binary.h"
 #include "loss/bounds.h"
-#include "loss/divergences.h"
+#include "loss/entropy.h"
+#include "loss/kl_divergence.h"
 #include "softmax/top_k.h"

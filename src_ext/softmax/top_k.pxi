@@ -3,9 +3,8 @@
 # What softmax does with a row or a tile is done in scratch, while the data are in the cache; of the terms only k are
 # scaled. The classes are found in the logits: two that differ may have one probability.
 
-cdef extern from "softmax/primitives.h":
-    void row_top_f32(const float *x, Py_ssize_t n, Py_ssize_t k, float *v, int64_t *index) noexcept nogil
-    void row_top_f64(const double *x, Py_ssize_t n, Py_ssize_t k, double *v, int64_t *index) noexcept nogil
+cdef extern from "softmax/primitives.h" nogil:
+    void row_top(...)
 
 cdef struct TopTask:
     Geometry g
@@ -14,6 +13,12 @@ cdef struct TopTask:
     void *values                # (outer, k, inner), of the kind of x
     int64_t *indices
     Py_ssize_t k
+
+
+cdef inline TopTask default_top_task() noexcept nogil:
+    cdef TopTask task
+    memset(&task, 0, sizeof(task))
+    return task
 
 
 # Scratch of a row.
@@ -45,20 +50,13 @@ cdef inline Py_ssize_t top_tile_bytes(const Geometry *g) noexcept nogil:
     return 2 * tile_bytes(g) if is_tile(g) else tile_bytes(g) if g.form == GATHERED else 0
 
 
-cdef inline void find_top(const TopTask *task, const real *x, const TopRow *row) noexcept nogil:
-    if real is float:
-        row_top_f32(x, task.g.n_classes, task.k, <float *>row.best, row.index)
-    else:
-        row_top_f64(x, task.g.n_classes, task.k, <double *>row.best, row.index)
-
-
 cdef inline void scale_best(const TopTask *task, const TopRow *row, real *terms, Py_ssize_t at, Py_ssize_t n,
                             const Part *part, const Stat *stat) noexcept nogil:
     """Turn n terms into the probabilities from number `at` on."""
-    cdef Factor factor = chunk_factor(terms, part, stat, 1.0)
+    cdef Factor factor = chunk_factor(real is double, part, stat, 1.0)
     if factor.shrinks:
         row_shrink(terms, n, factor.value)
-    row_scale(task.g.kind, terms, row.values, at, n, factor.value, factor.error)
+    row_scale(terms, task.g.kind, row.values, at, n, factor.value, factor.error)
 
 
 cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x, const TopRow *row) noexcept nogil:
@@ -71,7 +69,7 @@ cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x,
     plan_row(&task.g, task.x, &task.x_steps, NULL, NULL, lane, 1.0, False, &one.plan)
     one.x, one.t, one.stage = x, NULL, terms
     reduce_rows(&one, 1, n, x, row.parts, &stat)
-    find_top(task, x, row)
+    row_top(x, task.g.n_classes, task.k, best, row.index)
     if n_chunks(n) == 1:
         for i in range(task.k):
             best[i] = terms[row.index[i]]
@@ -86,7 +84,7 @@ cdef inline void top_of_lane(const TopTask *task, const real *probs, Py_ssize_t 
     """The largest of the probabilities of a lane of a tile; x are its logits side by side."""
     cdef Py_ssize_t i
     cdef real *best = <real *>row.best
-    find_top(task, x, row)
+    row_top(x, task.g.n_classes, task.k, best, row.index)
     for i in range(task.k):
         best[i] = probs[row.index[i] * width]
     if real is float:
@@ -112,19 +110,18 @@ cdef inline void put_top(const TopTask *task, Py_ssize_t lane, const TopRow *row
         memcpy(<char *>task.values + (at + i * inner) * size, row.values + i * size, size)
 
 
-cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch, const TopRow *row,
-                          const real *dtype) noexcept nogil:
+cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
+                          const TopRow *row) noexcept nogil:
     cdef const Geometry *g = &task.g
-    cdef real *tile = <real *>scratch
-    cdef real *probs = <real *>(scratch + tile_bytes(g))
+    cdef real *probs = <real *>(<char *>tile + tile_bytes(g))
     cdef const real *x
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
-    cdef bint lies_in_rows = g.form == TURNED and g.kind <= KIND_F64
+    cdef bint lies_in_rows = g.form == TRANSPOSED and g.kind <= KIND_F64
     cdef Upcoming ahead = next_piece(g, task.x, &task.x_steps, NULL, NULL, first)
-    tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, probs)
+    tile_load(probs, g, g.kind, task.x, &task.x_steps, first, n_lanes)
     if not lies_in_rows:
         memcpy(tile, probs, width * g.n_classes * sizeof(real))
-    softmax_tile(g, probs, width, 1.0, False, scratch, &ahead)
+    softmax_tile(g, probs, width, 1.0, False, behind_values(g, tile), &ahead)
     for lane in range(n_lanes):
         if lies_in_rows:
             x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
@@ -134,37 +131,36 @@ cdef inline void top_tile(const TopTask *task, Py_ssize_t first, Py_ssize_t n_la
         put_top(task, first + lane, row)
 
 
-cdef inline void top_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const TopTask *task = <const TopTask *>argument
+cdef inline void top_pieces(const TopTask *task, Py_ssize_t block, real *tile) noexcept nogil:
     cdef const Geometry *g = &task.g
-    cdef TopRow row = top_row(task, scratch)
+    cdef TopRow row = top_row(task, <char *>tile)
     cdef Py_ssize_t piece, first, n_lanes, lane, n = g.n_classes
     cdef const real *x
     for piece in range(n_pieces(g, block)):
         first = first_lane(g, block, piece)
         n_lanes = min(g.stride, g.n_lanes - first)
         if is_tile(g):
-            top_tile(task, first, n_lanes, scratch, &row, dtype)
+            top_tile(task, first, n_lanes, tile, &row)
             continue
         if g.form == GATHERED:
-            tile_load(g, g.kind, task.x, &task.x_steps, first, n_lanes, <real *>scratch)
+            tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
         for lane in range(n_lanes):
             x = <const real *>row_at(g, task.x, &task.x_steps, first + lane)
             if g.form == GATHERED:
-                x = <const real *>scratch + lane * n
-            elif not lies_ready(g):
-                tile_load(g, g.kind, task.x, &task.x_steps, first + lane, 1, <real *>row.x)
+                x = tile + lane * n
+            elif not in_place(g):
+                tile_load(<real *>row.x, g, g.kind, task.x, &task.x_steps, first + lane, 1)
                 x = <const real *>row.x
             top_of_row(task, first + lane, x, &row)
             put_top(task, first + lane, &row)
 
 
-cdef void top_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    top_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void top_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    top_block(task, block, scratch, <const double *>NULL)
+cdef void top_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const TopTask *task = <const TopTask *>argument
+    if task.g.kind == KIND_F64:
+        top_pieces(task, block, <double *>scratch)
+    else:
+        top_pieces(task, block, <float *>scratch)
 
 
 cdef int run_top_k(TopTask *task, int n_threads) except -1:
@@ -172,6 +168,5 @@ cdef int run_top_k(TopTask *task, int n_threads) except -1:
     cdef Geometry *g = &task.g
     if g.n_lanes == 0:
         return 0
-    return run_blocks(top_block_f64 if g.kind == KIND_F64 else top_block_f32, task, g.n_blocks,
-                      g.per_block * g.n_classes, n_threads,
+    return run_blocks(top_block, task, g.n_blocks, g.per_block * g.n_classes, n_threads,
                       top_tile_bytes(g) + 2 * row_bytes(g.n_classes) + 3 * row_bytes(task.k) + parts_bytes(g))

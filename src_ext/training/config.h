@@ -34,7 +34,7 @@
 #define DOT_OUTPUTS (PRODUCT_ROWS >= 8 ? 5 : 2)
 
 /* The most rows of a batch that training takes at a time. */
-#define MOST_BLOCK_ROWS 64
+#define MAX_BLOCK_ROWS 64
 
 /* Gradients of so many panels of inputs by so many tiles of units are one block of work. */
 #define PANEL_GROUP 2
@@ -77,7 +77,7 @@ typedef struct {
 } workers;
 
 /* Run a block function over all blocks; it has returned for each of them when this returns. */
-static void share_blocks(const workers *w, block_function run, const void *task, ptrdiff_t n_blocks) {
+static void run_all_blocks(const workers *w, block_function run, const void *task, ptrdiff_t n_blocks) {
     if (w->n_threads > 1) {
         w->runtime->run(run, task, 0, n_blocks, w->n_threads, w->scratch, w->scratch_bytes);
         return;
@@ -111,8 +111,8 @@ static inline void restore_subnormals(uint64_t mode) {
 #endif
 }
 
-/* Where the share of part `index` of `n_parts` in `count` items starts. */
-static inline ptrdiff_t share_start(ptrdiff_t count, ptrdiff_t index, ptrdiff_t n_parts) {
+/* Where part `index` of `n_parts` in `count` items starts. */
+static inline ptrdiff_t part_start(ptrdiff_t count, ptrdiff_t index, ptrdiff_t n_parts) {
     return count * index / n_parts;
 }
 

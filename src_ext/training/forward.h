@@ -98,6 +98,6 @@ static int NAME(forward)(network_job *J, workers *w) {
     atomic_int finite = ROWS_FINITE | LOGITS_FINITE;
     J->finite = &finite;
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
-    share_blocks(w, NAME(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
+    run_all_blocks(w, NAME(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
     return atomic_load(&finite);
 }

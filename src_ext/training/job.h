@@ -39,14 +39,14 @@ typedef struct {
 
 /* One layer with its optimiser's state (m: first moment or velocity, v: second moment), T = two vectors.
    Hidden: w, m, v (n_tiles, n_in, T), a tile for T units; b, mb, vb (n_tiles, T).
-   Output, turned: w, m, v (n_tiles, n_in, T), a tile for T inputs, n_in the number of outputs; b, mb, vb (n_in,).
+   Output, transposed: w, m, v (n_tiles, n_in, T), a tile for T inputs, n_in the number of outputs; b, mb, vb (n_in,).
    What is beyond the units, or inputs, of the last tile is 0 and stays 0. */
 typedef struct {
     ptrdiff_t n_in, n_tiles;
     void *w, *m, *v, *b, *mb, *vb;
     /* of hidden layers, in panels (n_blocks, n_tiles, block_rows, T): outputs, and the loss's gradient before ReLU */
     void *out, *back;
-    void *turned; /* of hidden layers but the first, (tiles of the layer before, n_tiles * T, T): its weights, turned */
+    void *transposed; /* of hidden layers but the first, (tiles of the layer before, n_tiles * T, T): its weights, transposed */
 } training_layer;
 
 /* Batches to train a network of ReLU layers on; layers[n_hidden] is the output layer. */

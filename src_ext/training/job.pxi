@@ -8,7 +8,7 @@ cdef extern from "runtime/state.h":
 cdef extern from "training/kernels.h" nogil:
     enum:
         VBYTES
-        MOST_BLOCK_ROWS
+        MAX_BLOCK_ROWS
         PANEL_GROUP
         TILE_GROUP
         ROW_BLOCK
@@ -44,7 +44,7 @@ cdef extern from "training/kernels.h" nogil:
         void *vb
         void *out
         void *back
-        void *turned
+        void *transposed
 
     ctypedef struct training_job:
         data_rows data

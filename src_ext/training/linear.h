@@ -22,8 +22,8 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
     const uint8_t *labels[ROW_BLOCK];
     loss_tally tally = J->tallies[group];
     if (J->first == 0) memset(gradient, 0, C * width * sizeof(REAL));
-    const ptrdiff_t start = share_start(J->n_rows, group, J->n_groups) + J->first;
-    const ptrdiff_t last = share_start(J->n_rows, group + 1, J->n_groups);
+    const ptrdiff_t start = part_start(J->n_rows, group, J->n_groups) + J->first;
+    const ptrdiff_t last = part_start(J->n_rows, group + 1, J->n_groups);
     const ptrdiff_t end = last - start < J->count ? last : start + J->count;
     for (ptrdiff_t first = start; first < end; first += ROW_BLOCK) {
         const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
@@ -65,6 +65,6 @@ static void NAME(linear_sum_block)(const void *task, ptrdiff_t block, char *scra
 
 static void NAME(linear_loss_gradient)(const linear_job *J, workers *w) {
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
-    share_blocks(w, NAME(linear_group_block), J, J->n_groups);
-    if (J->total) share_blocks(w, NAME(linear_sum_block), J, (J->n_outputs * J->width + SUM_BLOCK - 1) / SUM_BLOCK);
+    run_all_blocks(w, NAME(linear_group_block), J, J->n_groups);
+    if (J->total) run_all_blocks(w, NAME(linear_sum_block), J, (J->n_outputs * J->width + SUM_BLOCK - 1) / SUM_BLOCK);
 }

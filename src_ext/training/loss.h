@@ -1,4 +1,4 @@
-/* Losses of one batch and their gradients, turned: z[c, b], lanes run over rows b    (included once per REAL)
+/* Losses of one batch and their gradients, transposed: z[c, b], lanes run over rows b    (included once per REAL)
 
    Softmax: m = max z; S' = sum over z < m of exp(z - m), plus the number of maxima - 1;
    loss = log1p(S') + sum of t * (m - z), never a difference of large numbers. Written over z: the gradient,
@@ -83,14 +83,14 @@ static void NAME(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restr
 }
 
 /* Softmax cross-entropy of a batch with index targets. z: logits in, gradient out, divided by `divisor`.
-   rows: scratch of 4 * lanes; lanes: at most MOST_BLOCK_ROWS. */
+   rows: scratch of 4 * lanes; lanes: at most MAX_BLOCK_ROWS. */
 static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
                                loss_tally *tally /* IN, OUT */) {
     const ptrdiff_t C = B->n_outputs, lanes = B->lanes;
     const double off = B->smoothing / (double)C, on = 1.0 - B->smoothing;
     REAL *top = rows, *rest = rows + lanes, *seen = rows + 2 * lanes, *scale = rows + 3 * lanes;
     NAME(maxima)(z, top, C, lanes);
-    double gaps[MOST_BLOCK_ROWS];
+    double gaps[MAX_BLOCK_ROWS];
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
         const ptrdiff_t t = B->targets[b];
         double gap = (double)top[b] - (double)z[t * lanes + b];
@@ -139,11 +139,11 @@ static void NAME(logistic_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT
             const double weight = B->weights ? B->weights[b] : 1.0;
             const int label = B->labels[b][c];
             const double target = off + on * label, logit = (double)row[b];
-            const double small = exp(-fabs(logit)), share = 1.0 / (1.0 + small);
+            const double small = exp(-fabs(logit)), sigmoid = 1.0 / (1.0 + small);
             if (weight > 0) tally->loss += weight * (fmax(logit, 0.0) - logit * target + log1p(small));
             if ((logit > 0) != label) rows[b] = 0;
             /* sigmoid(z) - y, for hard labels without its cancellation */
-            const double p = logit >= 0 ? share : small * share, q = logit >= 0 ? small * share : share;
+            const double p = logit >= 0 ? sigmoid : small * sigmoid, q = logit >= 0 ? small * sigmoid : sigmoid;
             const double slope = target == 1.0 ? -q : p - target;
             row[b] = (REAL)(weight > 0 && divisor > 0 ? slope * weight / divisor : 0.0);
         }

@@ -35,7 +35,7 @@ def aligned_zeros(shape, dtype):
 cdef ptrdiff_t rows_a_block(ptrdiff_t batch_size, ptrdiff_t lanes) noexcept:
     """Return how many rows of a batch go through the layers together; it must not depend on the number of threads."""
     cdef ptrdiff_t rows = SMALL_BLOCK
-    while rows < MOST_BLOCK_ROWS and 4 * rows < batch_size:
+    while rows < MAX_BLOCK_ROWS and 4 * rows < batch_size:
         rows *= 2
     return max(rows, lanes)
 
@@ -169,8 +169,8 @@ cdef class Trainer:
             layer.back = data_of(self.zeros((job.n_blocks, layer.n_tiles, job.block_rows, tile)))
             if i:
                 before = self.layers[i - 1].n_tiles
-                layer.turned = data_of(self.zeros((before, layer.n_tiles * tile, tile)))
-        size = max(4 * MOST_BLOCK_ROWS + 20 * MOST_BLOCK_ROWS // real, PANEL_GROUP * TILE_GROUP * tile * tile,
+                layer.transposed = data_of(self.zeros((before, layer.n_tiles * tile, tile)))
+        size = max(4 * MAX_BLOCK_ROWS + 20 * MAX_BLOCK_ROWS // real, PANEL_GROUP * TILE_GROUP * tile * tile,
                    job.n_outputs * tile)
         size = (size + 64 // real - 1) // (64 // real) * (64 // real)
         job.scratch, job.scratch_size = data_of(self.zeros((self.n_threads, size))), size

@@ -114,8 +114,8 @@ static void NAME(relu)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, 
 
 /* Fetch a piece of some memory: part number `part` of n_parts. */
 static inline void NAME(fetch_part)(const REAL *data, ptrdiff_t count, ptrdiff_t part, ptrdiff_t n_parts) {
-    const char *end = (const char *)(data + share_start(count, part + 1, n_parts));
-    for (const char *at = (const char *)(data + share_start(count, part, n_parts)); at < end; at += 64)
+    const char *end = (const char *)(data + part_start(count, part + 1, n_parts));
+    for (const char *at = (const char *)(data + part_start(count, part, n_parts)); at < end; at += 64)
         __builtin_prefetch(at, 0, 2);
 }
 
@@ -140,9 +140,9 @@ typedef struct {
 static NAME(training_scratch) NAME(carve_scratch)(char *memory) {
     NAME(training_scratch) s;
     s.weights = (double *)memory;
-    s.labels = (const uint8_t **)(s.weights + MOST_BLOCK_ROWS);
-    s.targets = (int32_t *)(s.labels + MOST_BLOCK_ROWS);
-    s.rows = (REAL *)(s.targets + MOST_BLOCK_ROWS);
+    s.labels = (const uint8_t **)(s.weights + MAX_BLOCK_ROWS);
+    s.targets = (int32_t *)(s.labels + MAX_BLOCK_ROWS);
+    s.rows = (REAL *)(s.targets + MAX_BLOCK_ROWS);
     s.gradient = (REAL *)memory;
     return s;
 }
@@ -183,7 +183,7 @@ static void NAME(backward_layer)(const training_job *J, ptrdiff_t layer, ptrdiff
         else
             for (ptrdiff_t p = 0; p < next->n_tiles; p++)
                 NAME(product_rows)(p > 0, n, TILE, TILE, NAME(back_of)(J, layer + 1, block, p), TILE,
-                                   (REAL *)next->turned + (tile * next->n_tiles + p) * TILE * TILE, TILE, back, TILE);
+                                   (REAL *)next->transposed + (tile * next->n_tiles + p) * TILE * TILE, TILE, back, TILE);
         for (ptrdiff_t i = 0; i < n * TILE; i++) back[i] = h[i] > 0 ? back[i] : 0;
     }
 }
@@ -244,12 +244,12 @@ static void NAME(update_weights)(const training_job *J, const NAME(update_rule) 
         }
 }
 
-/* Keep the turned weights of a panel of inputs by a tile of units: (T units, T inputs). */
-static void NAME(turn_weights)(const training_job *J, ptrdiff_t layer, ptrdiff_t panel, ptrdiff_t tile) {
+/* Keep the transposed weights of a panel of inputs by a tile of units: (T units, T inputs). */
+static void NAME(transpose_weights)(const training_job *J, ptrdiff_t layer, ptrdiff_t panel, ptrdiff_t tile) {
     const training_layer *L = J->layers + layer;
     const ptrdiff_t count = NAME(columns_in)(L->n_in, panel);
     const REAL *restrict w = (const REAL *)L->w + (tile * L->n_in + panel * TILE) * TILE;
-    REAL *restrict to = (REAL *)L->turned + (panel * L->n_tiles + tile) * TILE * TILE;
+    REAL *restrict to = (REAL *)L->transposed + (panel * L->n_tiles + tile) * TILE * TILE;
     for (ptrdiff_t unit = 0; unit < TILE; unit++)
         for (ptrdiff_t k = 0; k < count; k++) to[unit * TILE + k] = w[k * TILE + unit];
 }
@@ -281,7 +281,7 @@ static void NAME(update_hidden)(const training_job *J, const NAME(update_rule) *
     NAME(update_weights)(J, rule, layer, panel, end_panel, tile, end_tile, gradient);
     for (ptrdiff_t t = tile; t < end_tile; t++) {
         if (panel == 0) NAME(update_unit_biases)(J, rule, layer, t, gradient);
-        for (ptrdiff_t p = panel; layer > 0 && p < end_panel; p++) NAME(turn_weights)(J, layer, p, t);
+        for (ptrdiff_t p = panel; layer > 0 && p < end_panel; p++) NAME(transpose_weights)(J, layer, p, t);
     }
 }
 
@@ -353,9 +353,9 @@ static void NAME(weights_block)(const void *task, ptrdiff_t index, char *memory)
     const uint64_t mode = flush_subnormals();
     const NAME(update_rule) rule = NAME(rule_at)(J, J->step + J->batch + 1);
     if (J->ahead) {
-        const ptrdiff_t n_tiles = J->layers[0].n_tiles, last = share_start(J->n_weight_blocks, index + 1, n_tiles);
+        const ptrdiff_t n_tiles = J->layers[0].n_tiles, last = part_start(J->n_weight_blocks, index + 1, n_tiles);
         NAME(update_and_forward)(J, &rule, index, gradient);
-        for (ptrdiff_t i = share_start(J->n_weight_blocks, index, n_tiles); i < last; i++)
+        for (ptrdiff_t i = part_start(J->n_weight_blocks, index, n_tiles); i < last; i++)
             NAME(update_layers)(J, &rule, 1, i, gradient);
     } else {
         NAME(update_layers)(J, &rule, 0, index, gradient);
@@ -391,10 +391,10 @@ static void NAME(train)(training_job *J, workers *w) {
     J->n_weight_blocks = NAME(count_blocks)(J, J->ahead);
     for (ptrdiff_t layer = 1; layer < J->n_hidden; layer++)
         for (ptrdiff_t panel = 0; panel < NAME(panels)(J->layers[layer].n_in); panel++)
-            for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++) NAME(turn_weights)(J, layer, panel, tile);
+            for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++) NAME(transpose_weights)(J, layer, panel, tile);
     if (J->ahead && J->n_batches) {
-        share_blocks(w, NAME(gather_first), J, NAME(blocks_of_batch)(J, 0));
-        share_blocks(w, NAME(forward_first), J, n_tiles);
+        run_all_blocks(w, NAME(gather_first), J, NAME(blocks_of_batch)(J, 0));
+        run_all_blocks(w, NAME(forward_first), J, n_tiles);
     }
     for (J->batch = 0; J->batch < J->n_batches; J->batch++) {
         const ptrdiff_t n = NAME(rows_of)(J, J->batch), n_blocks = NAME(blocks_of_batch)(J, J->batch);
@@ -404,13 +404,13 @@ static void NAME(train)(training_job *J, workers *w) {
             J->divisor = 0;
             for (ptrdiff_t b = 0; b < n; b++) J->divisor += J->weights[order[b]];
         }
-        share_blocks(w, NAME(rows_block), J, n_blocks);
+        run_all_blocks(w, NAME(rows_block), J, n_blocks);
         for (ptrdiff_t block = 0; block < n_blocks; block++) {
             J->tally.loss += J->tallies[block].loss;
             J->tally.weight += J->tallies[block].weight;
             J->tally.correct += J->tallies[block].correct;
         }
-        share_blocks(w, NAME(weights_block), J, J->ahead ? n_tiles : J->n_weight_blocks);
+        run_all_blocks(w, NAME(weights_block), J, J->ahead ? n_tiles : J->n_weight_blocks);
     }
 }
 
