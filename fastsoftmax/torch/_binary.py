@@ -14,6 +14,7 @@ from ._tensors import (
     array_of,
     is_traced,
     is_transformed,
+    loss_tensor,
     refuse_others,
     scaled,
     tensor_of,
@@ -128,7 +129,7 @@ def binary_cross_entropy_with_logits(
             loss, grad = functional.binary_cross_entropy_with_logits_with_grad(*arrays, **options)
     except (TypeError, ValueError):
         return peer()
-    loss = tensor_of(loss).to(input.dtype)
+    loss = loss_tensor(loss, input.dtype)
     if not tracks:
         return loss
     return _Binary.apply(*tensors, reduction, (loss, tensor_of(grad)))

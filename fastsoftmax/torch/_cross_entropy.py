@@ -13,44 +13,28 @@ from ._tensors import (
     array_of,
     is_traced,
     is_transformed,
+    loss_tensor,
     refuse_others,
     scaled,
     tensor_of,
 )
 
 
-def keywords(target, weight, sample_weight, options):
-    """Return the options of a loss as the functions of arrays take them."""
+def computed(function, input, target, weight, sample_weight, options):
+    """Return what `function`, one of the losses of arrays, makes of tensors."""
     ignore_index, label_smoothing, z_loss, softcap, temperature, reduction = options
-    return {
-        "weight": array_of(weight),
-        "sample_weight": array_of(sample_weight),
-        "ignore_index": None if target.is_floating_point() else ignore_index,
-        "label_smoothing": label_smoothing,
-        "z_loss": z_loss,
-        "softcap": softcap,
-        "temperature": temperature,
-        "reduction": reduction,
-    }
-
-
-def loss_alone(input, target, weight, sample_weight, options):
-    """Return the loss of tensors as an array."""
-    return functional.cross_entropy(
+    return function(
         array_of(input),
         array_of(target),
         axis=1 if input.ndim > 1 else 0,
-        **keywords(target, weight, sample_weight, options),
-    )
-
-
-def loss_and_gradient(input, target, weight, sample_weight, options):
-    """Return the loss and its gradient as arrays."""
-    return functional.cross_entropy_with_grad(
-        array_of(input),
-        array_of(target),
-        axis=1 if input.ndim > 1 else 0,
-        **keywords(target, weight, sample_weight, options),
+        weight=None if weight is None else array_of(weight),
+        sample_weight=None if sample_weight is None else array_of(sample_weight),
+        ignore_index=None if target.is_floating_point() else ignore_index,
+        label_smoothing=label_smoothing,
+        z_loss=z_loss,
+        softcap=softcap,
+        temperature=temperature,
+        reduction=reduction,
     )
 
 
@@ -63,32 +47,42 @@ class _CrossEntropy(Function):
     """The first backward pass takes the gradient that the forward pass made; later ones compute it again."""
 
     @staticmethod
-    def forward(ctx, input, target, weight, sample_weight, options, dtype):
-        loss, gradient = loss_and_gradient(input, target, weight, sample_weight, options)
-        ctx.save_for_backward(input, target, weight, sample_weight)
-        ctx.gradient, ctx.options = tensor_of(gradient), options
-        loss = tensor_of(loss)
-        return loss if loss.dtype is dtype else loss.to(dtype)
+    def forward(ctx, input, others, options, loss, gradient):
+        ctx.save_for_backward(input, *others)
+        ctx.gradient, ctx.options = gradient, options
+        return loss
 
     @staticmethod
     def backward(ctx, upstream):
-        gradient, rest = ctx.gradient, (None, None, None, None, None)
+        gradient = ctx.gradient
         if gradient is None or torch.is_grad_enabled():
-            input, target, weight, sample_weight = ctx.saved_tensors
-            if torch.is_grad_enabled():
-
-                def loss_of(input):
-                    return _composition.cross_entropy(
-                        input, target, weight, sample_weight, *ctx.options
-                    )
-
-                return (*_composition.gradients(loss_of, [input], upstream), *rest)
-            _, gradient = loss_and_gradient(input, target, weight, sample_weight, ctx.options)
-            gradient = tensor_of(gradient)
-        if is_transformed():
-            return (gradient * by_row(upstream, gradient), *rest)
+            return _again(ctx, upstream), None, None, None, None
         ctx.gradient = None
-        return (scaled(gradient, by_row(upstream, gradient)), *rest)
+        if upstream.ndim:
+            upstream = by_row(upstream, gradient)
+        return scaled(gradient, upstream), None, None, None, None
+
+
+_apply = super(Function, _CrossEntropy).apply
+"""Function.apply without its preparations for transforms of torch.func, which take a way of their own."""
+
+
+def _again(ctx, upstream):
+    """Return the gradient a second time, or differentiable."""
+    input, target, *others = ctx.saved_tensors
+    weight, sample_weight = others or (None, None)
+    if not torch.is_grad_enabled():
+        _, gradient = computed(
+            functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
+        )
+        gradient = tensor_of(gradient)
+        return scaled(gradient, by_row(upstream, gradient))
+
+    def loss_of(input):
+        return _composition.cross_entropy(input, target, weight, sample_weight, *ctx.options)
+
+    (gradient,) = _composition.gradients(loss_of, [input], upstream)
+    return gradient
 
 
 def checked(z_loss, softcap, temperature, reduction, label_smoothing):
@@ -174,7 +168,8 @@ def cross_entropy(
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     refuse_others("cross_entropy", input, target, weight, sample_weight)
     dtype = input.dtype
-    is_autocast = torch.is_autocast_enabled("cpu")
+    is_narrow = dtype is torch.bfloat16 or dtype is torch.float16
+    is_autocast = is_narrow and torch.is_autocast_enabled("cpu")
     if dtype is torch.float16:  # its gradient is scaled before it is rounded
         loss = cross_entropy(
             input.float(), target, None if weight is None else weight.float(),
@@ -190,12 +185,18 @@ def cross_entropy(
         and not (ignore_index >= 0 and target.is_floating_point())
     ):
         tensors = input, target, weight, sample_weight
-        wanted = torch.float32 if is_autocast and dtype is torch.bfloat16 else dtype
+        if is_autocast:
+            dtype = torch.float32
         try:
-            if input.requires_grad and torch.is_grad_enabled():
-                return _CrossEntropy.apply(*tensors, options, wanted)
-            return tensor_of(loss_alone(*tensors, options)).to(wanted)
+            if not (input.requires_grad and torch.is_grad_enabled()):
+                return loss_tensor(computed(functional.cross_entropy, *tensors, options), dtype)
+            loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
         except (TypeError, ValueError):
-            pass
+            pass  # PyTorch takes it, or raises in its own words
+        else:
+            others = (
+                tensors[1:] if weight is not None or sample_weight is not None else tensors[1:2]
+            )
+            return _apply(input, others, options, loss_tensor(loss, dtype), tensor_of(gradient))
     checked(z_loss, softcap, temperature, reduction, label_smoothing)
     return _composition.cross_entropy(input, target, weight, sample_weight, *options)

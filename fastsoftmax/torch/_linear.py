@@ -5,13 +5,15 @@ Products are PyTorch's; rows are taken in blocks, and the gradient of a block's 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
 from .. import functional
 from . import _composition
-from ._cross_entropy import checked, keywords
+from ._cross_entropy import checked, computed
 from ._tensors import DTYPES, array_of, is_traced, is_transformed, refuse_others, tensor_of
 
 ROWS_AT_ONCE = 256
@@ -55,21 +57,20 @@ def _run(tensors, options, wants, upstream=None):
         for one, want in zip((input, linear_weight, linear_bias), wants, strict=True)
     ]
     losses = torch.empty(n_rows, dtype=wide)
-    named = keywords(target, weight, None, (*options[:-1], "none"))
+    by_row = (*options[:-1], "none")
     for rows in blocks:
         x, logits = input[rows], room[: rows.stop - rows.start]
         if linear_bias is None:
             torch.mm(x, linear_weight.t(), out=logits)
         else:
             torch.addmm(linear_bias, x, linear_weight.t(), out=logits)
-        if sample_weight is not None:
-            named["sample_weight"] = array_of(sample_weight[rows])
-        arrays = array_of(logits), array_of(target[rows])
+        of_rows = None if sample_weight is None else sample_weight[rows]
+        arguments = logits, target[rows], weight, of_rows, by_row
         if not any(wants):
-            losses[rows] = tensor_of(functional.cross_entropy(*arrays, **named))
+            losses[rows] = tensor_of(computed(functional.cross_entropy, *arguments))
             continue
-        loss, _ = functional.cross_entropy_with_grad(*arrays, **named, out=arrays[0])
-        losses[rows] = tensor_of(loss)
+        in_place = partial(functional.cross_entropy_with_grad, out=array_of(logits))
+        losses[rows] = tensor_of(computed(in_place, *arguments)[0])
         if upstream is not None:
             logits.mul_(upstream[rows, None])
         _add_products(grads, rows, logits, x, linear_weight, alpha)

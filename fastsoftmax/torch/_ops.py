@@ -3,8 +3,9 @@
 import torch
 
 from . import _composition
-from ._cross_entropy import by_row, loss_and_gradient
-from ._tensors import tensor_of
+from .. import functional
+from ._cross_entropy import by_row, computed
+from ._tensors import loss_tensor, tensor_of
 
 
 @torch.library.custom_op("fastsoftmax::cross_entropy_with_grad", mutates_args=())
@@ -22,8 +23,9 @@ def cross_entropy_with_grad(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the cross-entropy, in the dtype of `input`, and its gradient."""
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
-    loss, gradient = loss_and_gradient(input.contiguous(), target, weight, sample_weight, options)
-    return tensor_of(loss).to(input.dtype), tensor_of(gradient)
+    tensors = input.contiguous(), target, weight, sample_weight
+    loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
+    return loss_tensor(loss, input.dtype), tensor_of(gradient)
 
 
 @cross_entropy_with_grad.register_fake

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
-_TYPES = (torch.Tensor, torch.nn.Parameter)
+_TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
+_LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
 
 
 def array_of(tensor):
@@ -21,11 +22,17 @@ def array_of(tensor):
 
 
 def tensor_of(array):
-    """Return an array, or a NumPy scalar, as a tensor that shares its memory."""
-    array = np.asarray(array)
-    if array.dtype.name == "bfloat16":
+    """Return an array as a tensor that shares its memory."""
+    if array.dtype.num > _LAST_OF_NUMPY:  # bfloat16
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
+
+
+def loss_tensor(loss, dtype):
+    """Return a loss, a number or an array, as a tensor of this dtype."""
+    if isinstance(loss, np.ndarray):
+        return tensor_of(loss).to(dtype)
+    return torch.scalar_tensor(float(loss), dtype=dtype)
 
 
 def is_traced():
@@ -40,30 +47,26 @@ def is_transformed():
 
 def refuse_others(name, *tensors):
     """Raise about a tensor that kernels on the CPU cannot read, and say what to call instead."""
-    for tensor in tensors:
-        if tensor is None:
+    for one in tensors:
+        if one is None or (type(one) in _TYPES and one.is_cpu and one.layout is torch.strided):
             continue
-        if not isinstance(tensor, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
-        if type(tensor) not in _TYPES:
-            raise TypeError(
-                f"fastsoftmax.torch.{name} takes plain tensors, got the subclass {type(tensor).__name__}: "
-                f"call torch.nn.functional.{name}"
-            )
-        if not tensor.is_cpu:
-            raise TypeError(
-                f"fastsoftmax.torch.{name} takes tensors on the CPU, got one on {tensor.device}: "
-                f"call torch.nn.functional.{name}"
-            )
-        if tensor.layout is not torch.strided:
-            raise TypeError(
-                f"fastsoftmax.torch.{name} takes dense tensors, got {tensor.layout}: "
-                f"call torch.nn.functional.{name}"
-            )
+        if not isinstance(one, torch.Tensor):
+            raise TypeError(f"{name}: expected a torch.Tensor, got {type(one).__name__}")
+        if type(one) not in _TYPES:
+            expected, got = "plain tensors", f"the subclass {type(one).__name__}"
+        elif not one.is_cpu:
+            expected, got = "tensors on the CPU", f"one on {one.device}"
+        else:
+            expected, got = "dense tensors", str(one.layout)
+        raise TypeError(
+            f"fastsoftmax.torch.{name} takes {expected}, got {got}: call torch.nn.functional.{name}"
+        )
 
 
 def scaled(gradient, upstream):
     """Return gradient * upstream; `gradient` belongs to the caller alone and may be overwritten."""
     if upstream.ndim == 0 and upstream.item() == 1:
         return gradient
-    return gradient.mul_(upstream.to(gradient.dtype))
+    if upstream.dtype is not gradient.dtype:
+        upstream = upstream.to(gradient.dtype)
+    return gradient.mul_(upstream)
