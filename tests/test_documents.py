@@ -139,7 +139,9 @@ def listed_in_the_api():
 
 def public_names():
     names = {f"fastsoftmax.{name}" for name in fs.__all__ if name != "__version__"}
-    names |= {"fastsoftmax.MLPClassifier", "fastsoftmax.SoftmaxRegression"}
+    names |= {
+        f"fastsoftmax.{name}" for name in dir(fs) if name[0].isupper() or name == "load_model"
+    }
     for module, listed in API_MODULES.items():
         if listed is None:
             listed = importlib.import_module(module).__all__

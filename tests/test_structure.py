@@ -101,7 +101,7 @@ def test_public_names():
     assert fs.__all__ == sorted(fs.__all__)
     for name in fs.__all__:
         assert getattr(fs, name) is not None
-    assert {"MLPClassifier", "SoftmaxRegression", "datasets"} <= set(dir(fs))
+    assert set(dir(fs)) == PUBLIC | set(fs._LAZY)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fs.nothing
 

@@ -11,7 +11,11 @@ _MANY = 30  # epochs above which a marker per epoch would hide the line
 
 
 def plot_history(history, *, ax=None):
-    """Draw the loss and the accuracy of every epoch of a fit, a panel each.
+    """Draw the loss and the accuracy of every epoch of a fit, in training and in validation, a panel each.
+
+    Figures of the validation are there if the fit had rows to validate with: ``fit(X, y, X_val=..., y_val=...)`` or
+    ``early_stopping=True``. Where the curve of the validation turns up while that of the training still falls, the
+    model has begun to learn its training rows by heart.
 
     Parameters
     ----------
@@ -23,7 +27,8 @@ def plot_history(history, *, ax=None):
 
     Returns
     -------
-    matplotlib.figure.Figure
+    ndarray of matplotlib.axes.Axes, shape (n_panels,)
+        The panels, loss first; ``[0].figure`` is the figure.
 
     Raises
     ------
@@ -44,8 +49,8 @@ def plot_history(history, *, ax=None):
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> clf = fs.MLPClassifier((8,), max_iter=5, early_stopping=True, random_state=0).fit(X, y)
-    >>> figure = fs.plots.plot_history(clf)
-    >>> [ax.get_ylabel() for ax in figure.axes]
+    >>> axes = fs.plots.plot_history(clf)
+    >>> [ax.get_ylabel() for ax in axes]
     ['loss', 'accuracy']
     """
     by_batches = getattr(history, "solver", "adam") in ("adam", "sgd")
@@ -55,7 +60,7 @@ def plot_history(history, *, ax=None):
     axes = _axes_of(ax, len(panels))
     for panel, name in zip(axes, panels, strict=True):
         _draw(panel, figures, name, unit)
-    return axes[0].figure
+    return axes
 
 
 def _figures_of(history):
@@ -88,8 +93,10 @@ def _of_estimator(estimator):
 
 def _axes_of(ax, n_panels):
     if ax is None:
-        return list(new_figure(4.6 * n_panels, 3.6).subplots(1, n_panels, squeeze=False)[0])
-    axes = [check_axes(one) for one in np.ravel(np.asarray(ax, dtype=object))]
+        return new_figure(4.6 * n_panels, 3.6).subplots(1, n_panels, squeeze=False)[0]
+    axes = np.ravel(np.asarray(ax, dtype=object))
+    for one in axes:
+        check_axes(one)
     if len(axes) != n_panels:
         raise ValueError(f"ax must hold {n_panels} Axes, one for each panel, got {len(axes)}")
     return axes

@@ -9,17 +9,21 @@ from ._arguments import check_classifier, check_rows, class_positions
 from ._figures import COLOURS, add_legend, axes_or_new, class_marker
 
 _LARGEST_DOT = 220.0  # square points, for a bin that holds all rows
+_DEFINITIONS = (
+    "{n_bins} bins; area of a dot: its share of the rows\n"
+    "ECE: distance from the diagonal, averaged over the rows"
+)
 _COLOUR_ORDER = (5, 0, 2, 3, 1, 4, 7)
 
 
 def plot_reliability(models, X, y, *, n_bins=10, ax=None):
     """Draw how often predictions are right against how probable they were said to be.
 
-    Rows are sorted into bins by the probability of their predicted class. Each bin is a dot: at the
-    mean of these probabilities, as high as the share of rows predicted right, as large as the share
-    of rows it holds. Dots on the diagonal can be believed; below it the model is too sure. The
-    legend gives the expected calibration error (ECE), the mean distance from the diagonal over all
-    rows.
+    Rows are sorted into bins of equal width by the probability of their predicted class. Each bin is a dot: at the mean
+    of these probabilities, as high as the share of rows predicted right, its area the share of rows it holds. Dots on
+    the diagonal are calibrated: of the rows predicted with 80 %, 80 % are right. Below it the model is overconfident,
+    above it underconfident. The legend gives the expected calibration error (ECE): the distance of each dot from the
+    diagonal, averaged over the rows.
 
     Parameters
     ----------
@@ -73,7 +77,7 @@ def plot_reliability(models, X, y, *, n_bins=10, ax=None):
         raise ValueError("models must hold at least one model, got none")
     rows = {name: _confidences(model, named, X, y) for name, model in named.items()}
     ax = axes_or_new(ax, 5.6, 6.2)
-    ax.plot([0, 1], [0, 1], "--", color="0.4", linewidth=1, label="can be believed")
+    ax.plot([0, 1], [0, 1], "--", color="0.4", linewidth=1, label="perfectly calibrated")
     for number, (name, (confidence, right)) in enumerate(rows.items()):
         bins = reliability_bins(confidence, right, n_bins)
         error = float(np.average(np.abs(bins[0] - bins[1]), weights=bins[2]))
@@ -82,12 +86,13 @@ def plot_reliability(models, X, y, *, n_bins=10, ax=None):
     ax.set(
         xlim=(0, 1.02),
         ylim=(0, 1.02),
-        xlabel="mean probability of the predicted class",
-        ylabel="share predicted right",
+        xlabel="mean probability of the predicted class, in each bin",
+        ylabel="share of the bin's rows predicted right",
         aspect="equal",
     )
     ax.grid(alpha=0.3)
     add_legend(ax, list(ax.lines), below=True)
+    ax.get_legend().set_title(_DEFINITIONS.format(n_bins=n_bins))
     return ax
 
 

@@ -31,9 +31,9 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
 
     Returns
     -------
-    matplotlib.figure.Figure
+    ndarray of matplotlib.axes.Axes, shape (n_images,)
         An image for each row of `coef_`: one a class; for two classes, which share their weights,
-        a single one, where red speaks for the second class.
+        a single one, where red speaks for the second class. ``[0].figure`` is the figure.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = fs.SoftmaxRegression(max_iter=500).fit(X / 16, y)
-    >>> figure = fs.plots.plot_class_weights(clf)
-    >>> [ax.get_title() for ax in figure.axes[:3]]
+    >>> axes = fs.plots.plot_class_weights(clf)
+    >>> [ax.get_title() for ax in axes[:3]]
     ['0', '1', '2']
     """
     images = class_weight_images(model, shape)
@@ -78,7 +78,7 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
     for ax in grid.flat[len(images) :]:
         ax.set_axis_off()
     fig.colorbar(shown, ax=list(grid.flat), label="weight", shrink=0.8)
-    return fig
+    return grid.ravel()[: len(images)]
 
 
 def _new_figure(images, n_rows, n_columns, names):

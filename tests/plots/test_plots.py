@@ -27,8 +27,8 @@ def labelled(ax):
 def test_history_draws_the_figures_of_each_epoch(iris):
     X, y = iris
     clf = fs.MLPClassifier((4,), max_iter=7, random_state=0).fit(X, y, X_val=X[::3], y_val=y[::3])
-    figure = plot_history(clf)
-    for ax, name in zip(figure.axes, ("loss", "accuracy"), strict=True):
+    axes = plot_history(clf)
+    for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", name)
         drawn = labelled(ax)
         assert list(drawn) == ["training", "validation"]
@@ -39,19 +39,19 @@ def test_history_draws_the_figures_of_each_epoch(iris):
 
 
 def test_history_of_lbfgs_counts_iterations(linear):
-    figure = plot_history(linear)
-    assert figure.axes[0].get_xlabel() == "iteration"
-    assert figure.axes[0].get_legend() is None
-    assert len(figure.axes[0].lines[0].get_xdata()) == linear.n_iter_
+    axes = plot_history(linear)
+    assert axes[0].get_xlabel() == "iteration"
+    assert axes[0].get_legend() is None
+    assert len(axes[0].lines[0].get_xdata()) == linear.n_iter_
 
 
 def test_history_as_a_dict():
     from matplotlib.figure import Figure
 
     axes = Figure().subplots(1, 2)
-    assert plot_history({"loss": [2, 1], "accuracy": [0, 1]}, ax=axes) is axes[0].figure
+    assert list(plot_history({"loss": [2, 1], "accuracy": [0, 1]}, ax=axes)) == list(axes)
     assert labelled(axes[0])["training"].tolist() == [2, 1]
-    assert len(plot_history({"loss": [2.0]}).axes) == 1
+    assert len(plot_history({"loss": [2.0]})) == 1
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_confusion_matrix_refused(iris, linear):
 def test_class_weights_are_the_images(rng):
     X, y = rng.normal(size=(60, 6)), np.array(["x", "y", "z"] * 20)
     clf = fs.SoftmaxRegression(max_iter=500).fit(X, y)
-    figure = plot_class_weights(clf, shape=(2, 3))
-    images = [ax.images[0] for ax in figure.axes[:3]]
-    for ax, image, row in zip(figure.axes, images, clf.coef_, strict=False):
+    axes = plot_class_weights(clf, shape=(2, 3))
+    images = [ax.images[0] for ax in axes]
+    for ax, image, row in zip(axes, images, clf.coef_, strict=True):
         np.testing.assert_array_equal(image.get_array(), row.reshape(2, 3))
         assert ax.get_title() in "xyz"
     limits = {image.get_clim() for image in images}  # one scale, with 0 in the middle
@@ -147,9 +147,9 @@ def test_class_weights_are_the_images(rng):
 
 def test_class_weights_of_two_classes(rng):
     X, y = rng.normal(size=(20, 4)), np.array([False, True] * 10)
-    figure = plot_class_weights(fs.SoftmaxRegression().fit(X, y), class_names=["cat", "dog"])
-    assert figure.axes[0].get_title() == "dog (red) against cat (blue)"
-    assert figure.axes[0].images[0].get_array().shape == (2, 2)
+    (ax,) = plot_class_weights(fs.SoftmaxRegression().fit(X, y), class_names=["cat", "dog"])
+    assert ax.get_title() == "dog (red) against cat (blue)"
+    assert ax.images[0].get_array().shape == (2, 2)
 
 
 def test_class_weights_refused(linear, network):
@@ -256,6 +256,26 @@ def test_nothing_is_shown(iris, linear, monkeypatch):
     plot_history(linear)
     for plot in MODEL_PLOTS[:2] + MODEL_PLOTS[3:]:
         plot(linear, *iris)
+
+
+def test_a_notebook_draws_each_picture_once(iris, linear):
+    """Axes have no picture of their own, so that a cell shows the figure that is open and no copy of it."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    calls = [lambda: plot_history(linear), lambda: plot_class_weights(linear, shape=(1, 2))]
+    calls += [lambda p=p: p(linear, *iris) for p in MODEL_PLOTS[:2] + MODEL_PLOTS[3:]]
+    for number, call in enumerate(calls, start=1):
+        drawn = call()
+        assert all(isinstance(ax, Axes) for ax in np.ravel(np.asarray(drawn, dtype=object)))
+        assert not [name for name in dir(drawn) if name.startswith("_repr_")]
+        assert len(plt.get_fignums()) == number
+
+
+def test_reliability_says_what_dots_and_error_are(iris, linear):
+    legend = plot_reliability(linear, *iris, n_bins=7).get_legend()
+    assert legend.get_title().get_text().startswith("7 bins; area of a dot")
+    assert "ECE: distance from the diagonal" in legend.get_title().get_text()
 
 
 def test_without_matplotlib(iris, linear, monkeypatch):
