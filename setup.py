@@ -88,7 +88,7 @@ def extension(module, source, flags, link_flags):
         "embedsignature": True,
         "freethreading_compatible": False,
     }
-    return cythonize(
+    built = cythonize(
         Extension(
             f"fastsoftmax._ext.{module}",
             [source],
@@ -98,13 +98,14 @@ def extension(module, source, flags, link_flags):
                 ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
                 ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
             ],
-            extra_compile_args=flags,
-            extra_link_args=link_flags,
         ),
         build_dir=f"{build_folder()}/cython/{module}",
         include_path=["src_ext"],
         compiler_directives=directives,
     )
+    for each in built:  # cythonize itself would add the flags of one instruction set to those of the next
+        each.extra_compile_args, each.extra_link_args = list(flags), list(link_flags)
+    return built
 
 
 def extensions(compiler):

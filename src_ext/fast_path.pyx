@@ -568,7 +568,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
         if not (is_within(all_bounds.low) and is_within(positive_bounds.low) and is_within(positive_bounds.high)
                 and is_within(low) and is_within(low * call.grad_scale) and high <= LARGEST_SCALE):
             return None
-        call.losses, call.rows, call.sums, rows = NULL, NULL, NULL, None
+        rows = None
         start_sums(&partial, layout.size)
         if kind == NONE:
             rows = new_result(&layout, dtype_of_losses(&layout))

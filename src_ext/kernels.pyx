@@ -122,19 +122,17 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
 
 
 cdef int call_sigmoid(const SigmoidCall *call) except -1:
-    cdef SigmoidTask task
-    memset(&task, 0, sizeof(task))
+    cdef SigmoidTask task = default_sigmoid_task()
     task.x, task.out, task.kind = call.x.data, call.out.data, call.kind
     task.n, task.per_row = call.n_rows * call.n_columns, call.n_columns
     task.x_steps, task.out_steps = call.x.steps, call.out.steps
-    return run_blocks(sigmoid_block_f64 if task.kind == KIND_F64 else sigmoid_block_f32, &task,
+    return run_blocks(sigmoid_block, &task,
                       (task.n + BLOCK_ELEMENTS - 1) // BLOCK_ELEMENTS, BLOCK_ELEMENTS, call.n_threads,
                       sigmoid_scratch(task.kind))
 
 
 cdef int call_binary(const BinaryCall *call) except -1:
-    cdef BinaryTask task
-    memset(&task, 0, sizeof(task))
+    cdef BinaryTask task = default_binary_task()
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
     task.losses, task.rows, task.sums = call.losses, call.rows, call.sums
@@ -142,7 +140,7 @@ cdef int call_binary(const BinaryCall *call) except -1:
     task.grad_scale = call.grad_scale
     task.n, task.n_labels = call.n_rows * call.n_labels, call.n_labels
     task.kind, task.target_kind = call.kind, call.target_kind
-    return run_blocks(binary_block_f64 if task.kind == KIND_F64 else binary_block_f32, &task,
+    return run_blocks(binary_block, &task,
                       (task.n + SUM_AT_ONCE - 1) // SUM_AT_ONCE, SUM_AT_ONCE, call.n_threads, binary_scratch())
 
 
@@ -308,7 +306,6 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
     call.n_rows, call.n_labels = block.outer, block.n_classes
     call.logits, call.targets, call.grad = operand_of(logits), operand_of(targets), operand_of(grad)
     call.losses, call.grad_scale, call.n_threads = <double *>cnp.PyArray_DATA(losses), grad_scale, n_threads
-    call.rows, call.sums = NULL, NULL
     call.weight, call.weight_kind, call.pos_weight = data_or_null(weight), KIND_F64, <double *>data_or_null(pos_weight)
     call_binary(&call)
 

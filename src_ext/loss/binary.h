@@ -12,7 +12,7 @@
 INLINE VEC FN(exp_of_minus_abs)(VEC x, const FN(exp_frame) *f) { return FN(exp_scaled)(-FN(abs)(x), f, 0); }
 
 /* out = 1 / (1 + exp(-x)); out may be x. Error: 2.5 ULP. */
-static void FN(sigmoid)(const REAL *x, REAL *out, ptrdiff_t n) {
+static void FN(sigmoid_run)(const REAL *x, REAL *out, ptrdiff_t n) {
     const FN(exp_frame) f = FN(exp_setup)((VEC){0}, 1, 0);
     const VEC unit = f.unit, zero = {0};
     for (ptrdiff_t i = 0; i < n; i += LANES) {

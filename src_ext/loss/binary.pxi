@@ -1,12 +1,8 @@
 # sigmoid and the binary cross-entropy of logits, element by element: one read of each input, one write.
 
-cdef extern from "softmax/primitives.h":
-    void sigmoid_f32(const float *x, float *out, Py_ssize_t n) noexcept nogil
-    void sigmoid_f64(const double *x, double *out, Py_ssize_t n) noexcept nogil
-    void binary_run_f32(const float *x, const float *y, double *loss, float *grad, const double *w,
-                        const double *pos_weight, double scale, Py_ssize_t n) noexcept nogil
-    void binary_run_f64(const double *x, const double *y, double *loss, double *grad, const double *w,
-                        const double *pos_weight, double scale, Py_ssize_t n) noexcept nogil
+cdef extern from "softmax/primitives.h" nogil:
+    void sigmoid_run(...)
+    void binary_run(...)
 
 cdef extern from "loss/sums.h":
     int SUM_AT_ONCE
@@ -20,6 +16,13 @@ cdef struct SigmoidTask:
     void *out
     Steps x_steps, out_steps
     Py_ssize_t n, per_row
+
+
+cdef inline SigmoidTask default_sigmoid_task() noexcept nogil:
+    cdef SigmoidTask task
+    memset(&task, 0, sizeof(task))
+    return task
+
 
 cdef enum:
     PIECE = 512                 # logits that are computed at once, a multiple of SUM_STEP
@@ -40,36 +43,42 @@ cdef struct BinaryTask:
     double grad_scale
     Py_ssize_t n, n_labels
 
-cdef inline void sigmoid_run(Kind kind, const void *x, Py_ssize_t at, void *out, Py_ssize_t to, Py_ssize_t n,
-                             real *values) noexcept nogil:
+
+cdef inline BinaryTask default_binary_task() noexcept nogil:
+    """Return a task without weights, gradient and results, whose gradient's scale would be 1."""
+    cdef BinaryTask task
+    memset(&task, 0, sizeof(task))
+    task.grad_scale = 1
+    return task
+
+
+cdef inline void sigmoid_piece(Kind kind, const void *x, Py_ssize_t at, void *out, Py_ssize_t to, Py_ssize_t n,
+                               real *values) noexcept nogil:
     """Compute n values side by side, from number `at` of x to number `to` of out."""
-    if real is double:
-        sigmoid_f64(<const double *>x + at, <double *>out + to, n)
-    elif kind == KIND_F32:
-        sigmoid_f32(<const float *>x + at, <float *>out + to, n)
-    else:
+    if kind <= KIND_F64:
+        sigmoid_run(<const real *>x + at, <real *>out + to, n)
+    elif real is float:
         run_load_f32(kind, x, at, n, values)
-        sigmoid_f32(values, values, n)
+        sigmoid_run(values, values, n)
         run_store_f32(kind, values, out, to, n)
 
 
-cdef inline void sigmoid_block(const void *argument, Py_ssize_t block, real *scratch) noexcept nogil:
-    cdef const SigmoidTask *task = <const SigmoidTask *>argument
+cdef inline void sigmoid_runs(const SigmoidTask *task, Py_ssize_t block, real *scratch) noexcept nogil:
     cdef Py_ssize_t at = block * BLOCK_ELEMENTS, stop = min(at + BLOCK_ELEMENTS, task.n), row, column, n
     while at < stop:
         row, column = at // task.per_row, at % task.per_row
         n = min(task.per_row - column, stop - at)
-        sigmoid_run(task.kind, task.x, outer_start(&task.x_steps, row) + column,
-                    task.out, outer_start(&task.out_steps, row) + column, n, scratch)
+        sigmoid_piece(task.kind, task.x, outer_start(&task.x_steps, row) + column,
+                      task.out, outer_start(&task.out_steps, row) + column, n, scratch)
         at += n
 
 
-cdef void sigmoid_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    sigmoid_block(task, block, <float *>scratch)
-
-
-cdef void sigmoid_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    sigmoid_block(task, block, <double *>scratch)
+cdef void sigmoid_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const SigmoidTask *task = <const SigmoidTask *>argument
+    if task.kind == KIND_F64:
+        sigmoid_runs(task, block, <double *>scratch)
+    else:
+        sigmoid_runs(task, block, <float *>scratch)
 
 
 cdef inline bint is_flat(const Steps *steps, Py_ssize_t per_row, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
@@ -151,10 +160,7 @@ cdef inline void binary_piece(const BinaryTask *task, Py_ssize_t at, Py_ssize_t 
         grad = scratch
         if (real is double or task.kind == KIND_F32) and is_flat(&task.grad_steps, task.n_labels, at, n):
             grad = <real *>task.grad + outer_start(&task.grad_steps, at // task.n_labels) + at % task.n_labels
-    if real is float:
-        binary_run_f32(logits, targets, losses, grad, weight, pos_weight, task.grad_scale, n)
-    else:
-        binary_run_f64(logits, targets, losses, grad, weight, pos_weight, task.grad_scale, n)
+    binary_run(logits, targets, losses, grad, weight, pos_weight, task.grad_scale, n)
     if grad == scratch and grad != NULL:
         write_flat(task.kind, scratch, task.grad, &task.grad_steps, task.n_labels, at, n)
     if task.losses != NULL:
@@ -164,15 +170,13 @@ cdef inline void binary_piece(const BinaryTask *task, Py_ssize_t at, Py_ssize_t 
             (<real *>task.rows)[at + i] = <real>losses[i]
 
 
-cdef inline void binary_block(const void *argument, Py_ssize_t block, char *scratch, const real *dtype) noexcept nogil:
-    cdef const BinaryTask *task = <const BinaryTask *>argument
+cdef inline void binary_pieces(const BinaryTask *task, Py_ssize_t block, double *losses, real *scratch) noexcept nogil:
     cdef Py_ssize_t at = block * SUM_AT_ONCE, stop = min(at + SUM_AT_ONCE, task.n), n
-    cdef double *losses = <double *>scratch
     cdef TwoPartSum lanes[SUM_LANES]
     memset(&lanes[0], 0, sizeof(lanes))
     while at < stop:
         n = min(<Py_ssize_t>PIECE, stop - at)
-        binary_piece(task, at, n, losses, <real *>(losses + 3 * PIECE))
+        binary_piece(task, at, n, losses, scratch)
         if task.sums != NULL:
             sums_add_run(&lanes[0], losses, n)
         at += n
@@ -180,12 +184,13 @@ cdef inline void binary_block(const void *argument, Py_ssize_t block, char *scra
         task.sums[block] = sum_of_sums(&lanes[0], SUM_LANES)
 
 
-cdef void binary_block_f32(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    binary_block(task, block, scratch, <const float *>NULL)
-
-
-cdef void binary_block_f64(const void *task, Py_ssize_t block, char *scratch) noexcept nogil:
-    binary_block(task, block, scratch, <const double *>NULL)
+cdef void binary_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
+    cdef const BinaryTask *task = <const BinaryTask *>argument
+    cdef double *losses = <double *>scratch
+    if task.kind == KIND_F64:
+        binary_pieces(task, block, losses, losses + 3 * PIECE)
+    else:
+        binary_pieces(task, block, losses, <float *>(losses + 3 * PIECE))
 
 
 cdef inline Py_ssize_t binary_scratch() noexcept nogil:

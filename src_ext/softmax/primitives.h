@@ -51,6 +51,10 @@
 #define lanes_entries(term, ...) INSTANCE(lanes_entries, term)(term, __VA_ARGS__)
 #define lanes_widen(m, ...) INSTANCE(lanes_widen, m)(m, __VA_ARGS__)
 
+/* loss/binary.h */
+#define sigmoid_run(x, ...) INSTANCE(sigmoid_run, x)(x, __VA_ARGS__)
+#define binary_run(x, ...) INSTANCE(binary_run, x)(x, __VA_ARGS__)
+
 /* loss/entropy.h */
 #define row_exp_moment(x, ...) INSTANCE(row_exp_moment, x)(x, __VA_ARGS__)
 #define row_entropy_slope(x, ...) INSTANCE(row_entropy_slope, x)(x, __VA_ARGS__)
