@@ -104,8 +104,10 @@ typedef struct {
     int n_threads;
 } TopKCall;
 
-/* The functions of one instruction set. */
+/* The functions of one instruction set. `layout` says of what sizes the calls are: a table that was built from other
+ * sources than its caller must not be called. */
 typedef struct {
+    size_t layout; /* CALL_LAYOUT */
     int (*softmax)(const SoftmaxCall *call);
     int (*logsumexp)(const SoftmaxCall *call);
     int (*backward)(const BackwardCall *call);
@@ -118,6 +120,10 @@ typedef struct {
     int (*divergence)(const DivergenceCall *call);
     int (*top_k)(const TopKCall *call);
 } KernelTable;
+
+#define CALL_LAYOUT                                                                                                 \
+    ((((((sizeof(SoftmaxCall) * 1024 + sizeof(BackwardCall)) * 1024 + sizeof(LossCall)) * 1024 + sizeof(SigmoidCall)) * \
+       1024 + sizeof(BinaryCall)) * 1024 + sizeof(DivergenceCall)) * 31 + sizeof(TopKCall) + sizeof(KernelTable))
 
 /* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. */
 static inline Operand no_operand(void) {

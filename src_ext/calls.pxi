@@ -80,7 +80,9 @@ cdef extern from "calls.h":
         int64_t *indices
         Py_ssize_t k
         int n_threads
+    size_t CALL_LAYOUT
     ctypedef struct KernelTable:
+        size_t layout
         int (*softmax)(const SoftmaxCall *call) except -1
         int (*logsumexp)(const SoftmaxCall *call) except -1
         int (*backward)(const BackwardCall *call) except -1

@@ -46,8 +46,12 @@ cdef int MAX_THREADS = 256
 def use_kernels(table, int max_threads):
     """Call these kernels from now on: the `kernel_table` of a back end, or None for the general path alone."""
     global kernels, MAX_THREADS
-    MAX_THREADS = max_threads
-    kernels = NULL if table is None else <KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
+    cdef KernelTable *found = NULL
+    if table is not None:
+        found = <KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
+        if found.layout != CALL_LAYOUT:
+            raise ImportError("the compiled modules of fastsoftmax were built from different sources; build all of them again")
+    kernels, MAX_THREADS = found, max_threads
 
 
 def with_fast_path(function):

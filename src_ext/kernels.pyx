@@ -63,7 +63,7 @@ cdef int call_backward(const BackwardCall *call) except -1:
 
 cdef LossTask loss_task(const LossCall *call) noexcept:
     cdef LossTask task = default_loss_task()
-    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, call.softcap == 0)
+    plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
     task.target_form, task.target_kind, task.losses = call.target_form, call.target_kind, call.losses
@@ -109,7 +109,7 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
             base = malloc(call.block.n_classes * sizeof(double))
             if base == NULL:
                 raise MemoryError("cannot allocate the smoothed targets")
-        if task.softcap != 0 or task.g.kind == KIND_F64:
+        if task.g.kind == KIND_F64:
             fill_base(<double *>base, call)
         else:
             fill_base(<float *>base, call)
@@ -163,6 +163,7 @@ cdef int call_top_k(const TopKCall *call) except -1:
 
 
 cdef KernelTable table
+table.layout = CALL_LAYOUT
 table.softmax, table.logsumexp, table.backward = call_softmax, call_logsumexp, call_backward
 table.inspect_targets, table.cross_entropy = call_inspect, call_cross_entropy
 table.find_bounds = call_find_bounds

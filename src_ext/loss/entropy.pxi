@@ -15,7 +15,7 @@ cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const Ro
     """Sums of a chunk whose maximum is known: sum_chunk, and the moment."""
     part.moment = 0
     if part.max == -INFINITY:
-        sum_chunk(x, <const real *>NULL, stage, n, plan, ahead, part)
+        sum_chunk(x, <const real *>NULL, <const real *>NULL, stage, n, plan, ahead, part)
     else:
         row_exp_moment(x, stage, n, <real>part.max, ahead, &part.terms, &part.moment)
 
@@ -141,7 +141,7 @@ cdef inline void entropy_in_scratch(const DivergenceTask *task, Py_ssize_t first
     cdef real *out
     cdef Py_ssize_t i, n = task.g.n_classes
     cdef bint with_grad = task.grad_p != NULL
-    row.t = NULL
+    row.low = row.t = NULL
     plan_row(&task.g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first, 1.0, True, &row.plan)
     for i in range(n_rows):
         row.x, row.stage, out = values + i * n, NULL, NULL

@@ -88,7 +88,7 @@ cdef inline void terms_of_chunk(const Pair *pair, int which, Py_ssize_t k, Py_ss
         return
     nothing.read = nothing.write = NULL
     terms[0] = <real *>pair.stages[which]
-    sum_chunk(<const real *>row.x + k * CHUNK, <const real *>NULL, terms[0], chunk_size(n_classes, k), &row.plan,
+    sum_chunk(<const real *>row.x + k * CHUNK, <const real *>NULL, <const real *>NULL, terms[0], chunk_size(n_classes, k), &row.plan,
               &nothing, &again)
 
 
@@ -199,6 +199,7 @@ cdef inline void divergence_in_scratch(const DivergenceTask *task, Py_ssize_t fi
     plan_row(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first, 1.0, True, &pair.rows[1].plan)
     for i in range(n_rows):
         pair.rows[0].x, pair.rows[1].x = p + i * n, q + i * n
+        pair.rows[0].low = pair.rows[1].low = NULL
         pair.rows[0].t = pair.rows[1].t = pair.rows[0].stage = pair.rows[1].stage = NULL
         pair.grads[0] = pair.grads[1] = NULL
         if task.grad_p != NULL:
@@ -213,7 +214,7 @@ cdef inline void exp_of_tile(const Geometry *g, const real *x, real *terms, Py_s
     """The terms of a tile, and the maxima and sums of its lanes."""
     lanes_max(x, width, g.n_classes, m, NULL, <real *>NULL)
     memcpy(terms, x, width * g.n_classes * sizeof(real))
-    lanes_exp_sum(terms, width, g.n_classes, m, 1.0, <const real *>NULL, <real *>NULL, True, True, ahead, sums)
+    lanes_exp_sum(terms, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL, <real *>NULL, True, True, ahead, sums)
 
 
 cdef inline void sum_divergence_of_lanes(const Geometry *g, const real *p, const real *q, const real *ep,

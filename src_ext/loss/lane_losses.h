@@ -12,7 +12,9 @@
 /* One value a lane. */
 typedef struct {
     LaneSums terms;                         /* from lanes_exp_sum, the maxima left out of the sum */
-    double *max, *z;                        /* the maximum, and the logit of an index target */
+    double *max;                            /* the maximum, */
+    double *lse_max;                        /* and the one that log(sum(exp)) counts from: another where max is 0 */
+    double *z;                              /* the logit of an index target */
     double *t, *s;                          /* weights of the target and of the row; read where `weighted` */
     double *target_gap, *dense;             /* sums of t * (m - z) / temperature and of t over dense targets; read
                                                where `dense` */
@@ -70,7 +72,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         if (k.dense) {
             target_gap += load_doubles(a->target_gap + i);
             total += load_doubles(a->dense + i);
-            lse += max / k.temperature;
+            lse += load_doubles(a->lse_max + i) / k.temperature;
         }
         vec_f64 loss = total * log_sum + target_gap;
         if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
@@ -85,7 +87,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
         vec_f64 prob_scale = size * total;
-        if (k.dense && k.z_loss != 0) prob_scale += (2 * k.z_loss) * (size * log_sum + size * max / k.temperature);
+        if (k.dense && k.z_loss != 0) prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
         const vec_f64 numerator = prob_scale * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {

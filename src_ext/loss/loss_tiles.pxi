@@ -7,6 +7,7 @@ cdef extern from "loss/lane_losses.h":
     ctypedef struct LossLanes:
         LaneSums terms
         double *max
+        double *lse_max
         double *z
         double *t
         double *s
@@ -37,7 +38,8 @@ cdef struct LossScratch:
     void *max                   # of the computing dtype, as z and term are
     LossLanes lanes
     int32_t *y                  # index targets, or minus the state of a lane that does not count
-    void *z                     # the logit of the target
+    void *z                     # the logit of the target,
+    void *z_low                 # and what rounding has taken from it
     void *term                  # what was stored for the target, then its gradient
 
 
@@ -74,9 +76,12 @@ cdef inline bint read_targets(const LossTask *task, Py_ssize_t first, Py_ssize_t
     return special
 
 
-cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_ssize_t first, Py_ssize_t n_lanes,
-                           const Upcoming *ahead) noexcept nogil:
-    """A tile of lanes; t is a tile of dense targets, or NULL."""
+cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, const real *t, Py_ssize_t first,
+                           Py_ssize_t n_lanes, const Upcoming *ahead) noexcept nogil:
+    """A tile of lanes; t is a tile of dense targets, or NULL.
+
+    With `low` the tile holds distances from the maxima, which lse_max has, and `low` what rounding has taken from them.
+    """
     cdef const Geometry *g = &task.g
     cdef LossScratch arrays
     carve_lane_arrays(&arrays, behind_values(g, tile), g)
@@ -85,13 +90,19 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     cdef real *m = <real *>arrays.max
     cdef int32_t *y = arrays.y
     cdef real *z = <real *>arrays.z
+    cdef real *z_low = NULL if low == NULL else <real *>arrays.z_low
     cdef real *term = <real *>arrays.term
     cdef const real *base = <const real *>task.base
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
     cdef bint has_index = task.target_form != PROBABILITIES, with_dense = t != NULL or base != NULL
-    cdef bint with_search = has_index and n <= SEARCHED_CLASSES and not with_dense
+    cdef bint with_search = has_index and n <= SEARCHED_CLASSES and not with_dense and low == NULL
     cdef bint special = read_targets(task, first, n_lanes, options.weighted, &a, y)
-    lanes_max(tile, width, n, m, y if with_search else NULL, z)
+    if low == NULL:
+        lanes_max(tile, width, n, m, y if with_search else NULL, z)
+        a.lse_max = a.max
+    else:
+        fill(m, width, 0)
+        lanes_pick(low, width, y, z_low)
     if not with_search:
         lanes_pick(tile, width, y, z)
     if with_dense:
@@ -99,8 +110,8 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *t, Py_s
     elif options.dense:
         memset(a.target_gap, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
-    lanes_exp_sum(tile, width, n, m, task.temperature, z if options.with_grad and has_index else <real *>NULL, term,
-                  options.with_grad, True, ahead, &a.terms)
+    lanes_exp_sum(tile, low, width, n, m, task.temperature, z if options.with_grad and has_index else <real *>NULL,
+                  z_low, term, options.with_grad, True, ahead, &a.terms)
     lanes_widen(m, width, a.max)
     lanes_widen(z, width, a.z)
     lanes_finish(&a, width, &options)

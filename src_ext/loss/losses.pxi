@@ -242,7 +242,7 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
     plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True,
              &row.plan)
     for i in range(n_rows):
-        row.x, row.t, row.stage = values + i * n, task.base, NULL
+        row.x, row.low, row.t, row.stage = values + i * n, NULL, task.base, NULL
         if task.grad != NULL:
             row.stage = values + i * n
         if task.target_form == PROBABILITIES:
@@ -270,7 +270,7 @@ cdef inline void loss_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n
             lanes_target(dense, width_of(g, n_lanes), g.n_classes, task.weight, task.smoothing)
         ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
         ahead.targets = targets_after(task, first)
-        loss_tile(task, tile, dense if is_probabilities else <real *>NULL, first, n_lanes, &ahead)
+        loss_tile(task, tile, <const real *>NULL, dense if is_probabilities else <real *>NULL, first, n_lanes, &ahead)
     else:
         loss_in_scratch(task, first, n_lanes, tile, dense, parts)
     if task.grad != NULL:
@@ -286,7 +286,7 @@ cdef inline void loss_pieces(const LossTask *task, Py_ssize_t block, real *scrat
         first = first_lane(&task.g, block, piece)
         n_lanes = min(task.g.stride, task.g.n_lanes - first)
         if task.softcap != 0:
-            capped_lanes(task, first, n_lanes, <char *>scratch, <const real *>task.logits, <real *>task.grad)
+            capped_lanes(task, first, n_lanes, scratch)
         else:
             loss_lanes(task, first, n_lanes, scratch)
 
@@ -300,12 +300,9 @@ cdef void loss_block(const void *argument, Py_ssize_t block, char *scratch) noex
 
 
 cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
-    """Return the bytes of scratch that a thread needs: two tiles, the chunks of a row, capped rows."""
-    cdef const Geometry *g = &task.g
-    cdef Py_ssize_t n_bytes = 2 * tile_bytes(g) + parts_bytes(g)
-    if task.softcap != 0:
-        n_bytes += CAPPED_ROWS * round_up(g.n_classes, LANES_F64) * sizeof(double)
-    return n_bytes
+    """Return the bytes of scratch that a thread needs: two tiles, the chunks of a row, and what soft caps take."""
+    cdef Py_ssize_t n_bytes = 2 * tile_bytes(&task.g) + parts_bytes(&task.g)
+    return n_bytes if task.softcap == 0 else n_bytes + cap_bytes(&task.g)
 
 
 cdef int run_loss(LossTask *task, int n_threads) except -1:

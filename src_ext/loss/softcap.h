@@ -1,27 +1,225 @@
-/* Soft caps: z = softcap * tanh(x / temperature / softcap), and its slope dz/dx = sech**2 / temperature.
+/* Soft caps: z = softcap * tanh(x / temperature / softcap), and its slope dz/dx = sech(...)**2 / temperature.
  *
- * Rows are computed from the distances m - z of their capped maximum m, which keep their digits where tanh is near 1 and
- * where its argument is tiny: with u the argument of m and v that of z, of one sign,
+ * A row is computed from the distances z - m of its capped maximum m, in two parts of the dtype each: the second is what
+ * rounding has taken from the first. exp takes both, so that caps cost no digit. What is asked for decides how:
+ *
+ * CAP_SERIES  float, abs(u) <= 1/2 for u = x / temperature / softcap: tanh(u) = u * P(u**2) in double.
+ * CAP_EXP     with e = exp(-2 * abs(u)), tanh(abs(u)) = (1 - e) / (1 + e): float in double, double in pairs of doubles.
+ * CAP_WIDE    caps and logits so large that z - m would lose the digits of x - m: softcap_row and, for double,
+ *             capped_row_extended, one row at a time.
+ *
+ * The wide rows use, for u the argument of m and v that of z, of one sign,
  *
  *     tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)) = 2 * (1 - exp(-2 * (u - v))) * max(a, b) / ((1 + a) * (1 + b))
  *
- * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. float rows are computed in double:
- * softcap_row, then the kernels of double. double rows are computed by capped_row_extended in long double from end to
- * end: slow, exact, and where long double is no wider than double, good to 16 ULP. Caps are a habit of 32 and 16 bit
- * models. */
+ * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide double rows are computed in long
+ * double from end to end: slow, exact, and where long double is no wider than double, good to 16 ULP. */
 #ifndef FASTSOFTMAX_SOFTCAP_H
 #define FASTSOFTMAX_SOFTCAP_H
 
 #include "softmax/primitives.h"
 
+enum { CAP_WIDE, CAP_SERIES, CAP_EXP };
+
+typedef struct {
+    double softcap;
+    double argument, argument_error; /* 1 / (temperature * softcap), in two parts */
+    int method;
+} Cap;
+
+/* Choose how to compute logits of at most `size`, in absolute value. */
+static inline Cap plan_cap(double softcap, double temperature, double size, int is_double) {
+    const double product = temperature * softcap, error = fma(temperature, softcap, -product), z = size / temperature;
+    Cap cap = {softcap, 1 / product, 0, CAP_WIDE};
+    cap.argument_error = (fma(-cap.argument, product, 1) - cap.argument * error) / product;
+    const double bound = softcap < z ? softcap : z; /* of abs(capped) */
+    if (!(product > 0x1p-900 && product < 0x1p900 && temperature > 0x1p-900 && temperature < 0x1p900)) return cap;
+    if (is_double) {
+        if (softcap <= 128) cap.method = CAP_EXP;
+    } else if (size * cap.argument <= 0.5 && z <= 0x1p10) {
+        cap.method = CAP_SERIES;
+    } else if (bound <= 0x1p20) {
+        cap.method = CAP_EXP;
+    }
+    return cap;
+}
+
+/* ---- doubles that end as float ---- */
+
 /* e = exp(-y), and 1 - e with all its digits, for y >= 0: near 0 the polynomial of exp is that difference. */
 INLINE void exp_of_minus(vec_f64 y, const exp_frame_f64 *f, vec_f64 *e, vec_f64 *less /* OUT */) {
     vec_f64 p = -y, t;
-    exp_reduce_f64(&p, &t, 1, f, 0);
+    exp_reduce_pairs_f64(&p, NULL, &t, 1, f, 0);
     *e = times_power_f64(p, t, LOWEST_POWER_F64 - (vec_f64){0}) / f->unit;
     const ivec_f64 near = t == f->rounder;
-    *less = (vec_f64)((near & (ivec_f64)-p) | (~near & (ivec_f64)(1.0 - *e)));
+    *less = select_f64(near, -p, 1.0 - *e);
 }
+
+/* z for abs(u) <= 1/2. P is minimax for the relative error: 2**-42.3. */
+INLINE vec_f64 cap_by_series(vec_f64 x, const Cap *cap, vec_f64 *slope /* OUT */) {
+    const vec_f64 u = x * cap->argument, w = u * u, w2 = w * w, w4 = w2 * w2;
+    const vec_f64 p01 = -0x1.55555553b2684p-2 * w + 0x1.ffffffffff976p-1, p23 = -0x1.ba1b16a0aac88p-5 * w + 0x1.11110ffd09947p-3;
+    const vec_f64 p45 = -0x1.21406644cabeap-7 * w + 0x1.663dfb00afd78p-6, p67 = -0x1.0235d5dea12fbp-10 * w + 0x1.bfa8cf548b361p-9;
+    const vec_f64 p = (p01 + w2 * p23) + w4 * (p45 + w2 * p67), tanh_of_u = u * p;
+    *slope = 1.0 - tanh_of_u * tanh_of_u;
+    return cap->softcap * tanh_of_u;
+}
+
+INLINE vec_f64 cap_by_exp(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *slope /* OUT */) {
+    vec_f64 e, less;
+    exp_of_minus(abs_f64(x * (2 * cap->argument)), f, &e, &less);
+    const vec_f64 inverse = 1.0 / (1.0 + e), size = less * inverse;
+    *slope = 4.0 * e * (inverse * inverse);
+    return cap->softcap * select_f64(x < 0.0, -size, size);
+}
+
+typedef struct {
+    vec_f64 z[LANES_F32 / LANES_F64]; /* of each half of the floats */
+} capped_max_f32;
+
+INLINE vec_f64 cap_doubles(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, int method, vec_f64 *slope /* OUT */) {
+    if (method == CAP_SERIES) return cap_by_series(x, cap, slope);
+    return cap_by_exp(x, cap, f, slope);
+}
+INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method) {
+    vec_f64 slope;
+    return (capped_max_f32){{cap_doubles(widen_low(m), cap, f, method, &slope), cap_doubles(widen_high(m), cap, f, method, &slope)}};
+}
+INLINE void capped_max_to_doubles_f32(const capped_max_f32 *m, double *out) { memcpy(out, m->z, sizeof m->z); }
+
+/* z - m, 0 where x is the maximum. */
+INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m, const Cap *cap, const exp_frame_f64 *f,
+                                int method, vec_f32 *low, vec_f32 *slope /* OUT */) {
+    vec_f64 s[2];
+    const vec_f64 d0 = cap_doubles(widen_low(x), cap, f, method, &s[0]) - m->z[0];
+    const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, &s[1]) - m->z[1];
+    const vec_f32 high = narrow(d0, d1);
+    *low = zero_equal_f32(narrow(d0 - widen_low(high), d1 - widen_high(high)), x, max);
+    *slope = narrow(s[0], s[1]);
+    return zero_equal_f32(high, x, max);
+}
+
+/* ---- doubles in pairs ---- */
+
+#define LONGEST_ARGUMENT 760.0 /* of exp: beyond, the slope is under the smallest normal number */
+
+#include "simd/float64.h"
+
+/* (exp(r) - 1 - r) / r**2 for abs(r) <= ln2 / 16: what is left out is 2**-67 of exp(r). */
+INLINE vec_f64 exp_taylor(vec_f64 r) {
+    const vec_f64 r2 = r * r, r4 = r2 * r2;
+    const vec_f64 c01 = 1.0 / 6 * r + 0.5, c23 = 1.0 / 120 * r + 1.0 / 24, c45 = 1.0 / 5040 * r + 1.0 / 720;
+    const vec_f64 c67 = 1.0 / 362880 * r + 1.0 / 40320;
+    return (c01 + r2 * c23) + r4 * (c45 + r2 * c67);
+}
+
+/* power * exp(r + r_low) in two parts. */
+#if POWER_BITS_F64 == 3
+/* What the entries of the table of 2**n have lost by rounding, relative to them. */
+static const double power_table_error[8] __attribute__((aligned(64))) = {
+    0, -0x1.01b15eaa59348p-55, 0x1.34d754db0abb6p-55, 0x1.690cebb7aafb0p-56,
+    -0x1.3b3efbf5e2228p-54, 0x1.db72fc1f0eab4p-55, 0x1.c1a7792cb3387p-55, 0x1.4a385a63d07a7p-56};
+INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, vec_f64 *low /* OUT */) {
+    const vec_f64 error = (vec_f64)lookup_f64((const int64_t *)power_table_error, (ivec_f64)t);
+    const vec_f64 rest = r * r * exp_taylor(r), p = r + rest;
+    const vec_f64 p_low = ((r - p) + rest) + (r_low + r_low * p + error);
+    const vec_f64 e = less_product_f64(power, -power, p);
+    *low = less_product_f64(power - e, -power, p) + power * p_low;
+    return e;
+}
+#else
+/* Without a table r is larger: exp(r / 8)**8. */
+INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, vec_f64 *low /* OUT */) {
+    (void)t;
+    const vec_f64 h = 0.125 * r, rest = h * h * exp_taylor(h), p = h + rest;
+    const vec_f64 p_low = ((h - p) + rest) + 0.125 * (r_low + r_low * p);
+    vec_f64 e = 1.0 + p, e_low = ((1.0 - e) + p) + p_low;
+    for (int i = 0; i < 3; i++) {
+        const vec_f64 square = e * e;
+        e_low = product_error_f64(e, e, square) + 2.0 * e * e_low;
+        e = square;
+    }
+    *low = power * e_low;
+    return power * e;
+}
+#endif
+
+/* softcap * tanh(u) in two parts: error 2**-59 of the cap. Each product that an addition follows goes through an intrinsic or
+ * bits, so that no compiler fuses them. */
+INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *low, vec_f64 *slope /* OUT */) {
+    const vec_f64 zero = {0}, bound = LONGEST_ARGUMENT / (2 * cap->argument) + zero, twice = 2 * cap->argument + zero;
+    const vec_f64 size = select_f64(abs_f64(x) > bound, bound, abs_f64(x));
+    const vec_f64 y = size * twice, y_low = product_error_f64(size, twice, y) + size * (2 * cap->argument_error);
+    /* e = exp(-y) in two parts */
+    const vec_f64 t = f->rounder - y * LOG2_E, n = t - f->rounder;
+    const vec_f64 first = less_product_f64(-y, n, LN2_HIGH + zero), r = less_product_f64(first, n, LN2_LOW + zero);
+    const vec_f64 r_low = less_product_f64(first - r, n, LN2_LOW + zero) - y_low;
+    vec_f64 e_low;
+    const vec_f64 e = exp_in_pairs(r, r_low, t, power_f64(t) * (1 / UNIT_F64), &e_low);
+    /* (1 - e) / (1 + e) in two parts */
+    const vec_f64 top = 1.0 - e, top_low = ((1.0 - top) - e) - e_low;
+    const vec_f64 bottom = 1.0 + e, bottom_low = ((1.0 - bottom) + e) + e_low;
+    const vec_f64 inverse = 1.0 / bottom, quotient = top * inverse;
+    const vec_f64 quotient_low = (top_low - product_error_f64(quotient, bottom, top) - quotient * bottom_low) * inverse;
+    const vec_f64 z = quotient * cap->softcap;
+    const vec_f64 z_low = product_error_f64(quotient, cap->softcap + zero, z) + cap->softcap * quotient_low;
+    /* 4 * e / (1 + e)**2, the roundings put back */
+    const vec_f64 lost = -product_error_f64(bottom, inverse, 1.0 + zero) - bottom_low * inverse; /* relative, of 1 / (1 + e) */
+    const vec_f64 half = e * inverse, whole = half * inverse;
+    const vec_f64 rest_of_slope = product_error_f64(half, inverse, whole) + inverse * product_error_f64(e, inverse, half) +
+                                  inverse * inverse * e_low + 2.0 * whole * lost;
+    *slope = 4.0 * (whole + (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < 1.0)));
+    const ivec_f64 sign = (ivec_f64)x & INT64_MIN;
+    *low = (vec_f64)((ivec_f64)z_low ^ sign);
+    return (vec_f64)((ivec_f64)z ^ sign);
+}
+
+#include "simd/end_real.h"
+
+typedef struct {
+    vec_f64 z, low;
+} capped_max_f64;
+
+INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method) {
+    (void)method;
+    capped_max_f64 result;
+    vec_f64 slope;
+    result.z = cap_in_pairs(m, cap, f, &result.low, &slope);
+    return result;
+}
+INLINE void capped_max_to_doubles_f64(const capped_max_f64 *m, double *out) {
+    const vec_f64 whole = m->z + m->low;
+    memcpy(out, &whole, sizeof whole);
+}
+
+INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m, const Cap *cap, const exp_frame_f64 *f,
+                                int method, vec_f64 *low, vec_f64 *slope /* OUT */) {
+    (void)method;
+    vec_f64 z_low;
+    const vec_f64 z = cap_in_pairs(x, cap, f, &z_low, slope);
+    const vec_f64 d = z - m->z, part = d - z, d_low = ((z - (d - part)) - (m->z + part)) + (z_low - m->low);
+    const vec_f64 high = d + d_low;
+    *low = zero_equal_f64((d - high) + d_low, x, max);
+    return zero_equal_f64(high, x, max);
+}
+
+/* ---- rows and tiles ---- */
+
+#include "simd/float32.h"
+#include "loss/softcap_passes.h"
+#include "simd/end_real.h"
+
+#include "simd/float64.h"
+#include "loss/softcap_passes.h"
+#include "simd/end_real.h"
+
+#define row_sizes(x, ...) INSTANCE(row_sizes, x)(x, __VA_ARGS__)
+#define row_cap(x, ...) INSTANCE(row_cap, x)(x, __VA_ARGS__)
+#define lanes_sizes(tile, ...) INSTANCE(lanes_sizes, tile)(tile, __VA_ARGS__)
+#define lanes_cap(tile, ...) INSTANCE(lanes_cap, tile)(tile, __VA_ARGS__)
+#define times_slopes(grad, ...) INSTANCE(times_slopes, grad)(grad, __VA_ARGS__)
+
+/* ---- wide rows ---- */
 
 /* For rows that end in float: z - m of doubles x with the largest x, and the slopes. x and z may be the same. */
 static void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double max, double temperature,

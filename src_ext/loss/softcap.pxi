@@ -1,7 +1,16 @@
-# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap), row by row: what is computed with
-# is z - m, m the capped maximum.
+# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap): what is computed with is z - m, m the
+# capped maximum, in two parts; loss/softcap.h says how, and which rows are wide.
 
 cdef extern from "loss/softcap.h":
+    int CAP_WIDE
+    ctypedef struct Cap:
+        int method
+    Cap plan_cap(double softcap, double temperature, double size, bint is_double) noexcept nogil
+    double row_sizes(...) noexcept nogil
+    double row_cap(...) noexcept nogil
+    double lanes_sizes(...) noexcept nogil
+    void lanes_cap(...) noexcept nogil
+    void times_slopes(...) noexcept nogil
     void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double max, double temperature,
                      double softcap) noexcept nogil
     void capped_row_extended(const double *x, long double *z, const double *t, Py_ssize_t n, double max,
@@ -17,7 +26,29 @@ cdef extern from "<math.h>":
 
 
 cdef enum:
-    CAPPED_ROWS = 3             # rows of doubles in scratch: z, slope (or z in long double), t
+    WIDE_ROWS = 4               # rows of doubles in scratch: z and slope (or z in long double), t, x
+
+
+# Scratch memory for caps, behind that of the loss.
+cdef struct CapScratch:
+    char *low                   # two tiles of the computing dtype: what rounding has taken from z - m,
+    char *slope                 # and temperature * dz/dx
+    double *wide                # WIDE_ROWS rows
+
+
+cdef inline Py_ssize_t wide_length(const Geometry *g) noexcept nogil:
+    return round_up(g.n_classes, LANES_F64)
+
+
+cdef inline Py_ssize_t cap_bytes(const Geometry *g) noexcept nogil:
+    return CACHE_LINE + 2 * scratch_bytes(g) + WIDE_ROWS * wide_length(g) * sizeof(double)
+
+
+cdef inline CapScratch cap_scratch(const Geometry *g, char *at) noexcept nogil:
+    cdef CapScratch scratch
+    scratch.low, scratch.slope = at, at + scratch_bytes(g)
+    scratch.wide = <double *>(at + 2 * scratch_bytes(g))
+    return scratch
 
 
 cdef inline void widen_row(const real *x, double *out, Py_ssize_t n) noexcept nogil:
@@ -41,7 +72,7 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
     cdef Py_ssize_t i, n = task.g.n_classes
     cdef double max = row_max(x, n)
     plan_row(&task.g, NULL, NULL, NULL, NULL, lane, 1.0, True, &row.plan)
-    row.x, row.t, row.stage = z, t, NULL
+    row.x, row.low, row.t, row.stage = z, NULL, t, NULL
     if grad != NULL:
         row.stage = z
     cap_task(&capped, max)
@@ -86,31 +117,106 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
         grad[r.y] = <double>(scale * slope * target_entry(&r, &loss, base, 0, others, probability))
 
 
-cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, char *scratch,
-                              const real *logits, real *grad) noexcept nogil:
-    """As loss_lanes, for capped logits: behind the rows in scratch, z, slope and t of one row."""
-    cdef const Geometry *g = &task.g
-    cdef Py_ssize_t lane, n = g.n_classes
-    cdef real *tile = <real *>scratch
-    cdef real *dense = <real *>(scratch + tile_bytes(g))
-    cdef real *row
-    cdef double *z = <double *>(scratch + 2 * tile_bytes(g))
-    cdef double *t_row = z + 2 * round_up(n, LANES_F64)
-    cdef Part *parts = <Part *>(t_row + round_up(n, LANES_F64))
-    cdef const double *t = <const double *>task.base
-    tile_load(tile, g, g.kind, logits, &task.logits_steps, first, n_lanes)
-    if task.target_form == PROBABILITIES:
-        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
-    for lane in range(n_lanes):
-        row = tile + lane * n
-        if task.target_form == PROBABILITIES:
-            widen_row(dense + lane * n, t_row, n)
-            dense_targets(task, t_row)
-            t = t_row
-        if real is float:
-            capped_row_f32(task, first + lane, row, t, <float *>NULL if grad == NULL else row, z,
-                           z + round_up(n, LANES_F64), parts)
-        else:
-            capped_row_f64(task, first + lane, row, t, <double *>NULL if grad == NULL else row, <long double *>z)
+cdef inline LossTask capped_task(const LossTask *task, double max) noexcept nogil:
+    """Return a task for z - m; m is `max`. The temperature is a part of z, and of the scale of the gradient."""
+    cdef LossTask capped = task[0]
+    capped.shift, capped.temperature = max, 1
+    return capped
+
+
+cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense, Py_ssize_t step,
+                          double *wide, Part *parts) noexcept nogil:
+    """Compute a wide row of n_classes values `step` apart; the gradient takes their place."""
+    cdef Py_ssize_t i, n = task.g.n_classes, length = wide_length(&task.g)
+    cdef double *t = NULL
+    cdef real *values = <real *>(wide + 3 * length)
+    cdef real *grad = NULL if task.grad == NULL else values
+    for i in range(n):
+        values[i] = x[i * step]
+    if task.target_form == PROBABILITIES or task.base != NULL:
+        t = wide + 2 * length
+        for i in range(n):
+            t[i] = dense[i * step] if task.target_form == PROBABILITIES else (<const real *>task.base)[i]
+    if real is float:
+        capped_row_f32(task, lane, values, t, grad, wide, wide + length, parts)
+    else:
+        capped_row_f64(task, lane, values, t, grad, <long double *>wide)
     if grad != NULL:
-        tile_store(tile, g, first, n_lanes, grad, &task.grad_steps)
+        for i in range(n):
+            x[i * step] = values[i]
+
+
+cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense, const CapScratch *scratch,
+                            Part *parts) noexcept nogil:
+    """Compute a row in scratch; the gradient takes its place."""
+    cdef LossTask capped
+    cdef Row row
+    cdef real max
+    cdef real *slope = NULL if task.grad == NULL else <real *>scratch.slope
+    cdef Py_ssize_t n = task.g.n_classes
+    cdef double size = row_sizes(x, n, &max)
+    cdef Cap cap = plan_cap(task.softcap, task.temperature, size, real is double)
+    if cap.method == CAP_WIDE:
+        wide_row(task, lane, x, dense, 1, scratch.wide, parts)
+        return
+    capped = capped_task(task, row_cap(x, <real *>scratch.low, slope, n, max, &cap))
+    plan_row(&task.g, NULL, NULL, NULL, NULL, lane, 1.0, True, &row.plan)
+    row.x, row.low, row.stage = x, scratch.low, NULL
+    if task.grad != NULL:
+        row.stage = x
+    row.t = task.base if task.target_form != PROBABILITIES else dense
+    loss_rows(&capped, lane, &row, 1, parts, x)
+    if task.grad != NULL:
+        times_slopes(x, slope, n)
+
+
+cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile, const real *dense,
+                             const CapScratch *scratch, Part *parts) noexcept nogil:
+    """Compute a tile of lanes; the gradient takes its place."""
+    cdef const Geometry *g = &task.g
+    cdef LossTask capped
+    cdef LossScratch arrays
+    cdef Upcoming ahead
+    cdef Py_ssize_t lane, n = g.n_classes, width = width_of(g, n_lanes)
+    carve_lane_arrays(&arrays, behind_values(g, tile), g)
+    cdef real *max = <real *>arrays.max
+    cdef real *slope = NULL if task.grad == NULL else <real *>scratch.slope
+    cdef double size = lanes_sizes(tile, width, n, n_lanes, max)
+    cdef Cap cap = plan_cap(task.softcap, task.temperature, size, real is double)
+    if cap.method == CAP_WIDE:
+        for lane in range(n_lanes):
+            wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane, width, scratch.wide, parts)
+        return
+    lanes_cap(tile, <real *>scratch.low, slope, width, n, max, &cap, arrays.lanes.lse_max)
+    capped = capped_task(task, 0)
+    ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
+    ahead.targets = targets_after(task, first)
+    loss_tile(&capped, tile, <const real *>scratch.low, dense, first, n_lanes, &ahead)
+    if task.grad != NULL:
+        times_slopes(tile, slope, width * n)
+
+
+cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile) noexcept nogil:
+    """As loss_lanes, for capped logits: all of them go through scratch."""
+    cdef const Geometry *g = &task.g
+    cdef char *at = <char *>tile
+    cdef real *dense = NULL
+    cdef Part *parts = <Part *>(at + 2 * tile_bytes(g))
+    cdef CapScratch scratch = cap_scratch(g, at + 2 * tile_bytes(g) + round_up(parts_bytes(g), CACHE_LINE))
+    cdef Py_ssize_t lane, n = g.n_classes
+    tile_load(tile, g, g.kind, task.logits, &task.logits_steps, first, n_lanes)
+    if task.target_form == PROBABILITIES:
+        dense = <real *>(at + tile_bytes(g))
+        tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
+        if is_tile(g) and changes_targets(task):
+            lanes_target(dense, width_of(g, n_lanes), n, task.weight, task.smoothing)
+        elif changes_targets(task):
+            for lane in range(n_lanes):
+                dense_targets(task, dense + lane * n)
+    if is_tile(g):
+        capped_tile(task, first, n_lanes, tile, dense, &scratch, parts)
+    else:
+        for lane in range(n_lanes):
+            capped_row(task, first + lane, tile + lane * n, dense if dense == NULL else dense + lane * n, &scratch, parts)
+    if task.grad != NULL:
+        tile_store(tile, g, first, n_lanes, task.grad, &task.grad_steps)

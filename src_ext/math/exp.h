@@ -43,8 +43,10 @@ INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 #define EACH for (int k = 0; k < count; k++)
 
 /* Reduce `count` vectors x, at most EXP_GROUP: exp((x - shift) / temperature) is 2**(t - rounder) * (1 + p), with p in
- * the place of x. They go in step: what one waits for, the others compute. */
-INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_frame) *f, int with_slope) {
+ * the place of x. They go in step: what one waits for, the others compute. With `low`, what the rounding of x has taken
+ * from it, exp is that of both; then there is no temperature. */
+INLINE void FN(exp_reduce_pairs)(VEC *x, const VEC *low, VEC *t /* OUT */, int count, const FN(exp_frame) *f,
+                                 int with_slope) {
     VEC error[EXP_GROUP], n[EXP_GROUP], r[EXP_GROUP], q[EXP_GROUP];
     EACH r[k] = x[k] - f->shift;
     if (with_slope) {
@@ -59,27 +61,31 @@ INLINE void FN(exp_reduce)(VEC *x, VEC *t /* OUT */, int count, const FN(exp_fra
     EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_HIGH));
     EACH r[k] = FN(less_product)(r[k], n[k], FN(all)(LN2_LOW));
     if (with_slope) EACH r[k] = r[k] + error[k];
+    if (low) EACH r[k] = r[k] + low[k];
     EACH q[k] = EXP_POLYNOMIAL(r[k]);
     EACH x[k] = r[k] + r[k] * r[k] * q[k];
 }
 
 /* Replace `count` vectors x, at most EXP_GROUP, by exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or
  * by 0 where that is too small. */
-INLINE void FN(exp_group)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
+INLINE void FN(exp_group)(VEC *x, const VEC *low, int count, const FN(exp_frame) *f, int with_slope) {
     VEC t[EXP_GROUP];
-    FN(exp_reduce)(x, t, count, f, with_slope);
+    FN(exp_reduce_pairs)(x, low, t, count, f, with_slope);
     EACH x[k] = FN(times_power)(x[k], t[k], FN(all)(LOWEST_POWER));
 }
 #undef EACH
 
 /* The same for any constant count. */
-INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
+INLINE void FN(exp_each_pair)(VEC *x, const VEC *low, int count, const FN(exp_frame) *f, int with_slope) {
     for (int k = 0; k < count; k += EXP_GROUP)
-        FN(exp_group)(x + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, with_slope);
+        FN(exp_group)(x + k, low ? low + k : NULL, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, with_slope);
+}
+INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
+    FN(exp_each_pair)(x, NULL, count, f, with_slope);
 }
 
 INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int with_slope) {
-    FN(exp_group)(&x, 1, f, with_slope);
+    FN(exp_group)(&x, NULL, 1, f, with_slope);
     return x;
 }
 
@@ -92,7 +98,7 @@ INLINE FN(exp_frame) FN(exp_setup)(VEC m, REAL slope, REAL slope_error) {
     f.slope_error = FN(all)(slope_error);
     f.rounder = (REAL)(ROUNDER + UNIT_EXPONENT) - (((m - f.shift) * slope * LOG2_E + ROUNDER) - ROUNDER);
     VEC p = m, t;
-    FN(exp_reduce)(&p, &t, 1, &f, 1);
+    FN(exp_reduce_pairs)(&p, NULL, &t, 1, &f, 1);
     f.unit = FN(times_power)(p, t, FN(all)(LOWEST_POWER));
     f.unit_error = p * UNIT_POWER - (f.unit - UNIT_POWER);
     return f;

@@ -40,9 +40,10 @@ static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classe
     else FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 0);
 }
 
-INLINE void FN(lanes_exp_sum_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
-                                   REAL slope, REAL slope_error, const REAL *z, REAL *term, const Upcoming *next,
-                                   const LaneSums *result, int with_stage, int exclude_max, int with_slope) {
+INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
+                                   REAL slope, REAL slope_error, const REAL *z, const REAL *z_low, REAL *term,
+                                   const Upcoming *next, const LaneSums *result, int with_stage, int exclude_max,
+                                   int with_slope) {
     const Upcoming ahead = *next;
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -54,36 +55,50 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_cla
         for (; c + 4 <= n_classes; c += 4) {
             REAL *at = column + c * stride;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
-            FN(sums_add)(&sums, FN(exp_four)(at, at, stride, m, &f, &count, with_stage, exclude_max, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(at, low ? low + (at - tile) : NULL, at, stride, m, &f, &count, with_stage, exclude_max, with_slope));
         }
         for (; c < n_classes; c++) {
             REAL *at = column + c * stride;
-            FN(sums_add)(&sums, FN(exp_one)(at, at, LANES, m, &f, &count, with_stage, exclude_max, with_slope));
+            FN(sums_add)(&sums, FN(exp_one)(at, low ? low + (at - tile) : NULL, at, LANES, m, &f, &count, with_stage, exclude_max, with_slope));
         }
         /* without a split: the error of the maximum, which may be nearly all of the sum */
         FN(sums_lanes)(&sums, exclude_max ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
         FN(to_doubles)(__builtin_convertvector(count, VEC), result->n_max + lane);
-        if (z) FN(store)(term + lane, FN(exp_scaled)(FN(load)(z + lane), &f, with_slope));
+        if (z) {
+            VEC e = FN(load)(z + lane);
+            const VEC rest = z_low ? FN(load)(z_low + lane) : (VEC){0};
+            FN(exp_group)(&e, z_low ? &rest : NULL, 1, &f, with_slope);
+            FN(store)(term + lane, e);
+        }
         FN(pair_to_doubles)(f.unit, f.unit_error, result->unit + lane, result->unit_error + lane);
     }
 }
 
 /* row_exp_sum for each lane of a tile; the terms are stored in the tile if `with_stage`. With z, a value a lane, also its
- * term. What is `next`, the rows that the next tile is transposed from and to, is fetched meanwhile. */
-static void FN(lanes_exp_sum)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m, double temperature,
-                              const REAL *z, REAL *term /* OUT */, int with_stage, int exclude_max, const Upcoming *next,
-                              const LaneSums *result /* OUT */) {
-    if (temperature != 1.0) {
+ * term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL. What is `next`, the
+ * rows that the next tile is transposed from and to, is fetched meanwhile. */
+static void FN(lanes_exp_sum)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
+                              double temperature, const REAL *z, const REAL *z_low, REAL *term /* OUT */, int with_stage,
+                              int exclude_max, const Upcoming *next, const LaneSums *result /* OUT */) {
+#define SUM(low, slope, error, with_stage, exclude_max, with_slope)                                              \
+    FN(lanes_exp_sum_body)(tile, low, stride, n_classes, m, slope, error, z, z_low, term, next, result, with_stage, \
+                           exclude_max, with_slope)
+    if (low && with_stage) {
+        SUM(low, 1, 0, 1, 1, 0);
+    } else if (low) {
+        SUM(low, 1, 0, 0, 1, 0);
+    } else if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, slope, error, z, term, next, result, with_stage, exclude_max, 1);
+        SUM(NULL, slope, error, with_stage, exclude_max, 1);
     } else if (with_stage && exclude_max) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 1, 0);
+        SUM(NULL, 1, 0, 1, 1, 0);
     } else if (with_stage) {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 1, 0, 0);
+        SUM(NULL, 1, 0, 1, 0, 0);
     } else {
-        FN(lanes_exp_sum_body)(tile, stride, n_classes, m, 1, 0, z, term, next, result, 0, 1, 0);
+        SUM(NULL, 1, 0, 0, 1, 0);
     }
+#undef SUM
 }
 
 INLINE FN(factor) FN(factor_of_lanes)(const double *factor, const double *error) {

@@ -16,7 +16,7 @@ cdef inline double lse_of_row(const real *x, Py_ssize_t n_classes, const Stat *s
 cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowPlan *plan,
                                  Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
+    reduce_row(x, <const real *>NULL, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
     return lse_of_row(x, n_classes, &stat)
 
 
@@ -42,7 +42,7 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef real *m = <real *>a.max
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    lanes_exp_sum(tile, width, g.n_classes, m, 1.0, <const real *>NULL, <real *>NULL, False, True, ahead, &a.sums)
+    lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL, <real *>NULL, False, True, ahead, &a.sums)
     lanes_sum_rest(&a.sums, width, real is double, a.sums.sum)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], a.sums.sum[lane],

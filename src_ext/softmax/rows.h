@@ -32,21 +32,33 @@ INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
 }
 
 /* One vector of terms, of which the first k lanes are there. */
-INLINE VEC FN(exp_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+INLINE VEC FN(exp_one)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
                        int with_stage, int exclude_max, int with_slope) {
     const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
-    const VEC e = FN(exp_scaled)(v, f, with_slope);
+    VEC e = v;
+    if (low) {
+        const VEC rest = FN(load_part)(low, k, (VEC){0});
+        FN(exp_group)(&e, &rest, 1, f, 0);
+    } else {
+        FN(exp_group)(&e, NULL, 1, f, with_slope);
+    }
     if (with_stage && k == LANES) FN(store)(stage, e);
     else if (with_stage) FN(store_part)(stage, k, e);
     return exclude_max ? FN(leave_out)(e, v, m, n_max) : e;
 }
 
 /* The sum of four vectors of terms, `step` values apart. */
-INLINE VEC FN(exp_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
+INLINE VEC FN(exp_four)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
                         int with_stage, int exclude_max, int with_slope) {
     VEC v[4], e[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
-    FN(exp_each)(e, 4, f, with_slope);
+    if (low) {
+        VEC rest[4];
+        for (int k = 0; k < 4; k++) rest[k] = FN(load)(low + k * step);
+        FN(exp_each_pair)(e, rest, 4, f, 0);
+    } else {
+        FN(exp_each)(e, 4, f, with_slope);
+    }
     for (int k = 0; k < 4 && with_stage; k++) FN(store)(stage + k * step, e[k]);
     for (int k = 0; k < 4 && exclude_max; k++) e[k] = FN(leave_out)(e[k], v[k], m, n_max);
     return (e[0] + e[1]) + (e[2] + e[3]);
@@ -58,7 +70,7 @@ INLINE int FN(has_max)(const REAL *x, VEC m) {
     return FN(any_equal)(FN(max)(left, FN(max)(FN(load)(x + 2 * LANES), FN(load)(x + 3 * LANES))), m);
 }
 
-INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REAL max, REAL slope,
+INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL max, REAL slope,
                                     REAL slope_error, const Upcoming *next, int with_stage, int exclude_max,
                                     int with_slope) {
     const Upcoming ahead = *next;
@@ -70,13 +82,13 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REA
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
         if (exclude_max && __builtin_expect(FN(has_max)(x + i, m), 0))
-            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, 1, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, 1, with_slope));
         else
-            FN(sums_add)(&sums, FN(exp_four)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, 0, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, 0, with_slope));
     }
     for (; i + LANES <= n; i += LANES)
-        FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, LANES, m, &f, &n_max, with_stage, exclude_max, with_slope));
-    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, stage + i, n - i, m, &f, &n_max, with_stage, exclude_max, with_slope));
+        FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, exclude_max, with_slope));
+    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, n - i, m, &f, &n_max, with_stage, exclude_max, with_slope));
     exp_sum result = {.unit = f.unit[0], .unit_error = f.unit_error[0]};
     result.sum = FN(sums_total)(&sums, &result.sum_error);
     if (exclude_max) result.n_max = FN(count_of_lanes)(n_max);
@@ -85,20 +97,25 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, REAL *stage, ptrdiff_t n, REA
 }
 
 /* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
- * the sum and count them if `exclude_max`. x and stage may be the same. What is `next` is fetched meanwhile. */
-static void FN(row_exp_sum)(const REAL *x, REAL *stage, ptrdiff_t n, REAL m, double temperature, int exclude_max,
+ * the sum and count them if `exclude_max`. x and stage may be the same. With `low`, what the rounding of x has taken from
+ * it, or NULL, the maxima are left out and there is no temperature. What is `next` is fetched meanwhile. */
+static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL m, double temperature, int exclude_max,
                             const Upcoming *next, exp_sum *result /* OUT */) {
-    if (temperature != 1.0) {
+    if (low && stage) {
+        *result = FN(row_exp_sum_body)(x, low, stage, n, m, 1, 0, next, 1, 1, 0);
+    } else if (low) {
+        *result = FN(row_exp_sum_body)(x, low, stage, n, m, 1, 0, next, 0, 1, 0);
+    } else if (temperature != 1.0) {
         REAL slope, error;
         FN(slope_parts)(temperature, &slope, &error);
-        if (stage) *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 1, exclude_max, 1);
-        else *result = FN(row_exp_sum_body)(x, stage, n, m, slope, error, next, 0, 1, 1);
+        if (stage) *result = FN(row_exp_sum_body)(x, NULL, stage, n, m, slope, error, next, 1, exclude_max, 1);
+        else *result = FN(row_exp_sum_body)(x, NULL, stage, n, m, slope, error, next, 0, 1, 1);
     } else if (stage && exclude_max) {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 1, 0);
+        *result = FN(row_exp_sum_body)(x, NULL, stage, n, m, 1, 0, next, 1, 1, 0);
     } else if (stage) {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 1, 0, 0);
+        *result = FN(row_exp_sum_body)(x, NULL, stage, n, m, 1, 0, next, 1, 0, 0);
     } else {
-        *result = FN(row_exp_sum_body)(x, stage, n, m, 1, 0, next, 0, 1, 0);
+        *result = FN(row_exp_sum_body)(x, NULL, stage, n, m, 1, 0, next, 0, 1, 0);
     }
 }
 

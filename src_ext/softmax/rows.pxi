@@ -48,6 +48,7 @@ cdef struct RowPlan:
 # Where a row is computed: x and stage in memory or in scratch, t its dense targets or NULL.
 cdef struct Row:
     const void *x
+    const void *low             # what rounding has taken from x, whose maximum is 0 then; or NULL
     const void *t
     void *stage                 # of the terms, then of the result; NULL where they are not stored
     RowPlan plan
@@ -83,14 +84,14 @@ cdef inline real chunk_max(real *x, Py_ssize_t at, Py_ssize_t n, const RowPlan *
     return row_max(x, n)
 
 
-cdef inline void sum_chunk(const real *x, const real *t, real *stage, Py_ssize_t n, const RowPlan *plan,
+cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *stage, Py_ssize_t n, const RowPlan *plan,
                            const Upcoming *ahead, Part *part) noexcept nogil:
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
         part.target_gap = row_target_gap(t, x, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
     if m > -INFINITY:
-        row_exp_sum(x, stage, n, m, plan.temperature, plan.exclude_max, ahead, &part.terms)
+        row_exp_sum(x, low, stage, n, m, plan.temperature, plan.exclude_max, ahead, &part.terms)
         return
     # Nothing but -inf, which other chunks may outweigh, or NaN.
     part.terms.sum = NAN if row_has_nan(x, 1, n) else 0
@@ -168,20 +169,23 @@ cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil
     return result
 
 
-cdef inline void reduce_row(const real *x, const real *t, real *stage, Py_ssize_t n_classes, const RowPlan *plan,
+cdef inline void reduce_row(const real *x, const real *low, const real *t, real *stage, Py_ssize_t n_classes, const RowPlan *plan,
                             Part *parts, Stat *stat) noexcept nogil:
     """Maximum and sums of a row. While all but the last chunk are computed, the next one is fetched."""
     cdef Py_ssize_t k, at, n = n_chunks(n_classes)
     cdef const real *targets = t
+    cdef const real *lows = low
     cdef Upcoming next
     for k in range(n):
         at = k * CHUNK
         if t != NULL:
             targets = t + at
+        if low != NULL:
+            lows = low + at
         next = shifted(&plan.ahead, at + CHUNK - n_classes if k < n - 1 else 0)
-        parts[k].max = chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
-        sum_chunk(x + at, targets, NULL if stage == NULL else stage + at, chunk_size(n_classes, k), plan, &next,
-                  parts + k)
+        parts[k].max = 0 if low != NULL else chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
+        sum_chunk(x + at, lows, targets, NULL if stage == NULL else stage + at,
+                  chunk_size(n_classes, k), plan, &next, parts + k)
     merge(parts, n, plan.temperature, plan.exclude_max, stat)
     if t != NULL:
         merge_targets(parts, n, plan.temperature, stat)
@@ -193,14 +197,14 @@ cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_cl
     cdef Py_ssize_t i
     if n_chunks(n_classes) > 1:
         for i in range(n_rows):
-            reduce_row(<const real *>rows[i].x, <const real *>rows[i].t, <real *>rows[i].stage, n_classes,
-                       &rows[i].plan, parts + i * n_chunks(n_classes), stats + i)
+            reduce_row(<const real *>rows[i].x, <const real *>rows[i].low, <const real *>rows[i].t,
+                       <real *>rows[i].stage, n_classes, &rows[i].plan, parts + i * n_chunks(n_classes), stats + i)
         return
     for i in range(n_rows):
-        parts[i].max = chunk_max(<real *>rows[i].x, 0, n_classes, &rows[i].plan)
+        parts[i].max = 0 if rows[i].low != NULL else chunk_max(<real *>rows[i].x, 0, n_classes, &rows[i].plan)
     for i in range(n_rows):
-        sum_chunk(<const real *>rows[i].x, <const real *>rows[i].t, <real *>rows[i].stage, n_classes, &rows[i].plan,
-                  &rows[i].plan.ahead, parts + i)
+        sum_chunk(<const real *>rows[i].x, <const real *>rows[i].low, <const real *>rows[i].t, <real *>rows[i].stage,
+                  n_classes, &rows[i].plan, &rows[i].plan.ahead, parts + i)
     for i in range(n_rows):
         if real is float:
             merge_single(parts + i, rows[i].plan.exclude_max, stats + i)
@@ -297,7 +301,7 @@ cdef inline void place_row(const Geometry *g, const void *x, const Steps *x_step
     cdef void *from_here = row_at(g, x, x_steps, lane)
     cdef void *to_here = NULL if out == NULL else row_at(g, out, out_steps, lane)
     plan_row(g, x, x_steps, out, out_steps, lane, temperature, exclude_max, &row.plan)
-    row.t = NULL
+    row.low = row.t = NULL
     if not in_place(g):
         row.plan.narrow, row.plan.narrow_out = from_here, to_here
         from_here = to_here = scratch

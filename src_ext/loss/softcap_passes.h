@@ -1,0 +1,87 @@
+/* Template for one REAL: caps of a row, and of the lanes of a tile. Included by softcap.h, which has the arithmetic. */
+#ifndef REAL /* opened alone: by softcap.h */
+#include "loss/softcap.h"
+#else
+
+/* The largest x, and the largest absolute value. */
+static double FN(row_sizes)(const REAL *x, ptrdiff_t n, REAL *max /* OUT */) {
+    const VEC lowest = FN(all)(-INFINITY);
+    VEC high = lowest, low = lowest;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t k = n - i < LANES ? n - i : LANES;
+        high = FN(max)(FN(load_part)(x + i, k, lowest), high), low = FN(max)(-FN(load_part)(x + i, k, -lowest), low);
+    }
+    const REAL largest = FN(max_of_lanes)(high), smallest = FN(max_of_lanes)(low);
+    *max = largest;
+    return largest > smallest ? largest : smallest;
+}
+
+/* The largest value of each lane, and the largest absolute value of the first n_lanes. */
+static double FN(lanes_sizes)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t n_lanes, REAL *max /* OUT */) {
+    double size = 0;
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
+        VEC high = FN(all)(-INFINITY), low = high;
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
+            const VEC v = FN(load)(tile + c * stride + lane);
+            high = FN(max)(v, high), low = FN(max)(-v, low);
+        }
+        FN(store)(max + lane, high);
+        const VEC both = FN(max)(high, low);
+        for (int i = 0; i < LANES && lane + i < n_lanes; i++) size = both[i] > size ? both[i] : size;
+    }
+    return size;
+}
+
+INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
+                           const FN(capped_max) *m, const Cap *cap, const exp_frame_f64 *f, int method, int with_slope) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const ptrdiff_t k = i == n - 1 ? last : LANES;
+        VEC rest, slopes;
+        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, &rest, &slopes);
+        FN(store_part)(x, k, d);
+        FN(store_part)(low, k, rest);
+        if (with_slope) FN(store_part)(slope, k, slopes), slope += step;
+        x += step, low += step;
+    }
+}
+
+INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
+                            const Cap *cap, double *capped_max /* OUT, a vector */) {
+    const exp_frame_f64 f = exp_setup_f64((vec_f64){0}, 1, 0);
+    const FN(capped_max) m = FN(cap_max)(max, cap, &f, cap->method);
+#define COLUMN(method, with_slope) FN(cap_column)(x, low, slope, step, n, last, max, &m, cap, &f, method, with_slope)
+    if (cap->method == CAP_SERIES && slope) COLUMN(CAP_SERIES, 1);
+    else if (cap->method == CAP_SERIES) COLUMN(CAP_SERIES, 0);
+    else if (slope) COLUMN(CAP_EXP, 1);
+    else COLUMN(CAP_EXP, 0);
+#undef COLUMN
+    FN(capped_max_to_doubles)(&m, capped_max);
+}
+
+/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless NULL. Returns m. */
+static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, const Cap *cap) {
+    const ptrdiff_t vectors = (n + LANES - 1) / LANES;
+    double lanes[LANES];
+    FN(cap_columns)(x, low, slope, LANES, vectors, n - (vectors - 1) * LANES, FN(all)(max), cap, lanes);
+    return lanes[0];
+}
+
+/* The same of each lane of a tile. */
+static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
+                          const Cap *cap, double *capped_max /* OUT */) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES)
+        FN(cap_columns)(tile + lane, low + lane, slope ? slope + lane : NULL, stride, n_classes, LANES,
+                        FN(load)(max + lane), cap, capped_max + lane);
+}
+
+/* grad *= slope; 0 stays 0: a row that is ignored may have a slope of NaN. */
+static void FN(times_slopes)(REAL *grad, const REAL *slope, ptrdiff_t n) {
+    const VEC zero = {0};
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t k = n - i < LANES ? n - i : LANES;
+        const VEC v = FN(load_part)(grad + i, k, zero);
+        FN(store_part)(grad + i, k, FN(zero_equal)(v * FN(load_part)(slope + i, k, zero), v, zero));
+    }
+}
+
+#endif
