@@ -3,6 +3,7 @@
  * A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
  * doubles (float) or compensated doubles (double), so that a sum of a million terms errs by about 1 ULP.
  * Nothing here allocates or checks. Results go to the arguments marked OUT. */
+#include "layout/upcoming.h"
 #include "softmax/exp_sum.h"
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"

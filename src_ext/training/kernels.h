@@ -1,5 +1,5 @@
 /* Every training kernel, in both precisions. */
-#include "training/float32.h"
+#include "simd/float32.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
@@ -7,9 +7,9 @@
 #include "training/step.h"
 #include "training/forward.h"
 #include "training/linear.h"
-#include "training/end_real.h"
+#include "simd/end_real.h"
 
-#include "training/float64.h"
+#include "simd/float64.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
@@ -17,4 +17,4 @@
 #include "training/step.h"
 #include "training/forward.h"
 #include "training/linear.h"
-#include "training/end_real.h"
+#include "simd/end_real.h"
