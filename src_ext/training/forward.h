@@ -9,6 +9,9 @@
 #include "training/dots.h"
 #include "training/loss.h"
 #include "training/update.h"
+#include "training/panels.h"
+#include "training/step_rows.h"
+#include "training/step_weights.h"
 #include "training/step.h"
 #endif
 
