@@ -20,7 +20,7 @@ cdef struct SigmoidTask:
 
 cdef inline SigmoidTask default_sigmoid_task() noexcept nogil:
     cdef SigmoidTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     return task
 
 
@@ -47,7 +47,7 @@ cdef struct BinaryTask:
 cdef inline BinaryTask default_binary_task() noexcept nogil:
     """Return a task without weights, gradient and results, whose gradient's scale would be 1."""
     cdef BinaryTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     task.grad_scale = 1
     return task
 

@@ -18,7 +18,7 @@ cdef struct DivergenceTask:
 cdef inline DivergenceTask default_divergence_task() noexcept nogil:
     """Return the task of an entropy without gradient."""
     cdef DivergenceTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     task.divisor = 1
     return task
 

@@ -37,7 +37,7 @@ cdef struct LossTask:
 cdef inline LossTask default_loss_task() noexcept nogil:
     """Return a task of plain rows: no weights, no options, no gradient, whose scale and temperature would be 1."""
     cdef LossTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     task.temperature = task.grad_scale = task.slope = 1
     return task
 

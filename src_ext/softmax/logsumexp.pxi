@@ -101,7 +101,7 @@ cdef struct BackwardTask:
 
 cdef inline BackwardTask default_backward_task() noexcept nogil:
     cdef BackwardTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     return task
 
 

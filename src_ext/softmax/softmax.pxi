@@ -20,7 +20,7 @@ cdef struct SoftmaxTask:
 cdef inline SoftmaxTask default_softmax_task() noexcept nogil:
     """Return a task without a mask, of temperature 1."""
     cdef SoftmaxTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     task.temperature = 1
     return task
 

@@ -17,7 +17,7 @@ cdef struct TopTask:
 
 cdef inline TopTask default_top_task() noexcept nogil:
     cdef TopTask task
-    memset(&task, 0, sizeof(task))
+    clear_struct(&task, sizeof(task))
     return task
 
 
