@@ -59,9 +59,10 @@ def with_fast_path(function):
 # softmax, log_softmax, logsumexp.
 
 cdef normalise(x, axis, out, where, temperature, n_threads, bint log):
-    cdef SoftmaxCall call = default_softmax_call()
+    cdef SoftmaxCall call
     cdef Layout layout
     cdef int n = 1
+    default_softmax_call(&call)
     if kernels == NULL or not plan_call(&layout, x, axis, &call.x):
         return None
     if not read_positive(temperature, &call.temperature) or not read_threads(n_threads, layout.size, &n):
@@ -93,10 +94,11 @@ def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=
 
 
 cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
-    cdef SoftmaxCall call = default_softmax_call()
+    cdef SoftmaxCall call
     cdef Layout layout
     cdef int n = 1
     cdef bint is_narrow
+    default_softmax_call(&call)
     if kernels == NULL or (keepdims is not True and keepdims is not False):
         return None
     if not plan_call(&layout, x, axis, &call.x):
@@ -138,10 +140,11 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=Non
 # Their gradients.
 
 cdef backward(grad, forward, axis, out, n_threads, bint log):
-    cdef BackwardCall call = default_backward_call()
+    cdef BackwardCall call
     cdef Layout layout
     cdef Operand placed
     cdef int n = 1
+    default_backward_call(&call)
     if kernels == NULL or not plan_call(&layout, forward, axis, &call.forward):
         return None
     if not (is_array(grad) and cnp.PyArray_TYPE(<cnp.ndarray>grad) == cnp.PyArray_TYPE(<cnp.ndarray>forward)
@@ -177,9 +180,10 @@ def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None):
 # The largest probabilities.
 
 cdef top_k(x, k, axis, n_threads):
-    cdef TopKCall call = default_top_k_call()
+    cdef TopKCall call
     cdef Layout layout
     cdef int overflow = 0
+    default_top_k_call(&call)
     if kernels == NULL or not plan_call(&layout, x, axis, &call.x) or type(k) is not int:
         return None
     call.k = PyLong_AsLongAndOverflow(k, &overflow)

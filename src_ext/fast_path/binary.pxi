@@ -6,8 +6,9 @@ cdef bint is_dense(const Layout *layout, const Operand *operand) noexcept nogil:
 
 
 cdef elementwise(x, out, n_threads):
-    cdef SigmoidCall call = default_sigmoid_call()
+    cdef SigmoidCall call
     cdef Layout layout
+    default_sigmoid_call(&call)
     if kernels == NULL or not find_layout(&layout, x) or not read_threads(n_threads, layout.size, &call.n_threads):
         return None
     set_axis(&layout, layout.order[layout.ndim - 1])
@@ -148,7 +149,7 @@ cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *c
 
 
 cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out, bint with_grad):
-    cdef BinaryCall call = default_binary_call()
+    cdef BinaryCall call
     cdef Layout layout
     cdef LossMemory memory
     cdef Reduction kind = MEAN
@@ -156,6 +157,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     cdef PartialSums partial
     cdef double low, high, total
     cdef bint is_in_place = False, is_double
+    default_binary_call(&call)
     if kernels == NULL or not find_layout(&layout, logits) or not read_reduction(reduction, &kind):
         return None
     if not layout.is_natural or is_broadcast(&layout, <cnp.ndarray>logits):

@@ -1,11 +1,12 @@
 # The fast path of the entropy and the Kullback-Leibler divergence.
 
 cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
-    cdef DivergenceCall call = default_divergence_call()
+    cdef DivergenceCall call
     cdef Layout layout
     cdef Losses losses
     cdef Reduction kind = MEAN
     cdef Py_ssize_t n_rows
+    default_divergence_call(&call)
     if kernels == NULL or not plan_call(&layout, p, axis, &call.p) or not read_reduction(reduction, &kind):
         return None
     if not read_threads(n_threads, layout.size * (2 if has_q else 1), &call.n_threads):

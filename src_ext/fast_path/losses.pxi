@@ -114,7 +114,7 @@ cdef bint set_grad_scale(LossCall *call, double divisor, double error) noexcept 
 cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature,
           reduction, n_threads, out, bint with_grad):
     """Return the loss, or the loss and its gradient; None for what the general path serves."""
-    cdef LossCall call = default_loss_call()
+    cdef LossCall call
     cdef Layout layout
     cdef LossMemory memory
     cdef TargetSummary summary
@@ -122,6 +122,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     cdef Bounds row_bounds = no_bounds(), class_bounds = no_bounds()
     cdef Py_ssize_t n_rows
     cdef bint is_in_place = False
+    default_loss_call(&call)
     if kernels == NULL or not plan_call(&layout, logits, axis, &call.logits) or not read_reduction(reduction, &kind):
         return None
     n_rows = layout.size // layout.block.n_classes
