@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard lint format docs sanitize clean \
-	wheel sdist types oldest newest clang arm workflows
+	wheel sdist types oldest newest clang arm workflows compile_commands
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -19,6 +19,7 @@ help:
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
+	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
 	@echo "docs       the documentation site, in docs/_build/html"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
 	@echo "types      mypy, pyright and stubtest on the public names and a user's program"
@@ -170,6 +171,9 @@ sanitize:
 	FASTSOFTMAX_SANITIZE=1 build/sanitize/bin/pip install --quiet ".[test]"
 	cd build/sanitize && $(SANITIZERS) bin/pytest $(KERNEL_TESTS) -k "not numba and not as_a_whole"
 
+compile_commands:
+	$(BIN)/python tools/compile_commands.py
+
 clean:
-	rm -rf build dist docs/_build docs/auto_examples docs/generated *.egg-info fastsoftmax/_ext/*.so .pytest_cache .hypothesis .ruff_cache
+	rm -rf compile_commands.json build dist docs/_build docs/auto_examples docs/generated *.egg-info fastsoftmax/_ext/*.so .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

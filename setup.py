@@ -103,7 +103,9 @@ def extension(module, source, flags, link_flags):
         include_path=["src_ext"],
         compiler_directives=directives,
     )
-    for each in built:  # cythonize itself would add the flags of one instruction set to those of the next
+    for (
+        each
+    ) in built:  # cythonize itself would add the flags of one instruction set to those of the next
         each.extra_compile_args, each.extra_link_args = list(flags), list(link_flags)
     return built
 

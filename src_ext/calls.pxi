@@ -94,10 +94,10 @@ cdef extern from "calls.h":
         int (*divergence)(const DivergenceCall *call) except -1
         int (*top_k)(const TopKCall *call) except -1
     Operand no_operand() noexcept nogil
-    SoftmaxCall default_softmax_call() noexcept nogil
-    BackwardCall default_backward_call() noexcept nogil
-    LossCall default_loss_call() noexcept nogil
-    SigmoidCall default_sigmoid_call() noexcept nogil
-    BinaryCall default_binary_call() noexcept nogil
-    DivergenceCall default_divergence_call() noexcept nogil
-    TopKCall default_top_k_call() noexcept nogil
+    void default_softmax_call(SoftmaxCall *call) noexcept nogil
+    void default_backward_call(BackwardCall *call) noexcept nogil
+    void default_loss_call(LossCall *call) noexcept nogil
+    void default_sigmoid_call(SigmoidCall *call) noexcept nogil
+    void default_binary_call(BinaryCall *call) noexcept nogil
+    void default_divergence_call(DivergenceCall *call) noexcept nogil
+    void default_top_k_call(TopKCall *call) noexcept nogil

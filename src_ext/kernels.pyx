@@ -33,27 +33,29 @@ cdef extern from "numpy/arrayobject.h":
 # An operation: its task from its call.
 
 cdef int call_softmax(const SoftmaxCall *call) except -1:
-    cdef SoftmaxTask task = softmax_task(call)
+    cdef SoftmaxTask task
+    softmax_task(call, &task)
     return run_softmax(&task, call.n_threads)
 
 
 cdef int call_logsumexp(const SoftmaxCall *call) except -1:
-    cdef SoftmaxTask task = softmax_task(call)
+    cdef SoftmaxTask task
+    softmax_task(call, &task)
     return run_blocks(logsumexp_block, &task, task.g.n_blocks, task.g.per_block * task.g.n_classes, call.n_threads,
                       softmax_scratch(&task.g))
 
 
-cdef SoftmaxTask softmax_task(const SoftmaxCall *call) noexcept:
-    cdef SoftmaxTask task = default_softmax_task()
+cdef void softmax_task(const SoftmaxCall *call, SoftmaxTask *task) noexcept:
+    default_softmax_task(task)
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.out, task.where = call.x.data, call.out.data, <const uint8_t *>call.where.data
     task.x_steps, task.out_steps, task.where_steps = call.x.steps, call.out.steps, call.where.steps
     task.temperature, task.log = call.temperature, call.log
-    return task
 
 
 cdef int call_backward(const BackwardCall *call) except -1:
-    cdef BackwardTask task = default_backward_task()
+    cdef BackwardTask task
+    default_backward_task(&task)
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, False)
     task.grad, task.forward, task.out, task.log = call.grad.data, call.forward.data, call.out.data, call.log
     task.grad_steps, task.forward_steps, task.out_steps = call.grad.steps, call.forward.steps, call.out.steps
@@ -61,8 +63,8 @@ cdef int call_backward(const BackwardCall *call) except -1:
                       2 * tile_bytes(&task.g))
 
 
-cdef LossTask loss_task(const LossCall *call) noexcept:
-    cdef LossTask task = default_loss_task()
+cdef void loss_task(const LossCall *call, LossTask *task) noexcept:
+    default_loss_task(task)
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.grad_steps, task.targets_steps = call.logits.steps, call.grad.steps, call.targets.steps
@@ -71,14 +73,15 @@ cdef LossTask loss_task(const LossCall *call) noexcept:
     task.has_ignore, task.ignore_index = call.has_ignore, call.ignore_index
     task.smoothing, task.z_loss = call.smoothing, call.z_loss
     task.softcap, task.temperature = call.softcap, call.temperature
-    set_scale(&task, call.grad_scale, call.grad_scale_error)
-    return task
+    set_scale(task, call.grad_scale, call.grad_scale_error)
 
 
 cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
-    cdef LossTask task = loss_task(call)
+    cdef LossTask task
     cdef double error = 0
-    cdef bint good = all_in_range(task.targets, task.target_form, task.g.n_lanes, task.g.n_classes, call.n_threads)
+    cdef bint good
+    loss_task(call, &task)
+    good = all_in_range(task.targets, task.target_form, task.g.n_lanes, task.g.n_classes, call.n_threads)
     summary.bad_value, summary.divisor, summary.divisor_error = 0, <double>task.g.n_lanes, 0
     summary.bad_row = -1 if good else first_bad(&task)
     if summary.bad_row >= 0:
@@ -100,9 +103,10 @@ cdef void fill_base(real *base, const LossCall *call) noexcept nogil:
 
 
 cdef int call_cross_entropy(const LossCall *call) except -1:
-    cdef LossTask task = loss_task(call)
+    cdef LossTask task
     cdef double few[64]
     cdef void *base = NULL
+    loss_task(call, &task)
     if call.smoothing != 0 and task.target_form != PROBABILITIES:
         base = &few[0]
         if call.block.n_classes > 64:
@@ -122,7 +126,8 @@ cdef int call_cross_entropy(const LossCall *call) except -1:
 
 
 cdef int call_sigmoid(const SigmoidCall *call) except -1:
-    cdef SigmoidTask task = default_sigmoid_task()
+    cdef SigmoidTask task
+    default_sigmoid_task(&task)
     task.x, task.out, task.kind = call.x.data, call.out.data, call.kind
     task.n, task.per_row = call.n_rows * call.n_columns, call.n_columns
     task.x_steps, task.out_steps = call.x.steps, call.out.steps
@@ -132,7 +137,8 @@ cdef int call_sigmoid(const SigmoidCall *call) except -1:
 
 
 cdef int call_binary(const BinaryCall *call) except -1:
-    cdef BinaryTask task = default_binary_task()
+    cdef BinaryTask task
+    default_binary_task(&task)
     task.logits, task.targets, task.grad = call.logits.data, call.targets.data, call.grad.data
     task.logits_steps, task.targets_steps, task.grad_steps = call.logits.steps, call.targets.steps, call.grad.steps
     task.losses, task.rows, task.sums = call.losses, call.rows, call.sums
@@ -145,7 +151,8 @@ cdef int call_binary(const BinaryCall *call) except -1:
 
 
 cdef int call_divergence(const DivergenceCall *call) except -1:
-    cdef DivergenceTask task = default_divergence_task()
+    cdef DivergenceTask task
+    default_divergence_task(&task)
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.p, task.q, task.losses, task.divisor = call.p.data, call.q.data, call.losses, call.divisor
     task.grad_p, task.grad_q = call.grad_p.data, call.grad_q.data
@@ -155,7 +162,8 @@ cdef int call_divergence(const DivergenceCall *call) except -1:
 
 
 cdef int call_top_k(const TopKCall *call) except -1:
-    cdef TopTask task = default_top_task()
+    cdef TopTask task
+    default_top_task(&task)
     plan_blocks(&task.g, call.block.outer, call.block.n_classes, call.block.inner, call.block.kind, True)
     task.x, task.x_steps = call.x.data, call.x.steps
     task.values, task.indices, task.k = call.values, call.indices, call.k
@@ -211,7 +219,8 @@ cdef inline Operand operand_of(array):
 
 
 cdef SoftmaxCall softmax_call(x, out, where, double temperature, bint log, int n_threads):
-    cdef SoftmaxCall call = default_softmax_call()
+    cdef SoftmaxCall call
+    default_softmax_call(&call)
     call.block, call.x, call.out, call.where = block_of(x), operand_of(x), operand_of(out), operand_of(where)
     call.temperature, call.log, call.n_threads = temperature, log, n_threads
     return call
@@ -237,7 +246,8 @@ def logsumexp(x, cnp.ndarray out, where, int n_threads):
 
 
 cdef int start_backward(grad, forward, out, bint log, int n_threads) except -1:
-    cdef BackwardCall call = default_backward_call()
+    cdef BackwardCall call
+    default_backward_call(&call)
     call.block, call.grad = block_of(forward), operand_of(grad)
     call.forward, call.out, call.log, call.n_threads = operand_of(forward), operand_of(out), log, n_threads
     return call_backward(&call)
@@ -255,8 +265,9 @@ def log_softmax_backward(grad, log_probs, out, int n_threads):
 
 cdef LossCall loss_call(cnp.ndarray targets, options, int n_threads):
     """Fill what inspect_targets and cross_entropy share; the options' arrays outlive the call."""
-    cdef LossCall call = default_loss_call()
+    cdef LossCall call
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(targets)
+    default_loss_call(&call)
     call.targets.data, call.n_threads = cnp.PyArray_DATA(targets), n_threads
     if cnp.PyArray_ISINTEGER(targets):
         call.target_form = INDEX_INT64 if size == 8 else INDEX_INT32 if size == 4 else INDEX_UINT8
@@ -291,8 +302,9 @@ def cross_entropy(logits, cnp.ndarray targets, cnp.ndarray losses, grad, options
 
 def sigmoid(cnp.ndarray x, out, int n_threads):
     """Write 1 / (1 + exp(-x)) to out, element by element."""
-    cdef SigmoidCall call = default_sigmoid_call()
+    cdef SigmoidCall call
     cdef Block block = block_of(x)
+    default_sigmoid_call(&call)
     call.kind, call.n_rows, call.n_columns = block.kind, block.outer, block.n_classes
     call.x, call.out, call.n_threads = operand_of(x), operand_of(out), n_threads
     call_sigmoid(&call)
@@ -301,8 +313,9 @@ def sigmoid(cnp.ndarray x, out, int n_threads):
 def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_weight, double grad_scale,
                          int n_threads):
     """Write the loss of each logit to losses, and the gradient to grad unless that is None."""
-    cdef BinaryCall call = default_binary_call()
+    cdef BinaryCall call
     cdef Block block = block_of(logits)
+    default_binary_call(&call)
     call.kind, call.target_kind = block.kind, kind_of_array(targets)
     call.n_rows, call.n_labels = block.outer, block.n_classes
     call.logits, call.targets, call.grad = operand_of(logits), operand_of(targets), operand_of(grad)
@@ -312,7 +325,8 @@ def binary_cross_entropy(logits, targets, cnp.ndarray losses, grad, weight, pos_
 
 
 cdef int start_divergence(p, q, cnp.ndarray losses, grad_p, grad_q, double divisor, int n_threads) except -1:
-    cdef DivergenceCall call = default_divergence_call()
+    cdef DivergenceCall call
+    default_divergence_call(&call)
     call.block, call.p, call.q = block_of(p), operand_of(p), operand_of(q)
     call.grad_p, call.grad_q = operand_of(grad_p), operand_of(grad_q)
     call.losses, call.divisor, call.n_threads = <double *>cnp.PyArray_DATA(losses), divisor, n_threads
@@ -331,7 +345,8 @@ def kl_div(p_logits, q_logits, losses, grad_p, grad_q, double divisor, int n_thr
 
 def top_k_softmax(x, cnp.ndarray values, cnp.ndarray indices, int n_threads):
     """Write the largest probabilities of each row to values and their classes to indices."""
-    cdef TopKCall call = default_top_k_call()
+    cdef TopKCall call
+    default_top_k_call(&call)
     call.block, call.x, call.k, call.n_threads = block_of(x), operand_of(x), values.shape[1], n_threads
     call.values, call.indices = cnp.PyArray_DATA(values), <int64_t *>cnp.PyArray_DATA(indices)
     call_top_k(&call)

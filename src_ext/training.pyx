@@ -49,7 +49,7 @@ ROWS_A_BLOCK = ROW_BLOCK
 
 def lane_count(bint is_double):
     """Return how many numbers one vector register holds."""
-    return VBYTES // (8 if is_double else 4)
+    return VECTOR_BYTES // (8 if is_double else 4)
 
 
 cdef void acquire_threads(workers *w, int n_threads) noexcept nogil:
@@ -102,7 +102,7 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
     cdef ptrdiff_t size = 8 if is_double else 4
     cdef ptrdiff_t rows = cnp.PyArray_DIM(array, 0) if ndim == 2 else 1
     cdef ptrdiff_t columns = cnp.PyArray_DIM(array, ndim - 1)
-    cdef ptrdiff_t width = (columns * size + VBYTES - 1) // VBYTES * (VBYTES // size)
+    cdef ptrdiff_t width = (columns * size + VECTOR_BYTES - 1) // VECTOR_BYTES * (VECTOR_BYTES // size)
     cdef ptrdiff_t column_step = cnp.PyArray_STRIDE(array, ndim - 1) // size
     cdef ptrdiff_t row_step = cnp.PyArray_STRIDE(array, 0) // size
     cdef cnp.npy_intp shape[2]
@@ -155,7 +155,7 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, depth, 0
     for i in range(n_layers):
         matrix, bias = whole_vectors(weights[i], is_double), whole_vectors(biases[i], is_double)
-        widths[i] = (sizes[i] * real + VBYTES - 1) // VBYTES * (VBYTES // real)
+        widths[i] = (sizes[i] * real + VECTOR_BYTES - 1) // VECTOR_BYTES * (VECTOR_BYTES // real)
         lds[i] = cnp.PyArray_STRIDE(matrix, 0) // real
         job.widest = max(job.widest, widths[i])
         weight_data[i], bias_data[i] = data_of(matrix), data_of(bias)

@@ -5,6 +5,12 @@
 #include <Python.h>
 #include <string.h>
 
+/* Zero a struct by the library's memset: in line it would become "rep stos", which takes 30 ns to start. */
+static inline void clear_struct(void *p, size_t size) {
+    __asm__("" : "+r"(size));
+    memset(p, 0, size);
+}
+
 /* What the values are in memory; 16-bit kinds are computed as float. */
 typedef enum { KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK } Kind;
 

@@ -1,15 +1,19 @@
 # How a block (outer, n_classes, inner) is divided into pieces of work.
 
 cdef enum:
-    TRANSPOSED_GROUPS = 4       # vectors of lanes in a tile: what one of them waits for, the others compute
-    TRANSPOSED_CLASSES = 40     # together
-    ROW_GROUP = 4               # likewise rows that are computed in step,
-    GROUP_CLASSES = 4096        # as many as stay in the nearest cache
-    TILE_CLASSES = 4096         # up to here a tile of columns fits the second cache
-    TILE_BYTES = 1 << 18        # of columns, but
-    NARROWEST = 4               # at least so many vectors wide, and at most
+    # A transposed tile is up to 4 vectors wide, which hides latency, as long as all of them have at most 40 classes.
+    TRANSPOSED_GROUPS = 4
+    TRANSPOSED_CLASSES = 40
+    # Up to 4 rows are computed in step, as many as stay in the nearest cache: 4096 values.
+    ROW_GROUP = 4
+    GROUP_CLASSES = 4096
+    # A tile of columns fits the second cache: at most 4096 classes, and 2**18 bytes, but 4 to 16 vectors of lanes.
+    TILE_CLASSES = 4096
+    TILE_BYTES = 1 << 18
+    NARROWEST = 4
     WIDEST = 16
-    BLOCK_ELEMENTS = 1 << 14    # a block of rows: enough work to be worth a call
+    # A block of rows has about so many values: enough work to be worth a call.
+    BLOCK_ELEMENTS = 1 << 14
 
 
 cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ssize_t inner, Kind kind,

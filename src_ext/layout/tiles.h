@@ -6,6 +6,7 @@
  * and are copied in short runs. Conversions happen on the way; nothing else is computed here. */
 #include "layout/geometry.h"
 #include "layout/narrow.h"
+#include "layout/upcoming.h"
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"

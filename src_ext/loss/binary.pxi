@@ -18,10 +18,8 @@ cdef struct SigmoidTask:
     Py_ssize_t n, per_row
 
 
-cdef inline SigmoidTask default_sigmoid_task() noexcept nogil:
-    cdef SigmoidTask task
-    memset(&task, 0, sizeof(task))
-    return task
+cdef inline void default_sigmoid_task(SigmoidTask *task) noexcept nogil:
+    clear_struct(task, sizeof(SigmoidTask))
 
 
 cdef enum:
@@ -44,12 +42,10 @@ cdef struct BinaryTask:
     Py_ssize_t n, n_labels
 
 
-cdef inline BinaryTask default_binary_task() noexcept nogil:
-    """Return a task without weights, gradient and results, whose gradient's scale would be 1."""
-    cdef BinaryTask task
-    memset(&task, 0, sizeof(task))
+cdef inline void default_binary_task(BinaryTask *task) noexcept nogil:
+    """Set a task without weights, gradient and results, whose gradient's scale would be 1."""
+    clear_struct(task, sizeof(BinaryTask))
     task.grad_scale = 1
-    return task
 
 
 cdef inline void sigmoid_piece(Kind kind, const void *x, Py_ssize_t at, void *out, Py_ssize_t to, Py_ssize_t n,

@@ -1,5 +1,5 @@
 /* Template for one REAL: passes for targets that touch every class (probabilities, label smoothing), over a row or
- * down the lanes of a tile, and masks of a tile. Included by softmax/primitives.h. */
+ * down the lanes of a tile, and masks of a tile. Included by softmax/primitives.h. Pointers may have any alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"
@@ -52,7 +52,8 @@ static void FN(row_target)(const REAL *y, const double *w, double smoothing, REA
     for (ptrdiff_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
 }
 
-/* out = (factor + error) * stage - scale * t; out may be stage. */
+/* out = (factor + error) * stage - scale * t; out may be stage. The factor in two parts is one rounding, product
+ * and difference are one each. */
 static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, double factor, double error,
                             double scale) {
     FN(shrink_for)(stage, n, &factor, &error);
@@ -67,7 +68,7 @@ static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, 
     }
 }
 
-/* Write `value` where the mask is 0, over a whole tile. */
+/* Write `value` where the mask is 0, over a whole tile; what is elsewhere stays, NaN too. */
 static void FN(lanes_mask)(REAL *tile, const REAL *mask, ptrdiff_t n, REAL value) {
     for (ptrdiff_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;
 }

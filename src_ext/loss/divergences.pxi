@@ -15,12 +15,10 @@ cdef struct DivergenceTask:
     double divisor              # of the gradients
 
 
-cdef inline DivergenceTask default_divergence_task() noexcept nogil:
-    """Return the task of an entropy without gradient."""
-    cdef DivergenceTask task
-    memset(&task, 0, sizeof(task))
+cdef inline void default_divergence_task(DivergenceTask *task) noexcept nogil:
+    """Set the task of an entropy without gradient."""
+    clear_struct(task, sizeof(DivergenceTask))
     task.divisor = 1
-    return task
 
 
 cdef inline void put_factor(bint is_double, long double exact, double *factor, double *error) noexcept nogil:

@@ -2,7 +2,8 @@
  * softmax/primitives.h.
  *
  * Entropy = L + sum of p * (m - x), L = log1p(S'): no term is negative. Its gradient is p * ((m - x) - mean), where
- * mean is that sum. */
+ * mean is that sum. Errors of the sums: those of softmax/rows.h. A NaN makes NaN of its row. Pointers may have any
+ * alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"

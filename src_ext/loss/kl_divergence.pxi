@@ -297,6 +297,7 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     cdef real *q = <real *>(scratch + n_bytes)
     cdef real *ep = <real *>(scratch + 2 * n_bytes)
     cdef real *eq = <real *>(scratch + 3 * n_bytes)
+    cdef double divisor
     cdef DivergenceScratch of_p
     cdef SoftmaxLanes of_q
     carve_lane_arrays(&of_p, behind_values(g, p), g)
@@ -324,8 +325,9 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     if task.grad_p == NULL:
         return
     for lane in range(width):
-        lane_factor(real is double, &a, lane, unit_power(real is double) / d.unit[lane] * task.divisor, d.p_factor, d.p_error)
-        lane_factor(real is double, &b, lane, unit_power(real is double) / d.unit[lane] * task.divisor, d.q_factor, d.q_error)
+        divisor = unit_power(real is double) / d.unit[lane] * task.divisor
+        lane_factor(real is double, &a, lane, divisor, d.p_factor, d.p_error)
+        lane_factor(real is double, &b, lane, divisor, d.q_factor, d.q_error)
     lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
 
 

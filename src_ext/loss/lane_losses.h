@@ -1,5 +1,5 @@
 /* The arithmetic of losses and gradients over the lanes of a tile: arrays of doubles, a multiple of the vector long.
- * The names are those of loss/losses.pxi. Divisions are what it costs: for float they are shared. */
+ * The names are those of loss/losses.pxi. Division dominates; float rows share one. */
 #ifndef FASTSOFTMAX_LANE_LOSSES_H
 #define FASTSOFTMAX_LANE_LOSSES_H
 

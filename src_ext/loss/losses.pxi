@@ -34,12 +34,10 @@ cdef struct LossTask:
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
 
 
-cdef inline LossTask default_loss_task() noexcept nogil:
-    """Return a task of plain rows: no weights, no options, no gradient, whose scale and temperature would be 1."""
-    cdef LossTask task
-    memset(&task, 0, sizeof(task))
+cdef inline void default_loss_task(LossTask *task) noexcept nogil:
+    """Set a task of plain rows: no weights, no options, no gradient, whose scale and temperature would be 1."""
+    clear_struct(task, sizeof(LossTask))
     task.temperature = task.grad_scale = task.slope = 1
-    return task
 
 
 cdef struct RowTarget:

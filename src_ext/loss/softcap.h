@@ -19,6 +19,12 @@
 
 #include "softmax/primitives.h"
 
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define HAS_FUSED_PRODUCTS 1
+#else
+#define HAS_FUSED_PRODUCTS 0
+#endif
+
 enum { CAP_WIDE, CAP_SERIES, CAP_EXP };
 
 typedef struct {
@@ -35,7 +41,9 @@ static inline Cap plan_cap(double softcap, double temperature, double size, int 
     const double bound = softcap < z ? softcap : z; /* of abs(capped) */
     if (!(product > 0x1p-900 && product < 0x1p900 && temperature > 0x1p-900 && temperature < 0x1p900)) return cap;
     if (is_double) {
-        if (softcap <= 128) cap.method = CAP_EXP;
+#if HAS_FUSED_PRODUCTS /* else the gradient would err by up to 4.5 ULP */
+        if (softcap <= 64) cap.method = CAP_EXP;
+#endif
     } else if (size * cap.argument <= 0.5 && z <= 0x1p10) {
         cap.method = CAP_SERIES;
     } else if (bound <= 0x1p20) {

@@ -1,5 +1,6 @@
-/* Ends one instance of the templates in softmax/primitives.h. */
+/* Ends what simd/float32.h or simd/float64.h has set. */
 #undef REAL
+#undef REAL_IS_DOUBLE
 #undef FN
 #undef VEC
 #undef IVEC

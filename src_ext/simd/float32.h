@@ -1,11 +1,11 @@
 /* What the templates mean by REAL and the names that belong to it: float. Ended by end_real.h. */
 #include <float.h>
 
-#include "layout/upcoming.h"
 #include "math/power.h"
 #include "simd/sums.h"
 
 #define REAL float
+#define REAL_IS_DOUBLE 0
 #define FN(name) name##_f32
 #define VEC vec_f32
 #define IVEC ivec_f32

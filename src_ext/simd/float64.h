@@ -1,11 +1,11 @@
 /* What the templates mean by REAL and the names that belong to it: double. Ended by end_real.h. */
 #include <float.h>
 
-#include "layout/upcoming.h"
 #include "math/power.h"
 #include "simd/sums.h"
 
 #define REAL double
+#define REAL_IS_DOUBLE 1
 #define FN(name) name##_f64
 #define VEC vec_f64
 #define IVEC ivec_f64

@@ -118,7 +118,7 @@ INLINE vec_f64 sum_rest_of_lanes(const LaneSums *a, ptrdiff_t i, vec_f64 inverse
 }
 
 /* The same of n lanes, into an array. */
-static void lanes_sum_rest(const LaneSums *a, ptrdiff_t n, int is_double, double *sum_rest /* OUT */) {
+static inline void lanes_sum_rest(const LaneSums *a, ptrdiff_t n, int is_double, double *sum_rest /* OUT */) {
     for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const vec_f64 v = sum_rest_of_lanes(a, i, 1.0 / load_doubles(a->unit + i), is_double);
         memcpy(sum_rest + i, &v, sizeof v);

@@ -16,6 +16,8 @@
 
 typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef float unaligned_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias)); /* in memory */
+typedef double unaligned_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 typedef int32_t ivec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias)); /* as many integers as float lanes */
 typedef int64_t ivec_f64 __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef uint32_t uvec_f32 __attribute__((vector_size(VECTOR_BYTES), may_alias));

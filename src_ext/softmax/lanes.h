@@ -1,5 +1,6 @@
 /* Template for one REAL: softmax down the columns of a tile (see layout/tiles.h), lanes side by side. Included by
- * softmax/primitives.h. All passes work within the tile, which stays in the cache. */
+ * softmax/primitives.h. All passes work within the tile, which stays in the cache. `stride`, the lanes of the tile, is a
+ * multiple of LANES; arrays of lanes have as many values. Pointers may have any alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"
@@ -33,7 +34,8 @@ INLINE void FN(lanes_max_body)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_c
     }
 }
 
-/* The largest value of each lane; NaNs are passed over. With y, class indices, also the value of that class. */
+/* The largest value of each lane, exact; NaNs are passed over, -inf where there is nothing else. With y, class indices,
+ * also the value of that class, 0 where y is none. */
 static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m /* OUT */,
                           const int32_t *y, REAL *z /* OUT */) {
     if (y) FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 1);
@@ -74,7 +76,7 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
     }
 }
 
-/* row_exp_sum for each lane of a tile; the terms are stored in the tile if `with_stage`. With z, a value a lane, also its
+/* row_exp_sum for each lane of a tile, with its errors; the terms are stored in the tile if `with_stage`. With z, a value a lane, also its
  * term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL. What is `next`, the
  * rows that the next tile is transposed from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
@@ -131,7 +133,7 @@ static void FN(lanes_scale)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, c
     else FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 0);
 }
 
-/* tile = (tile - m) / temperature - L. */
+/* tile = (tile - m) / temperature - L: a rounding an operation; both terms are <= 0, so that nothing cancels. */
 static void FN(lanes_log_shift)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
                                 const double *log_sum, double temperature) {
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {

@@ -99,10 +99,8 @@ cdef struct BackwardTask:
     bint log
 
 
-cdef inline BackwardTask default_backward_task() noexcept nogil:
-    cdef BackwardTask task
-    memset(&task, 0, sizeof(task))
-    return task
+cdef inline void default_backward_task(BackwardTask *task) noexcept nogil:
+    clear_struct(task, sizeof(BackwardTask))
 
 
 cdef inline void backward_row(const real *grad, const real *forward, real *out, Py_ssize_t n, bint log) noexcept nogil:

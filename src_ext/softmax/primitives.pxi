@@ -20,6 +20,7 @@ cdef extern from "layout/geometry.h" nogil:
     int FEW_CLASSES, LANE_ARRAYS
     Py_ssize_t lane_array_bytes(const Geometry *g)
     void carve_lane_arrays(...)
+    void clear_struct(void *p, size_t size)
     Py_ssize_t outer_start(const Steps *steps, Py_ssize_t outer)
 
 cdef extern from "layout/kinds.h" nogil:

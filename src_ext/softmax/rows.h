@@ -2,14 +2,15 @@
  *
  * A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
  * doubles (float) or compensated doubles (double), so that a sum of a million terms errs by about 1 ULP.
- * Nothing here allocates or checks. Results go to the arguments marked OUT. */
+ * Nothing here allocates or checks. Results go to the arguments marked OUT. Pointers may have any alignment. */
+#include "layout/upcoming.h"
 #include "softmax/exp_sum.h"
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"
 #endif
 
-/* The largest x; NaNs are passed over, -inf where there is nothing else. */
+/* The largest x, exact; NaNs are passed over, -inf where there is nothing else. n >= 0. */
 static REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
     const VEC lowest = FN(all)(-INFINITY);
     VEC m0 = lowest, m1 = lowest, m2 = lowest, m3 = lowest;
@@ -96,11 +97,13 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, const REAL *low, REAL *stage,
     return result;
 }
 
-/* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of
- * the sum and count them if `exclude_max`. x and stage may be the same. With `low`, what the rounding of x has taken from
- * it, or NULL, the maxima are left out and there is no temperature. What is `next` is fetched meanwhile. */
-static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL m, double temperature, int exclude_max,
-                            const Upcoming *next, exp_sum *result /* OUT */) {
+/* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of the sum and
+ * count them if `exclude_max`, which must be so without a stage. x and stage may be the same. What is `next` is fetched
+ * meanwhile. m is the row's maximum, finite; a NaN in x makes the sum NaN, -inf a term of 0. With `low`, what rounding has
+ * taken from x, or NULL, the maxima are left out and there is no temperature. Error of a term: that of math/exp.h; the
+ * summation adds about 1 ULP, whatever n. */
+static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL m, double temperature,
+                            int exclude_max, const Upcoming *next, exp_sum *result /* OUT */) {
     if (low && stage) {
         *result = FN(row_exp_sum_body)(x, low, stage, n, m, 1, 0, next, 1, 1, 0);
     } else if (low) {
@@ -124,6 +127,7 @@ typedef struct {
     VEC value, error, lowest, lowest_error;
 } FN(factor);
 
+/* `error` counts where it is more than 2**-8 ULP of the value. */
 INLINE FN(factor) FN(factor_of)(VEC value, VEC error, VEC lowest) {
     const REAL least = REAL_EPSILON / 256; /* an error that is a smaller part of the value does not matter */
     const VEC counts = FN(zero_less)(error, FN(abs)(error), FN(abs)(value) * least);
@@ -185,7 +189,8 @@ INLINE VEC FN(size_beside)(VEC m) {
     return FN(all)(1) - FN(zero_less)(FN(all)((REAL)0.5), m, FN(all)(REAL_MAX * REAL_EPSILON));
 }
 
-/* The sum of a * b; of a alone where b is NULL. */
+/* The sum of a * b; of a alone where b is NULL. Products of floats are exact and summed in double;
+ * those of doubles carry their rounding errors, as their sums do. NaN and infinities go their usual way. */
 static double FN(row_dot)(const REAL *a, const REAL *b, ptrdiff_t n) {
     FN(sums) sums = FN(sums_start)();
     ptrdiff_t i = 0;
@@ -215,7 +220,8 @@ static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, 
     for (ptrdiff_t i = 0; i < n; i++) out[i] = (REAL)(g[i] - expl(log_p[i]) * sum);
 }
 
-/* out = p * (g - dot). */
+/* out = p * (g - dot); out may be either. Three roundings; in long double where dot is so large or so
+ * small that digits would be lost, or not finite. */
 static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, ptrdiff_t n, double dot) {
     const int loses_digits = sizeof(REAL) == sizeof(double) && FN(is_beyond)(dot); /* products of floats have them */
     if (loses_digits || !(fabs(dot) < REAL_MAX * (double)REAL_EPSILON)) {
@@ -230,7 +236,8 @@ static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, pt
     }
 }
 
-/* out = g - exp(log_p) * sum. */
+/* out = g - exp(log_p) * sum; out may be either. log_p <= 0; where it is -inf this is g. exp as in math/exp.h;
+ * sum, product and difference are rounded once each. */
 static void FN(row_log_softmax_backward)(const REAL *g, const REAL *log_p, REAL *out, ptrdiff_t n, double sum) {
     if (FN(is_beyond)(sum)) {
         FN(row_log_softmax_backward_wide)(g, log_p, out, n);

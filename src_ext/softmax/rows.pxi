@@ -154,7 +154,7 @@ cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, double temperatur
         stat.target += parts[k].target
         if parts[k].max != stat.max and parts[k].target != 0:
             stat.target_gap += parts[k].target * gap_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
-                                                           temperature)
+                                                        temperature)
 
 
 cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:

@@ -17,12 +17,10 @@ cdef struct SoftmaxTask:
     void *stage                 # the terms of all rows of 16 bits that are shared
 
 
-cdef inline SoftmaxTask default_softmax_task() noexcept nogil:
-    """Return a task without a mask, of temperature 1."""
-    cdef SoftmaxTask task
-    memset(&task, 0, sizeof(task))
+cdef inline void default_softmax_task(SoftmaxTask *task) noexcept nogil:
+    """Set a task without a mask, of temperature 1."""
+    clear_struct(task, sizeof(SoftmaxTask))
     task.temperature = 1
-    return task
 
 
 cdef inline void finish_chunk(const real *x, real *out, Py_ssize_t at, Py_ssize_t n, const Part *part,

@@ -2,7 +2,7 @@
  *
  * A heap holds the k best so far with the worst of them on top; vectors of the row are compared with that one, and only
  * what exceeds it is looked at: about k * log(n / k) values of a random row. NaN ranks before every number; of equals
- * the smaller index does. */
+ * the smaller index does. Exact; pointers may have any alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"

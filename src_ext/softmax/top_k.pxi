@@ -15,10 +15,8 @@ cdef struct TopTask:
     Py_ssize_t k
 
 
-cdef inline TopTask default_top_task() noexcept nogil:
-    cdef TopTask task
-    memset(&task, 0, sizeof(task))
-    return task
+cdef inline void default_top_task(TopTask *task) noexcept nogil:
+    clear_struct(task, sizeof(TopTask))
 
 
 # Scratch of a row.

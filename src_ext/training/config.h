@@ -1,7 +1,6 @@
-/* What the training kernels need of the machine: vector width, tile shape, threads.
+/* What the training kernels need of the machine: tile shape, threads.
 
-   VBYTES is the width of one vector register; PRODUCT_ROWS times two vectors of accumulators stay in
-   registers (32 with AVX-512 and NEON, 16 elsewhere): enough of them to keep the multipliers busy, and with AVX-512 a
+   PRODUCT_ROWS times two vectors of accumulators stay in registers (32 with AVX-512 and NEON, 16 elsewhere): enough of them to keep the multipliers busy, and with AVX-512 a
    divisor of the tile. Neither enters into the bits of a product: every element is one sum over its depth, in order. */
 #ifndef FASTSOFTMAX_TRAINING_CONFIG_H
 #define FASTSOFTMAX_TRAINING_CONFIG_H
@@ -10,22 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 #include "runtime/state.h"
+#include "simd/vector.h"
 
-#if defined(__AVX512F__)
-#define VBYTES 64
+#if VECTOR_BYTES == 64
 #define PRODUCT_ROWS 8
-#elif defined(__AVX__)
-#define VBYTES 32
-#define PRODUCT_ROWS 6
 #elif defined(__aarch64__)
-#define VBYTES 16
 #define PRODUCT_ROWS 12
 #else
-#define VBYTES 16
 #define PRODUCT_ROWS 6
 #endif
 
@@ -55,14 +46,12 @@ static inline ptrdiff_t source_bytes(int source) {
     return source == SOURCE_UINT8 ? 1 : source == SOURCE_FLOAT32 ? 4 : 8;
 }
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 /* What is fetched from memory beside the arithmetic: a cache line a step, up to `end`. */
 typedef struct {
     const char *at, *end;
-} fetching;
+} Fetching;
 
-ALWAYS_INLINE void fetch_line(fetching *next) {
+INLINE void fetch_line(Fetching *next) {
     if (next->at >= next->end) return;
     __builtin_prefetch(next->at, 0, 2);
     next->at += 64;

@@ -3,8 +3,9 @@
    Vectors run over the features, so that all their lanes count where a few outputs would fill a part of one. Rows of x
    and of the weights are whole vectors long, padded with zeros. The bits of an element depend neither on its neighbours
    nor on the tile it fell into. */
+#include "training/job.h"
 #ifndef REAL /* opened alone: for float */
-#include "training/float32.h"
+#include "simd/float32.h"
 #include "training/product.h"
 #endif
 
@@ -13,39 +14,39 @@
 typedef struct {
     const REAL *data;
     ptrdiff_t ld, step;
-} NAME(rows_in_pieces);
+} FN(rows_in_pieces);
 
-ALWAYS_INLINE const REAL *NAME(piece)(const NAME(rows_in_pieces) *m, ptrdiff_t i, ptrdiff_t k) {
-    const size_t at = (size_t)k, width = 2 * VLANES;
+INLINE const REAL *FN(piece)(const FN(rows_in_pieces) *m, ptrdiff_t i, ptrdiff_t k) {
+    const size_t at = (size_t)k, width = 2 * LANES;
     return m->data + i * m->ld + (ptrdiff_t)(at / width) * m->step + at % width;
 }
 
 /* The sum of the lanes: halves onto halves. */
-ALWAYS_INLINE REAL NAME(sum_lanes)(NAME(vec) v) {
-    REAL lanes[VLANES];
+INLINE REAL FN(sum_lanes)(VEC v) {
+    REAL lanes[LANES];
     memcpy(lanes, &v, sizeof v);
 #pragma GCC unroll 4
-    for (int half = VLANES / 2; half > 0; half /= 2)
+    for (int half = LANES / 2; half > 0; half /= 2)
 #pragma GCC unroll 16
         for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
     return lanes[0];
 }
 
 /* z[c * ldz + b] = x[b, :] . weights[c, :] + bias[c * bias_step]: a tile of `outputs` by `rows`, from (c, b) on. */
-ALWAYS_INLINE void NAME(dot_tile)(const int outputs, const int rows, ptrdiff_t c, ptrdiff_t b, ptrdiff_t depth,
-                                  const NAME(rows_in_pieces) *x, const NAME(rows_in_pieces) *weights, const REAL *bias,
-                                  ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz, fetching *next) {
-    NAME(vec) sum[DOT_OUTPUTS][DOT_ROWS] = {0};
+INLINE void FN(dot_tile)(const int outputs, const int rows, ptrdiff_t c, ptrdiff_t b, ptrdiff_t depth,
+                         const FN(rows_in_pieces) *x, const FN(rows_in_pieces) *weights, const REAL *bias,
+                         ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz, Fetching *next) {
+    VEC sum[DOT_OUTPUTS][DOT_ROWS] = {0};
     const ptrdiff_t ldx = x->ld, ldw = weights->ld;
-    for (ptrdiff_t k = 0; k < depth; k += VLANES) {
-        const REAL *at = NAME(piece)(x, b, k), *w_at = NAME(piece)(weights, c, k);
-        NAME(vec) row[DOT_ROWS];
+    for (ptrdiff_t k = 0; k < depth; k += LANES) {
+        const REAL *at = FN(piece)(x, b, k), *w_at = FN(piece)(weights, c, k);
+        VEC row[DOT_ROWS];
         fetch_line(next);
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++) row[i] = *(const NAME(vec) *)(at + i * ldx);
+        for (int i = 0; i < rows; i++) row[i] = *(const FN(unaligned) *)(at + i * ldx);
 #pragma GCC unroll 8
         for (int o = 0; o < outputs; o++) {
-            const NAME(vec) w = *(const NAME(vec) *)(w_at + o * ldw);
+            const VEC w = *(const FN(unaligned) *)(w_at + o * ldw);
 #pragma GCC unroll 8
             for (int i = 0; i < rows; i++) sum[o][i] += row[i] * w;
         }
@@ -54,46 +55,46 @@ ALWAYS_INLINE void NAME(dot_tile)(const int outputs, const int rows, ptrdiff_t c
     for (int o = 0; o < outputs; o++)
 #pragma GCC unroll 8
         for (int i = 0; i < rows; i++)
-            z[(c + o) * ldz + b + i] = NAME(sum_lanes)(sum[o][i]) + bias[(c + o) * bias_step];
+            z[(c + o) * ldz + b + i] = FN(sum_lanes)(sum[o][i]) + bias[(c + o) * bias_step];
 }
 
 /* The tiles of some rows, for a number of outputs that is known only now. */
-ALWAYS_INLINE void NAME(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t b, ptrdiff_t depth,
-                                     const NAME(rows_in_pieces) *x, const NAME(rows_in_pieces) *weights,
-                                     const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz,
-                                     fetching *next) {
+INLINE void FN(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t b, ptrdiff_t depth,
+                            const FN(rows_in_pieces) *x, const FN(rows_in_pieces) *weights,
+                            const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz,
+                            Fetching *next) {
     ptrdiff_t c = 0;
     for (; c + DOT_OUTPUTS <= outputs; c += DOT_OUTPUTS)
-        NAME(dot_tile)(DOT_OUTPUTS, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
+        FN(dot_tile)(DOT_OUTPUTS, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
     for (; DOT_OUTPUTS > 2 && c + 2 <= outputs; c += 2)
-        NAME(dot_tile)(2, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
-    for (; c < outputs; c++) NAME(dot_tile)(1, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
+        FN(dot_tile)(2, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
+    for (; c < outputs; c++) FN(dot_tile)(1, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
 }
 
 /* z (outputs, ldz) = the outputs of each of n rows; the bias of output c is bias[c * bias_step]. */
-static void NAME(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const NAME(rows_in_pieces) *x,
-                       const NAME(rows_in_pieces) *weights, const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */,
-                       ptrdiff_t ldz, fetching *next) {
+static void FN(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const FN(rows_in_pieces) *x,
+                     const FN(rows_in_pieces) *weights, const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */,
+                     ptrdiff_t ldz, Fetching *next) {
     ptrdiff_t b = 0;
     for (; b + DOT_ROWS <= n; b += DOT_ROWS)
-        NAME(dot_outputs)(outputs, DOT_ROWS, b, depth, x, weights, bias, bias_step, z, ldz, next);
-    for (; b < n; b++) NAME(dot_outputs)(outputs, 1, b, depth, x, weights, bias, bias_step, z, ldz, next);
+        FN(dot_outputs)(outputs, DOT_ROWS, b, depth, x, weights, bias, bias_step, z, ldz, next);
+    for (; b < n; b++) FN(dot_outputs)(outputs, 1, b, depth, x, weights, bias, bias_step, z, ldz, next);
 }
 
 /* to[c, :] += sum over b of z[c * ldz + b] * x[b, :]: a tile of `outputs` by `vectors` of features. */
-ALWAYS_INLINE void NAME(outer_tile)(const int outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
-                                    const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                                    fetching *next) {
-    NAME(vec) sum[DOT_OUTPUTS][DOT_ROWS];
+INLINE void FN(outer_tile)(const int outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
+                           const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
+                           Fetching *next) {
+    VEC sum[DOT_OUTPUTS][DOT_ROWS];
 #pragma GCC unroll 8
     for (int c = 0; c < outputs; c++)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) sum[c][v] = *(const NAME(vec) *)(to + c * ldt + v * VLANES);
+        for (int v = 0; v < vectors; v++) sum[c][v] = *(const FN(unaligned) *)(to + c * ldt + v * LANES);
     for (ptrdiff_t b = 0; b < n; b++) {
-        NAME(vec) row[DOT_ROWS];
+        VEC row[DOT_ROWS];
         fetch_line(next);
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) row[v] = *(const NAME(vec) *)(x + b * ldx + v * VLANES);
+        for (int v = 0; v < vectors; v++) row[v] = *(const FN(unaligned) *)(x + b * ldx + v * LANES);
 #pragma GCC unroll 8
         for (int c = 0; c < outputs; c++)
 #pragma GCC unroll 8
@@ -102,28 +103,28 @@ ALWAYS_INLINE void NAME(outer_tile)(const int outputs, const int vectors, ptrdif
 #pragma GCC unroll 8
     for (int c = 0; c < outputs; c++)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) *(NAME(vec) *)(to + c * ldt + v * VLANES) = sum[c][v];
+        for (int v = 0; v < vectors; v++) *(FN(unaligned) *)(to + c * ldt + v * LANES) = sum[c][v];
 }
 
-ALWAYS_INLINE void NAME(outer_outputs)(ptrdiff_t outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
-                                       const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                                       fetching *next) {
+INLINE void FN(outer_outputs)(ptrdiff_t outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
+                              const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
+                              Fetching *next) {
     ptrdiff_t c = 0;
     for (; c + DOT_OUTPUTS <= outputs; c += DOT_OUTPUTS)
-        NAME(outer_tile)(DOT_OUTPUTS, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
+        FN(outer_tile)(DOT_OUTPUTS, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
     for (; DOT_OUTPUTS > 2 && c + 2 <= outputs; c += 2)
-        NAME(outer_tile)(2, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
-    for (; c < outputs; c++) NAME(outer_tile)(1, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
+        FN(outer_tile)(2, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
+    for (; c < outputs; c++) FN(outer_tile)(1, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
 }
 
 /* to (outputs, ldt) += z (outputs, ldz) times n rows of x; behind the features, the sums of z. */
-static void NAME(outer)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx, const REAL *z,
-                        ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                        fetching *next) {
+static void FN(outer)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx, const REAL *z,
+                      ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
+                      Fetching *next) {
     ptrdiff_t f = 0;
-    for (; f + DOT_ROWS * VLANES <= depth; f += DOT_ROWS * VLANES)
-        NAME(outer_outputs)(outputs, DOT_ROWS, n, x + f, ldx, z, ldz, to + f, ldt, next);
-    for (; f < depth; f += VLANES) NAME(outer_outputs)(outputs, 1, n, x + f, ldx, z, ldz, to + f, ldt, next);
+    for (; f + DOT_ROWS * LANES <= depth; f += DOT_ROWS * LANES)
+        FN(outer_outputs)(outputs, DOT_ROWS, n, x + f, ldx, z, ldz, to + f, ldt, next);
+    for (; f < depth; f += LANES) FN(outer_outputs)(outputs, 1, n, x + f, ldx, z, ldz, to + f, ldt, next);
     for (ptrdiff_t c = 0; c < outputs; c++)
         for (ptrdiff_t b = 0; b < n; b++) to[c * ldt + depth] += z[c * ldz + b];
 }

@@ -2,17 +2,21 @@
 
    Rows are taken ROW_BLOCK at a time: they stay in L2 through every layer. Rows that need neither scaling nor converting
    are used where they are. */
+#include "training/job.h"
 #ifndef REAL /* opened alone: for float */
-#include "training/float32.h"
+#include "simd/float32.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
 #include "training/update.h"
+#include "training/panels.h"
+#include "training/step_rows.h"
+#include "training/step_weights.h"
 #include "training/step.h"
 #endif
 
 /* Whether all values of a row are finite; uint8 always is. */
-static int NAME(row_is_finite)(const char *row, int source, ptrdiff_t n) {
+static int FN(row_is_finite)(const char *row, int source, ptrdiff_t n) {
     if (source == SOURCE_FLOAT32) {
         const float *x = (const float *)row;
         float zero = 0;
@@ -32,8 +36,8 @@ static int NAME(row_is_finite)(const char *row, int source, ptrdiff_t n) {
 
 /* Rows first..first + n as a matrix of REAL whose rows are `width` long, padded with zeros: where they are, or gathered into
    `buffer`. */
-static const REAL *NAME(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, ptrdiff_t width, REAL *buffer,
-                                      ptrdiff_t *ldx /* OUT */) {
+static const REAL *FN(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrdiff_t n, ptrdiff_t width, REAL *buffer,
+                                    ptrdiff_t *ldx /* OUT */) {
     const char *x = data->x + first * data->stride;
     const int same = data->source == (REAL_IS_DOUBLE ? SOURCE_FLOAT64 : SOURCE_FLOAT32);
     if (same && data->scale == 1.0 && data->stride % (ptrdiff_t)sizeof(REAL) == 0 && width == data->n_features) {
@@ -42,46 +46,46 @@ static const REAL *NAME(rows_as_real)(const data_rows *data, ptrdiff_t first, pt
     }
     *ldx = width;
     for (ptrdiff_t b = 0; b < n; b++, buffer += width, x += data->stride) {
-        NAME(gather_row)(buffer, x, data->source, data->n_features, (REAL)data->scale);
+        FN(gather_row)(buffer, x, data->source, data->n_features, (REAL)data->scale);
         for (ptrdiff_t i = data->n_features; i < width; i++) buffer[i] = 0;
     }
     return buffer - n * width;
 }
 
 /* (n, width) = bias + x @ weights, then ReLU. */
-static void NAME(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REAL *x, ptrdiff_t ldx, const REAL *weights,
-                        ptrdiff_t ldw, const REAL *bias, int relu, REAL *restrict to /* OUT */) {
+static void FN(layer)(ptrdiff_t n, ptrdiff_t depth, ptrdiff_t width, const REAL *x, ptrdiff_t ldx, const REAL *weights,
+                      ptrdiff_t ldw, const REAL *bias, int relu, REAL *restrict to /* OUT */) {
     for (ptrdiff_t b = 0; b < n; b++) memcpy(to + b * width, bias, width * sizeof(REAL));
-    NAME(product_rows)(1, n, width, depth, x, ldx, weights, ldw, to, width);
+    FN(product_rows)(1, n, width, depth, x, ldx, weights, ldw, to, width);
     if (relu)
         for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
 }
 
 /* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. */
-static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
-                       REAL *restrict to /* OUT */, ptrdiff_t width) {
+static void FN(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+                     REAL *restrict to /* OUT */, ptrdiff_t width) {
     for (ptrdiff_t i = 0; i < rows; i++, to += width, from += row_step) {
         for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * column_step];
         for (ptrdiff_t j = columns; j < width; j++) to[j] = 0;
     }
 }
 
-static void NAME(logits_of_block)(const void *task, ptrdiff_t block, char *memory) {
+static void FN(logits_of_block)(const void *task, ptrdiff_t block, char *memory) {
     const network_job *J = task;
     REAL *scratch = (REAL *)memory;
     const ptrdiff_t first = block * ROW_BLOCK, left = J->n_rows - first, n = left < ROW_BLOCK ? left : ROW_BLOCK;
     const ptrdiff_t F = J->data.n_features;
     int finite = ROWS_FINITE | LOGITS_FINITE;
     for (ptrdiff_t b = 0; b < n; b++)
-        if (!NAME(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F)) finite &= ~ROWS_FINITE;
+        if (!FN(row_is_finite)(J->data.x + (first + b) * J->data.stride, J->data.source, F)) finite &= ~ROWS_FINITE;
     ptrdiff_t depth = F, ldx;
     const ptrdiff_t most = J->n_rows < ROW_BLOCK ? J->n_rows : ROW_BLOCK;
     REAL *to = scratch + most * F, *other = to + most * J->widest;
-    const REAL *x = NAME(rows_as_real)(&J->data, first, n, F, scratch, &ldx);
+    const REAL *x = FN(rows_as_real)(&J->data, first, n, F, scratch, &ldx);
     for (ptrdiff_t i = 0; i < J->n_layers; i++) {
         const ptrdiff_t width = J->widths[i];
         const int relu = i + 1 < J->n_layers;
-        NAME(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], relu, to);
+        FN(layer)(n, depth, width, x, ldx, J->weights[i], J->lds[i], J->biases[i], relu, to);
         x = to, ldx = width, depth = J->sizes[i];
         REAL *swap = to;
         to = other, other = swap;
@@ -89,15 +93,15 @@ static void NAME(logits_of_block)(const void *task, ptrdiff_t block, char *memor
     REAL *out = (REAL *)J->out + first * J->n_outputs;
     for (ptrdiff_t b = 0; b < n; b++) memcpy(out + b * J->n_outputs, x + b * ldx, J->n_outputs * sizeof(REAL));
     const int source = REAL_IS_DOUBLE ? SOURCE_FLOAT64 : SOURCE_FLOAT32;
-    if (!NAME(row_is_finite)((const char *)out, source, n * J->n_outputs)) finite &= ~LOGITS_FINITE;
+    if (!FN(row_is_finite)((const char *)out, source, n * J->n_outputs)) finite &= ~LOGITS_FINITE;
     if (finite != (ROWS_FINITE | LOGITS_FINITE)) atomic_fetch_and(J->finite, finite);
 }
 
 /* Logits of all rows. Returns what was finite: ROWS_FINITE, LOGITS_FINITE or both. */
-static int NAME(forward)(network_job *J, workers *w) {
+static int FN(forward)(network_job *J, workers *w) {
     atomic_int finite = ROWS_FINITE | LOGITS_FINITE;
     J->finite = &finite;
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
-    run_all_blocks(w, NAME(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
+    run_all_blocks(w, FN(logits_of_block), J, (J->n_rows + ROW_BLOCK - 1) / ROW_BLOCK);
     return atomic_load(&finite);
 }

@@ -7,7 +7,7 @@ cdef extern from "runtime/state.h":
 
 cdef extern from "training/kernels.h" nogil:
     enum:
-        VBYTES
+        VECTOR_BYTES
         MAX_BLOCK_ROWS
         PANEL_GROUP
         TILE_GROUP

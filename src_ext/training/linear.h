@@ -2,21 +2,25 @@
 
    Rows are taken ROW_BLOCK at a time: they stay in L2 through both the forward product and the gradient, so that the data
    are read from memory once. */
+#include "training/job.h"
 #ifndef REAL /* opened alone: for float */
-#include "training/float32.h"
+#include "simd/float32.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
 #include "training/update.h"
+#include "training/panels.h"
+#include "training/step_rows.h"
+#include "training/step_weights.h"
 #include "training/step.h"
 #include "training/forward.h"
 #endif
 
 /* Some rows of one group, added to what earlier calls have summed. The group's gradient: (n_outputs, width), the bias
    behind the features. */
-static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
+static void FN(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch) {
     const ptrdiff_t C = J->n_outputs, width = J->width, lanes = ROW_BLOCK;
-    const ptrdiff_t depth = (J->data.n_features + VLANES - 1) / VLANES * VLANES;
+    const ptrdiff_t depth = (J->data.n_features + LANES - 1) / LANES * LANES;
     REAL *buffer = scratch, *z = buffer + ROW_BLOCK * depth, *rows = z + C * lanes;
     REAL *gradient = (REAL *)J->gradients + group * C * width;
     const uint8_t *labels[ROW_BLOCK];
@@ -28,30 +32,30 @@ static void NAME(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scrat
     for (ptrdiff_t first = start; first < end; first += ROW_BLOCK) {
         const ptrdiff_t n = end - first < ROW_BLOCK ? end - first : ROW_BLOCK;
         ptrdiff_t ldx;
-        const REAL *x = NAME(rows_as_real)(&J->data, first, n, depth, buffer, &ldx);
+        const REAL *x = FN(rows_as_real)(&J->data, first, n, depth, buffer, &ldx);
         const char *behind = J->data.x + (first + n) * J->data.stride;
         const ptrdiff_t n_next = end - first - n < ROW_BLOCK ? end - first - n : ROW_BLOCK;
-        fetching next = {behind, behind + n_next * J->data.stride};
+        Fetching next = {behind, behind + n_next * J->data.stride};
         if (n < lanes) memset(z, 0, C * lanes * sizeof(REAL));
-        const NAME(rows_in_pieces) in = {x, ldx, 2 * VLANES}, weights = {J->weights, width, 2 * VLANES};
-        NAME(dots)(n, C, depth, &in, &weights, weights.data + depth, width, z, lanes, &next);
+        const FN(rows_in_pieces) in = {x, ldx, 2 * LANES}, weights = {J->weights, width, 2 * LANES};
+        FN(dots)(n, C, depth, &in, &weights, weights.data + depth, width, z, lanes, &next);
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
         const loss_batch B = {n, lanes, C, J->targets ? J->targets + first : NULL, labels,
                               J->sample_weights ? J->sample_weights + first : NULL, J->smoothing};
         tally.weight += batch_weight(&B);
-        if (J->labels) NAME(logistic_loss)(&B, z, rows, 1.0, &tally);
-        else NAME(softmax_loss)(&B, z, rows, 1.0, &tally);
-        NAME(outer)(n, C, depth, x, ldx, z, lanes, gradient, width, &next);
+        if (J->labels) FN(logistic_loss)(&B, z, rows, 1.0, &tally);
+        else FN(softmax_loss)(&B, z, rows, 1.0, &tally);
+        FN(outer)(n, C, depth, x, ldx, z, lanes, gradient, width, &next);
     }
     J->tallies[group] = tally;
 }
 
-static void NAME(linear_group_block)(const void *task, ptrdiff_t group, char *scratch) {
-    NAME(linear_group)(task, group, (REAL *)scratch);
+static void FN(linear_group_block)(const void *task, ptrdiff_t group, char *scratch) {
+    FN(linear_group)(task, group, (REAL *)scratch);
 }
 
 /* Sum the groups' gradients in order, in double, for some of the entries. */
-static void NAME(linear_sum_block)(const void *task, ptrdiff_t block, char *scratch) {
+static void FN(linear_sum_block)(const void *task, ptrdiff_t block, char *scratch) {
     const linear_job *J = task;
     const ptrdiff_t size = J->n_outputs * J->width, first = block * SUM_BLOCK;
     const ptrdiff_t end = size - first < SUM_BLOCK ? size : first + SUM_BLOCK;
@@ -63,8 +67,8 @@ static void NAME(linear_sum_block)(const void *task, ptrdiff_t block, char *scra
     }
 }
 
-static void NAME(linear_loss_gradient)(const linear_job *J, workers *w) {
+static void FN(linear_loss_gradient)(const linear_job *J, workers *w) {
     w->scratch = J->scratch, w->scratch_bytes = J->scratch_size * (ptrdiff_t)sizeof(REAL);
-    run_all_blocks(w, NAME(linear_group_block), J, J->n_groups);
-    if (J->total) run_all_blocks(w, NAME(linear_sum_block), J, (J->n_outputs * J->width + SUM_BLOCK - 1) / SUM_BLOCK);
+    run_all_blocks(w, FN(linear_group_block), J, J->n_groups);
+    if (J->total) run_all_blocks(w, FN(linear_sum_block), J, (J->n_outputs * J->width + SUM_BLOCK - 1) / SUM_BLOCK);
 }

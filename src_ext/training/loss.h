@@ -4,15 +4,16 @@
    loss = log1p(S') + sum of t * (m - z), never a difference of large numbers. Written over z: the gradient,
    times row_scale (sample weight over the batch's weight). One pass for the maximum, one for the exponentials, one
    for the gradient; all of it sits in L1. */
+#include "training/job.h"
 #ifndef REAL /* opened alone: for float */
-#include "training/float32.h"
+#include "simd/float32.h"
 #include "training/product.h"
 #include "training/dots.h"
 #endif
 
 /* exp for x <= 0 to about 1 ULP, 0 under the smallest normal number; NaN stays NaN. */
 #if REAL_IS_DOUBLE
-ALWAYS_INLINE double NAME(exp_nonpositive)(double x) {
+INLINE double FN(exp_nonpositive)(double x) {
     const double magic = 6755399441055744.0;
     double clamped = x < -708.0 ? -708.0 : x;
     double shifted = clamped * 1.4426950408889634 + magic;
@@ -37,7 +38,7 @@ ALWAYS_INLINE double NAME(exp_nonpositive)(double x) {
     return x < -708.0 ? 0.0 : p * power.f;
 }
 #else
-ALWAYS_INLINE float NAME(exp_nonpositive)(float x) {
+INLINE float FN(exp_nonpositive)(float x) {
     const float magic = 12582912.0f;
     float clamped = x < -87.0f ? -87.0f : x;
     float shifted = clamped * 1.44269504f + magic;
@@ -56,7 +57,7 @@ ALWAYS_INLINE float NAME(exp_nonpositive)(float x) {
 }
 #endif
 
-static void NAME(maxima)(const REAL *restrict z, REAL *restrict top /* OUT */, ptrdiff_t n_classes, ptrdiff_t lanes) {
+static void FN(maxima)(const REAL *restrict z, REAL *restrict top /* OUT */, ptrdiff_t n_classes, ptrdiff_t lanes) {
     for (ptrdiff_t b = 0; b < lanes; b++) top[b] = -INFINITY;
     for (ptrdiff_t c = 0; c < n_classes; c++) {
         const REAL *row = z + c * lanes;
@@ -66,15 +67,15 @@ static void NAME(maxima)(const REAL *restrict z, REAL *restrict top /* OUT */, p
 }
 
 /* z becomes exp(z - top); rest becomes S'. `seen` marks rows whose first maximum has been left out. */
-static void NAME(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restrict top, REAL *restrict rest /* OUT */,
-                               REAL *restrict seen /* scratch */, ptrdiff_t n_classes, ptrdiff_t lanes) {
+static void FN(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restrict top, REAL *restrict rest /* OUT */,
+                             REAL *restrict seen /* scratch */, ptrdiff_t n_classes, ptrdiff_t lanes) {
     for (ptrdiff_t b = 0; b < lanes; b++) rest[b] = seen[b] = 0;
     for (ptrdiff_t c = 0; c < n_classes; c++) {
         REAL *row = z + c * lanes;
 #pragma omp simd
         for (ptrdiff_t b = 0; b < lanes; b++) {
             REAL first = row[b] == top[b] && seen[b] == 0 ? 1 : 0;
-            REAL value = NAME(exp_nonpositive)(row[b] - top[b]);
+            REAL value = FN(exp_nonpositive)(row[b] - top[b]);
             row[b] = value;
             rest[b] += value - first;
             seen[b] += first;
@@ -84,12 +85,12 @@ static void NAME(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restr
 
 /* Softmax cross-entropy of a batch with index targets. z: logits in, gradient out, divided by `divisor`.
    rows: scratch of 4 * lanes; lanes: at most MAX_BLOCK_ROWS. */
-static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
-                               loss_tally *tally /* IN, OUT */) {
+static void FN(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
+                             loss_tally *tally /* IN, OUT */) {
     const ptrdiff_t C = B->n_outputs, lanes = B->lanes;
     const double off = B->smoothing / (double)C, on = 1.0 - B->smoothing;
     REAL *top = rows, *rest = rows + lanes, *seen = rows + 2 * lanes, *scale = rows + 3 * lanes;
-    NAME(maxima)(z, top, C, lanes);
+    FN(maxima)(z, top, C, lanes);
     double gaps[MAX_BLOCK_ROWS];
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
         const ptrdiff_t t = B->targets[b];
@@ -102,7 +103,7 @@ static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT 
     if (off > 0)
         for (ptrdiff_t c = 0; c < C; c++)
             for (ptrdiff_t b = 0; b < B->n_rows; b++) gaps[b] += off * ((double)top[b] - (double)z[c * lanes + b]);
-    NAME(exponentials)(z, top, rest, seen, C, lanes);
+    FN(exponentials)(z, top, rest, seen, C, lanes);
     for (ptrdiff_t b = 0; b < lanes; b++) {
         const double weight = b >= B->n_rows ? 0.0 : B->weights ? B->weights[b] : 1.0;
         scale[b] = (REAL)(divisor > 0 ? weight / divisor : 0.0);
@@ -124,8 +125,8 @@ static void NAME(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT 
 }
 
 /* One sigmoid a column: loss = sum over columns of max(z, 0) - z * y + log1p(exp(-|z|)). */
-static void NAME(logistic_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
-                                loss_tally *tally /* IN, OUT */) {
+static void FN(logistic_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */, REAL *restrict rows, double divisor,
+                              loss_tally *tally /* IN, OUT */) {
     const ptrdiff_t lanes = B->lanes;
     const double off = 0.5 * B->smoothing, on = 1.0 - B->smoothing;
     for (ptrdiff_t b = 0; b < lanes; b++) rows[b] = 1;

@@ -154,7 +154,7 @@ cdef class Trainer:
         """Make the memory of a batch; a call of `train` needs no other."""
         cdef training_job *job = &self.job
         cdef ptrdiff_t real = 8 if self.kind == cnp.NPY_FLOAT64 else 4
-        cdef ptrdiff_t lanes = VBYTES // real, tile = 2 * lanes, size, i, before
+        cdef ptrdiff_t lanes = VECTOR_BYTES // real, tile = 2 * lanes, size, i, before
         cdef training_layer *layer
         cdef ptrdiff_t panels = (self.n_features + tile - 1) // tile
         job.batch_size, job.block_rows = batch_size, rows_a_block(batch_size, lanes)

@@ -5,24 +5,23 @@
    training keeps its matrices in panels (training/step.h). The sum over k stays in registers, in order, and is added to
    c at the end: bits depend neither on the neighbours of an element nor on the tile it fell into, and sums that come in
    pieces lose less. One core of a Zen 4 does 115 of its 117 GFLOP/s in float32 (panels in L2, 128 rows). */
+#include "training/job.h"
 #ifndef REAL /* opened alone: for float */
-#include "training/float32.h"
+#include "simd/float32.h"
 #endif
 
-typedef REAL NAME(vec) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
-
-ALWAYS_INLINE void NAME(micro)(const int rows, const int vectors, const int accumulate, ptrdiff_t depth, const REAL *a,
-                               ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                               REAL *c /* OUT */, ptrdiff_t ldc) {
-    NAME(vec) sum[PRODUCT_ROWS][2];
+INLINE void FN(micro)(const int rows, const int vectors, const int accumulate, ptrdiff_t depth, const REAL *a,
+                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
+                      REAL *c /* OUT */, ptrdiff_t ldc) {
+    VEC sum[PRODUCT_ROWS][2];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[i][v] = (NAME(vec)){0};
+        for (int v = 0; v < vectors; v++) sum[i][v] = (VEC){0};
     for (ptrdiff_t k = 0; k < depth; k++) {
-        NAME(vec) row[2];
+        VEC row[2];
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) row[v] = *(const NAME(vec) *)(b + v * VLANES);
+        for (int v = 0; v < vectors; v++) row[v] = *(const FN(unaligned) *)(b + v * LANES);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
@@ -34,21 +33,21 @@ ALWAYS_INLINE void NAME(micro)(const int rows, const int vectors, const int accu
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) {
-            NAME(vec) *at = (NAME(vec) *)(c + i * ldc + v * VLANES);
+            FN(unaligned) *at = (FN(unaligned) *)(c + i * ldc + v * LANES);
             if (accumulate) *at += sum[i][v];
             else *at = sum[i][v];
         }
 }
 
 /* All rows of one panel of one or two vectors of columns. */
-ALWAYS_INLINE void NAME(panel)(const int vectors, const int accumulate, ptrdiff_t rows, ptrdiff_t depth, const REAL *a,
-                               ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                               REAL *c /* OUT */, ptrdiff_t ldc) {
+INLINE void FN(panel)(const int vectors, const int accumulate, ptrdiff_t rows, ptrdiff_t depth, const REAL *a,
+                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
+                      REAL *c /* OUT */, ptrdiff_t ldc) {
     for (; rows >= PRODUCT_ROWS; rows -= PRODUCT_ROWS, a += PRODUCT_ROWS * row_step, c += PRODUCT_ROWS * ldc)
-        NAME(micro)(PRODUCT_ROWS, vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
+        FN(micro)(PRODUCT_ROWS, vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
 #define LESS(n)                                                                                       \
     for (; rows >= (n); rows -= (n), a += (n) * row_step, c += (n) * ldc)                             \
-        NAME(micro)((n), vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
+        FN(micro)((n), vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
 #if PRODUCT_ROWS > 8
     LESS(8)
 #endif
@@ -58,29 +57,29 @@ ALWAYS_INLINE void NAME(panel)(const int vectors, const int accumulate, ptrdiff_
 #undef LESS
 }
 
-ALWAYS_INLINE void NAME(product)(const int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
-                                 ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                                 REAL *c /* OUT */, ptrdiff_t ldc) {
-    for (; columns >= 2 * VLANES; columns -= 2 * VLANES, b += 2 * VLANES, c += 2 * VLANES)
-        NAME(panel)(2, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
-    if (columns > 0) NAME(panel)(1, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
+INLINE void FN(product)(const int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
+                        ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
+                        REAL *c /* OUT */, ptrdiff_t ldc) {
+    for (; columns >= 2 * LANES; columns -= 2 * LANES, b += 2 * LANES, c += 2 * LANES)
+        FN(panel)(2, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
+    if (columns > 0) FN(panel)(1, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
 }
 
 /* The two shapes of `a` that matter: rows of a matrix, and its columns. */
-static void NAME(product_rows)(int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
-                               ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */, ptrdiff_t ldc) {
-    if (accumulate) NAME(product)(1, rows, columns, depth, a, lda, 1, b, ldb, c, ldc);
-    else NAME(product)(0, rows, columns, depth, a, lda, 1, b, ldb, c, ldc);
+static void FN(product_rows)(int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
+                             ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */, ptrdiff_t ldc) {
+    if (accumulate) FN(product)(1, rows, columns, depth, a, lda, 1, b, ldb, c, ldc);
+    else FN(product)(0, rows, columns, depth, a, lda, 1, b, ldb, c, ldc);
 }
 
-static void NAME(product_columns)(int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
-                                  ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */, ptrdiff_t ldc) {
-    if (accumulate) NAME(product)(1, rows, columns, depth, a, 1, lda, b, ldb, c, ldc);
-    else NAME(product)(0, rows, columns, depth, a, 1, lda, b, ldb, c, ldc);
+static void FN(product_columns)(int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
+                                ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */, ptrdiff_t ldc) {
+    if (accumulate) FN(product)(1, rows, columns, depth, a, 1, lda, b, ldb, c, ldc);
+    else FN(product)(0, rows, columns, depth, a, 1, lda, b, ldb, c, ldc);
 }
 
 /* Copy one row of the user's data, scaled, into a batch. */
-static void NAME(gather_row)(REAL *restrict to /* OUT */, const char *row, int source, ptrdiff_t n, REAL scale) {
+static void FN(gather_row)(REAL *restrict to /* OUT */, const char *row, int source, ptrdiff_t n, REAL scale) {
     if (source == SOURCE_UINT8) {
         const uint8_t *restrict from = (const uint8_t *)row;
         for (ptrdiff_t i = 0; i < n; i++) to[i] = (REAL)from[i] * scale;
