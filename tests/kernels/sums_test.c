@@ -81,12 +81,12 @@ static void check_f32_sums(int n, double spread, int with_sign) {
 }
 
 /* S' of a lane: (sum + its error) / (unit + its error) + maxima but one. */
-static void check_others(long long count) {
+static void check_sum_rest(long long count) {
     Worst worst = {0};
     double sum[LANES_F64], sum_error[LANES_F64], n_max[LANES_F64], unit[LANES_F64], unit_error[LANES_F64];
     const LaneSums a = {sum, sum_error, n_max, unit, unit_error};
     for (long long k = 0; k < count; k += LANES_F64) {
-        double others[LANES_F64];
+        double sum_rest[LANES_F64];
         for (int i = 0; i < LANES_F64; i++) {
             unit[i] = ldexp(random_between(0.7, 1.5), 80);
             unit_error[i] = unit[i] * 0x1p-53 * random_between(-1, 1);
@@ -94,13 +94,13 @@ static void check_others(long long count) {
             sum_error[i] = sum[i] * 0x1p-53 * random_between(-1, 1);
             n_max[i] = k % 3 ? 1 : (double)(1 + random_bits() % 4);
         }
-        lanes_others(&a, LANES_F64, 1, others);
+        lanes_sum_rest(&a, LANES_F64, 1, sum_rest);
         for (int i = 0; i < LANES_F64; i++) {
             const wide want = ((wide)sum[i] + sum_error[i]) / ((wide)unit[i] + unit_error[i]) + (n_max[i] - 1);
-            note(&worst, error_of(others[i], want, want, 53), sum[i]);
+            note(&worst, error_of(sum_rest[i], want, want, 53), sum[i]);
         }
     }
-    report("others_f64", &worst);
+    report("sum_rest_f64", &worst);
 }
 
 static void infinite_sums(void) {
@@ -129,7 +129,7 @@ int main(int argc, char **argv) {
     report("dot_f64", &dot_f64);
     report("sum_of_a_lane_f64", &lanes_f64);
     report("sum_of_a_lane_f64_pair", &lanes_f64_pair);
-    check_others(1000 * count);
+    check_sum_rest(1000 * count);
     infinite_sums();
     return 0;
 }

@@ -123,7 +123,7 @@ SUMS = {
     "sum_f64": 1.001,  # of the unit 2**-53: half an ULP or one
     "dot_f64": 1.001,
     "sum_of_a_lane_f64": 1.001,
-    "others_f64": 2,  # two roundings
+    "sum_rest_f64": 2,  # two roundings
 }
 
 
