@@ -2,7 +2,7 @@
  * Apple): 106 bits, of which about 100 are right after an operation (Dekker 1971, Knuth, Hida, Li and Bailey 2001). A pair has the range of
  * double; a Wide number has an exponent of its own and so no bounds that matter.
  *
- * Beside infinity and NaN the low part says nothing: pair_value leaves it out. */
+ * Beside infinity and NaN the low part is 0. */
 #ifndef FASTSOFTMAX_MATH_PAIRS_H
 #define FASTSOFTMAX_MATH_PAIRS_H
 
@@ -18,9 +18,9 @@ typedef struct {
 } DoublePair;
 
 PAIR_INLINE DoublePair pair_of(double high, double low) { return (DoublePair){high, low}; }
-PAIR_INLINE double pair_value(DoublePair a) { return a.high - a.high == 0 ? a.high + a.low : a.high; }
+PAIR_INLINE double pair_value(DoublePair a) { return a.high + a.low; }
 
-/* a + b, exactly, abs(a) >= abs(b); then for any a and b. */
+/* a + b, exactly, abs(a) >= abs(b); then for any a and b; both finite, and the sum too. */
 PAIR_INLINE DoublePair pair_quick_sum(double a, double b) {
     const double sum = a + b;
     return (DoublePair){sum, b - (sum - a)};
@@ -51,25 +51,30 @@ PAIR_INLINE DoublePair two_product(double a, double b) {
 
 PAIR_INLINE DoublePair pair_plus(DoublePair a, double b) {
     const DoublePair sum = two_sum(a.high, b);
+    if (sum.high - sum.high != 0) return (DoublePair){sum.high, 0};
     return pair_quick_sum(sum.high, sum.low + a.low);
 }
 /* Where a and b have opposite signs the error is 2**-104 of the larger one, as for any sum. */
 PAIR_INLINE DoublePair pair_sum(DoublePair a, DoublePair b) {
     const DoublePair high = two_sum(a.high, b.high), low = two_sum(a.low, b.low);
+    if (high.high - high.high != 0) return (DoublePair){high.high, 0};
     const DoublePair sum = pair_quick_sum(high.high, high.low + low.high);
     return pair_quick_sum(sum.high, sum.low + low.low);
 }
 PAIR_INLINE DoublePair pair_minus(DoublePair a) { return (DoublePair){-a.high, -a.low}; }
 PAIR_INLINE DoublePair pair_times(DoublePair a, double b) {
     const DoublePair product = two_product(a.high, b);
+    if (product.high - product.high != 0) return (DoublePair){product.high, 0};
     return pair_quick_sum(product.high, product.low + a.low * b);
 }
 PAIR_INLINE DoublePair pair_product(DoublePair a, DoublePair b) {
     const DoublePair product = two_product(a.high, b.high);
+    if (product.high - product.high != 0) return (DoublePair){product.high, 0};
     return pair_quick_sum(product.high, product.low + (a.high * b.low + a.low * b.high));
 }
 PAIR_INLINE DoublePair pair_quotient(DoublePair a, DoublePair b) {
     const double quotient = a.high / b.high;
+    if (quotient - quotient != 0) return (DoublePair){quotient, 0};
     const DoublePair product = two_product(quotient, b.high);
     const double rest = ((a.high - product.high) - product.low) + (a.low - quotient * b.low);
     return pair_quick_sum(quotient, rest / b.high);
@@ -80,7 +85,7 @@ PAIR_INLINE DoublePair pair_scaled(DoublePair a, int exponent) {
 
 /* (a - b) / temperature, where a - b may be beyond the range of double. */
 PAIR_INLINE DoublePair pair_distance(double a, double b, double temperature) {
-    const DoublePair half = two_sum(0.5 * a, -0.5 * b);
+    const DoublePair half = pair_plus(pair_of(0.5 * a, 0), -0.5 * b);
     const DoublePair quotient = temperature == 1 ? half : pair_quotient(half, pair_of(temperature, 0));
     return (DoublePair){2 * quotient.high, 2 * quotient.low};
 }
@@ -179,9 +184,14 @@ PAIR_INLINE Wide wide_product(Wide a, Wide b) {
 PAIR_INLINE Wide wide_quotient(Wide a, Wide b) {
     return wide_normal(pair_quotient(a.size, b.size), a.exponent - b.exponent);
 }
-PAIR_INLINE Wide wide_exp(double x) {
+PAIR_INLINE Wide wide_minus(Wide a) { return (Wide){pair_minus(a.size), a.exponent}; }
+/* exp(x), or 0 where it is below 2**-1e8. */
+PAIR_FUNCTION Wide wide_exp(Wide x) {
     int exponent;
-    const DoublePair e = pair_exp(pair_of(x, 0), &exponent);
+    const int is_huge = x.exponent > 100, is_tiny = x.exponent < -1000;
+    const DoublePair argument = is_huge ? pair_of(x.size.high * 1e300, 0)
+                                        : pair_scaled(x.size, is_tiny ? -1000 : (int)x.exponent);
+    const DoublePair e = pair_exp(argument, &exponent);
     return wide_normal(e, exponent);
 }
 

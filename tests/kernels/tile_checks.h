@@ -18,7 +18,7 @@ static ptrdiff_t NAME(place)(const Geometry *g, const Steps *steps, ptrdiff_t la
 static void NAME(check)(Form form, ptrdiff_t n_classes, ptrdiff_t inner, ptrdiff_t n_lanes, ptrdiff_t first,
                         const Steps *steps) {
     const Geometry g = {.form = form, .n_classes = n_classes, .inner = inner, .stride = 4 * LANES};
-    const int is_tile = form == TURNED || form == COLUMNS;
+    const int is_tile = form == TRANSPOSED || form == COLUMNS;
     const ptrdiff_t width = (n_lanes + LANES - 1) / LANES * LANES;
     for (ptrdiff_t i = 0; i < AREA; i++) NAME(data)[i] = ENCODE(NAME(number)(i));
     for (ptrdiff_t i = 0; i < AREA; i++) NAME(tile)[i] = -1;
@@ -35,7 +35,7 @@ static void NAME(check)(Form form, ptrdiff_t n_classes, ptrdiff_t inner, ptrdiff
         for (ptrdiff_t c = 0; c < n_classes; c++)
             for (ptrdiff_t lane = n_lanes; lane < width; lane++) {
                 const REAL got = NAME(tile)[c * width + lane], last = NAME(tile)[c * width + n_lanes - 1];
-                REQUIRE(got == (form == TURNED ? last : 0), "padding of class %td: %g", c, (double)got);
+                REQUIRE(got == (form == TRANSPOSED ? last : 0), "padding of class %td: %g", c, (double)got);
             }
 #ifdef CAN_STORE
     memset(NAME(written), 0xa5, sizeof NAME(written));
@@ -66,8 +66,8 @@ static void NAME(check_all)(void) {
             for (int gap = 0; gap < 2; gap++) {
                 const ptrdiff_t first = gap * 3, step = n_classes + 5 * gap;
                 const Steps rows = {ONE_GROUP, 0, step, 1}, groups = {4, 4 * step + 7, step, 1};
-                NAME(check)(TURNED, n_classes, 1, n_lanes, first, &rows);
-                NAME(check)(TURNED, n_classes, 1, n_lanes, first, &groups);
+                NAME(check)(TRANSPOSED, n_classes, 1, n_lanes, first, &rows);
+                NAME(check)(TRANSPOSED, n_classes, 1, n_lanes, first, &groups);
                 NAME(check)(ROWS, n_classes, 1, n_lanes, first, &rows);
                 for (ptrdiff_t inner = 1; inner <= 2 * LANES + 3; inner += LANES - 1 + gap) {
                     const Steps columns = {ONE_GROUP, 0, (inner + gap) * n_classes, inner + gap};
