@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard lint format docs sanitize clean \
+.PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard kernels lint format docs sanitize clean \
 	wheel sdist types oldest newest clang arm workflows compile_commands
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "serial     the suite over a build without OpenMP"
 	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
+	@echo "kernels    exp, log1p, sums, tiles and vectors in C alone, exp over every float, for each instruction set"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
 	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
@@ -50,6 +51,7 @@ hunt:
 check-all: test hunt
 	for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q tests || exit 1; done
 	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
+	$(MAKE) kernels
 	$(MAKE) soak
 	$(MAKE) serial
 	$(MAKE) clang
@@ -116,6 +118,9 @@ bench:
 
 guard:
 	$(BIN)/python bench/guard.py
+
+kernels:
+	FASTSOFTMAX_TEST_KERNELS=all $(BIN)/pytest -q -s tests/kernels
 
 lint:
 	$(BIN)/ruff check .

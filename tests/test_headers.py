@@ -52,3 +52,15 @@ def test_vector_widths_have_the_same_functions():
         } - {"permuted", "lookup"}  # where HAS_PERMUTATIONS and TABLE_BITS say so
     assert len(found["generic"]) > 20
     assert all(names == found["generic"] for names in found.values()), found
+
+
+def test_kernels_need_no_long_double():
+    """It may be no wider than double: kernels use pairs of doubles instead."""
+    allowed = {"loss/softcap.h", "loss/softcap.pxi"}  # float64 soft caps
+    paths = [*SOURCES.rglob("*.h"), *SOURCES.rglob("*.px[id]"), *SOURCES.rglob("*.pyx")]
+    found = {
+        path.relative_to(SOURCES).as_posix()
+        for path in paths
+        if any(word in path.read_text() for word in ("<long double>", "long double ", "expl("))
+    } - {"math/pairs.h"}
+    assert found <= allowed

@@ -13,7 +13,7 @@ on as a rounded value and its error, which is added to r. What is returned carri
 number are normal here, so that results at that edge, and sums of such terms, keep their digits.
 
 Reduction in two parts (Cody and Waite 1980); minimax polynomials (float 2**-28.3, double
-2**-57.9). Error of exp: about 1 ULP.
+2**-56.5). Error of exp: about 1 ULP.
 """
 
 from types import SimpleNamespace

@@ -13,10 +13,12 @@ INLINE VEC FN(target_gap)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - 
 /* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
 static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n,
                                 REAL m, double temperature) {
-    long double target_gap = 0;
+    Wide target_gap = wide_of(0);
     for (ptrdiff_t i = 0; i < n; i++)
-        if (t[i * t_step] != 0) target_gap += (long double)t[i * t_step] * ((long double)m - z[i * z_step]);
-    return (double)(target_gap / temperature);
+        if (t[i * t_step] != 0)
+            target_gap = wide_sum(target_gap, wide_product(wide_of(t[i * t_step]),
+                                                           wide_sum(wide_of(m), wide_of(-z[i * z_step]))));
+    return wide_value(wide_quotient(target_gap, wide_of(temperature)));
 }
 
 /* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:

@@ -3,6 +3,12 @@
 # All passes of a row or tile are made while it is in the cache; the terms of a row of several chunks, where nothing is
 # there to stage them in, are computed again chunk by chunk.
 
+cdef extern from "loss/lane_totals.h" nogil:
+    void lanes_factor(const LaneSums *a, Py_ssize_t n, double scale, const double *scales, double divisor,
+                      double *factor, double *error)
+    void lanes_mean(const LaneSums *a, Py_ssize_t n, double *moment)
+    void lanes_log_ratio(const LaneSums *a, const LaneSums *b, Py_ssize_t n, double *shift, double *error)
+
 cdef struct DivergenceTask:
     Geometry g
     const void *p
@@ -21,24 +27,17 @@ cdef inline void default_divergence_task(DivergenceTask *task) noexcept nogil:
     task.divisor = 1
 
 
-cdef inline void put_factor(bint is_double, long double exact, double *factor, double *error) noexcept nogil:
-    """Split a factor into its value and its rounding error, which floats do without."""
-    factor[0] = <double>exact
-    error[0] = 0
-    if is_double and isfinite(factor[0]):
-        error[0] = <double>(exact - factor[0])
-
-
 cdef inline void slope_factor(bint is_double, const Part *part, const Stat *stat, double divisor, double *factor,
                               double *error) noexcept nogil:
     """What turns the terms of a chunk into probabilities * UNIT_POWER / divisor, in two parts."""
     cdef Factor prob = chunk_factor(is_double, part, stat, 1.0)
-    cdef long double exact
+    cdef DoublePair exact
     if not is_double:
         factor[0], error[0] = prob.value * (UNIT_F32 / divisor), 0
     else:
-        exact = (<long double>prob.value + prob.error) * (FIRST_FACTOR if prob.shrinks else 1)
-        put_factor(True, exact * UNIT_F64 / divisor, factor, error)
+        exact = pair_scaled(pair_of(prob.value, prob.error), 80 + (FIRST_EXPONENT if prob.shrinks else 0))
+        exact = pair_quotient(exact, pair_of(divisor, 0))
+        factor[0], error[0] = exact.high, exact.low
 
 
 cdef inline bint keeps_terms(const Geometry *g, const void *grad) noexcept nogil:
@@ -49,12 +48,6 @@ cdef inline bint keeps_terms(const Geometry *g, const void *grad) noexcept nogil
 cdef inline Py_ssize_t stage_bytes(const Geometry *g) noexcept nogil:
     """Return the bytes of a chunk of terms."""
     return round_up(min(g.n_classes, CHUNK) * g.item_bytes, CACHE_LINE)
-
-
-cdef inline long double total_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    """Return the sum of all terms of a lane, the maxima among them, in the unit of the terms."""
-    return (<long double>a.sum[lane] + a.sum_error[lane]
-            + a.n_max[lane] * (<long double>a.unit[lane] + a.unit_error[lane]))
 
 
 include "loss/entropy.pxi"

@@ -23,19 +23,26 @@ cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const Ro
 cdef double mean_gap(const Part *parts, Py_ssize_t n_parts, const Stat *stat) noexcept nogil:
     """Merge the moments of the chunks of a row into the sum of p * (m - x); nothing cancels."""
     cdef Py_ssize_t k
-    cdef long double total = 0, terms
+    cdef int exponent
+    cdef DoublePair total = pair_of(0, 0), weight, terms, gap
     for k in range(n_parts):
-        if parts[k].max > -INFINITY:
-            terms = <long double>parts[k].terms.sum + parts[k].terms.sum_error
-            terms += parts[k].terms.n_max * unit_of(parts + k)
-            total += ((parts[k].moment + terms * (<long double>stat.max - parts[k].max))
-                      * chunk_weight(parts[k].max, stat.max, 1.0) / unit_of(parts + k))
-    return <double>(total / (<long double>stat.total + stat.total_error))
+        if parts[k].max == stat.max:
+            total = pair_sum(total, pair_quotient(pair_of(parts[k].moment, 0), unit_of(parts + k)))
+        elif parts[k].max > -INFINITY:
+            weight = pair_quotient(chunk_weight(parts[k].max, stat.max, 1.0, &exponent), unit_of(parts + k))
+            weight = pair_scaled(weight, exponent)
+            if weight.high == 0:    # the gap may be infinite
+                continue
+            gap = pair_distance(stat.max, parts[k].max, 1.0)
+            terms = pair_sum(pair_of(parts[k].terms.sum, parts[k].terms.sum_error),
+                             pair_times(unit_of(parts + k), parts[k].terms.n_max))
+            total = pair_sum(total, pair_product(pair_plus(pair_product(terms, gap), parts[k].moment), weight))
+    return pair_value(pair_quotient(total, pair_of(stat.total, stat.total_error)))
 
 
 cdef inline double mean_gap_of(bint is_double, const Part *parts, Py_ssize_t n_parts,
                                const Stat *stat) noexcept nogil:
-    """Return the sum of p * (m - x) of a row; a float row of one chunk does without long double."""
+    """Return the sum of p * (m - x) of a row; a float row of one chunk does without pairs."""
     if not is_double and n_parts == 1:
         return parts.moment / ((parts.terms.unit + parts.terms.unit_error) * stat.total)
     return mean_gap(parts, n_parts, stat)
@@ -173,20 +180,18 @@ cdef inline void entropy_tile(const DivergenceTask *task, real *tile, real *stag
     cdef double *mean = a.mean
     cdef double *factor = a.factor
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
-    cdef long double total
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
     lanes_exp_moment(tile, stage, width, g.n_classes, m, ahead, &a.sums, mean)
     lanes_sum_rest(&a.sums, width, real is double, a.log_sum)
     log1p_lanes(a.log_sum, a.log_sum, width)
-    for lane in range(width):
-        if real is float:
+    if real is double:
+        lanes_mean(&a.sums, width, mean)
+        lanes_factor(&a.sums, width, UNIT_F64, NULL, task.divisor, factor, a.factor_error)
+    else:
+        for lane in range(width):
             factor[lane] = 1 / (a.sums.sum[lane] + a.sums.n_max[lane] * a.sums.unit[lane])
             mean[lane] = mean[lane] * factor[lane]
             factor[lane], a.factor_error[lane] = factor[lane] * (UNIT_F32 / task.divisor), 0
-        else:
-            total = total_of_lane(&a.sums, lane)
-            mean[lane] = <double>(mean[lane] / total)
-            put_factor(True, UNIT_F64 / (total * task.divisor), factor + lane, a.factor_error + lane)
     for lane in range(n_lanes):
         task.losses[first + lane] = a.log_sum[lane] + mean[lane]
     if stage != NULL:

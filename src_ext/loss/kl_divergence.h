@@ -170,18 +170,30 @@ static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, cons
     }
 }
 
-/* The divergence of a row in long double: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
+/* The divergence of a row in numbers without bounds: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
  * Such rows are rare, and so this goes one by one. */
 static double FN(wide_divergence)(const REAL *zp, const REAL *zq, ptrdiff_t step, ptrdiff_t n, REAL p_max, REAL q_max,
                                   double p_total, double q_total) {
-    const long double shift = logl((long double)q_total) - logl((long double)p_total);
-    long double sum = 0;
-    for (ptrdiff_t i = 0; i < n * step && !isinf(sum); i += step) {
-        const long double p_distance = (long double)p_max - zp[i], q_distance = (long double)q_max - zq[i];
-        const long double p = expl(-p_distance) / p_total, q = expl(-q_distance) / q_total;
-        const long double r = (q_distance - p_distance) + shift;
-        if (p == 0) sum += q;
-        else sum += fabsl(r) <= 1 ? p * (r + expm1l(-r)) : q + p * (r - 1);
+    const DoublePair log_ratio = pair_sum(pair_log(pair_of(q_total, 0)), pair_minus(pair_log(pair_of(p_total, 0))));
+    const Wide shift = wide_normal(log_ratio, 0), one = wide_of(1);
+    Wide sum = wide_of(0);
+    for (ptrdiff_t i = 0; i < n * step && !isinf(sum.size.high); i += step) {
+        const Wide p_distance = wide_sum(wide_of(p_max), wide_of(-zp[i]));
+        const Wide q_distance = wide_sum(wide_of(q_max), wide_of(-zq[i]));
+        const Wide p = wide_quotient(wide_exp(wide_minus(p_distance)), wide_of(p_total));
+        const Wide q = wide_quotient(wide_exp(wide_minus(q_distance)), wide_of(q_total));
+        if (p.size.high == 0) {
+            sum = wide_sum(sum, q);
+            continue;
+        }
+        const Wide r = wide_sum(wide_sum(q_distance, wide_minus(p_distance)), shift);
+        if (fabs(wide_value(r)) <= 1) {
+            const DoublePair near = pair_scaled(r.size, (int)(r.exponent > -1000 ? r.exponent : -1000));
+            const DoublePair term = pair_sum(near, pair_expm1(pair_minus(near)));
+            sum = wide_sum(sum, wide_product(p, wide_normal(term, 0)));
+        } else {
+            sum = wide_sum(sum, wide_sum(q, wide_product(p, wide_sum(r, wide_minus(one)))));
+        }
     }
-    return (double)sum;
+    return wide_value(sum);
 }

@@ -5,10 +5,6 @@
 
 from libc.math cimport fabs, log
 
-cdef extern from "<math.h>":
-    long double log1pl(long double x) noexcept nogil
-    long double logl(long double x) noexcept nogil
-
 cdef extern from "softmax/primitives.h" nogil:
     ctypedef struct DivergenceRow:
         double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit
@@ -30,17 +26,19 @@ cdef extern from "softmax/primitives.h" nogil:
     double wide_divergence(...)
 
 
-cdef inline void log_of_ratio(bint is_double, long double p, long double q, double *shift,
-                              double *error) noexcept nogil:
+cdef inline void log_of_ratio(bint is_double, DoublePair p, DoublePair q, double *shift, double *error) noexcept nogil:
     """log(q / p) in two parts."""
-    cdef double ratio = <double>q / <double>p
-    cdef long double exact
+    cdef double ratio = q.high / p.high
+    cdef DoublePair exact
     if not is_double:
-        shift[0] = log1p((<double>q - <double>p) / <double>p) if 0.5 < ratio < 2 else log(ratio)
+        shift[0] = log1p((q.high - p.high) / p.high) if 0.5 < ratio < 2 else log(ratio)
         error[0] = 0
+        return
+    if 0.5 < ratio < 2:
+        exact = pair_log1p(pair_quotient(pair_sum(q, pair_minus(p)), p))
     else:
-        exact = log1pl((q - p) / p) if 0.5 < ratio < 2 else logl(q / p)
-        put_factor(True, exact, shift, error)
+        exact = pair_log(pair_quotient(q, p))
+    shift[0], error[0] = exact.high, exact.low
 
 
 cdef inline double least_divergence(bint is_double) noexcept nogil:
@@ -161,8 +159,8 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
     reduce_rows(&pair.rows[0], 2, task.g.n_classes, dtype, parts, stats)
     d.p_max, d.q_max, d.mean, d.unit, d.shift, d.shift_error = stats[0].max, stats[1].max, NAN, 1, NAN, 0
     if isfinite(stats[0].total) and isfinite(stats[1].total):
-        log_of_ratio(real is double, <long double>stats[0].total + stats[0].total_error,
-                     <long double>stats[1].total + stats[1].total_error, &d.shift, &d.shift_error)
+        log_of_ratio(real is double, pair_of(stats[0].total, stats[0].total_error),
+                     pair_of(stats[1].total, stats[1].total_error), &d.shift, &d.shift_error)
         d.mean = divergence_of_pair(pair, task.g.n_classes, parts, stats, &d, dtype)
     task.losses[lane] = d.mean
     if pair.grads[0] != NULL:
@@ -238,9 +236,9 @@ cdef inline bint drop_shifts(bint is_double, const DivergenceLanes *d, Py_ssize_
     return found
 
 
-cdef inline long double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    """Return the same in the unit of the maximum's term: 1 + S'."""
-    return total_of_lane(a, lane) / (<long double>a.unit[lane] + a.unit_error[lane])
+cdef inline double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
+    """Return the sum of all terms of a lane in the unit of the maximum's term: 1 + S'."""
+    return a.sum[lane] / a.unit[lane] + a.n_max[lane]
 
 
 cdef inline double lane_divergence(const Geometry *g, const real *p, const real *q, Py_ssize_t lane, Py_ssize_t width,
@@ -251,7 +249,7 @@ cdef inline double lane_divergence(const Geometry *g, const real *p, const real 
     if isfinite(d.terms[lane]):
         d.shift_error[lane] += correction_of(d.excess[lane])
         return divergence_from(d.terms[lane], d.excess[lane])
-    p_total, q_total = <double>whole_of_lane(a, lane), <double>whole_of_lane(b, lane)
+    p_total, q_total = whole_of_lane(a, lane), whole_of_lane(b, lane)
     if not (isfinite(p_total) and isfinite(q_total)):
         return NAN
     return wide_divergence(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
@@ -263,29 +261,32 @@ cdef struct DivergenceScratch:
     DivergenceLanes d
 
 
-cdef inline void lane_factor(bint is_double, const LaneSums *a, Py_ssize_t lane, double divisor, double *factor,
-                             double *error) noexcept nogil:
-    """What turns the terms of a lane into probabilities * UNIT_POWER / divisor, in two parts."""
-    if not is_double:
-        factor[lane], error[lane] = UNIT_F32 / ((a.sum[lane] + a.n_max[lane] * a.unit[lane]) * divisor), 0
-    else:
-        put_factor(True, UNIT_F64 / (total_of_lane(a, lane) * divisor), factor + lane, error + lane)
+cdef inline void factors_of_lanes(bint is_double, const LaneSums *a, Py_ssize_t width, const double *unit,
+                                    double divisor, double *factor, double *error) noexcept nogil:
+    """What turns the terms of lanes into probabilities * unit / divisor, in two parts; without a unit, UNIT_POWER."""
+    cdef Py_ssize_t lane
+    if is_double:
+        lanes_factor(a, width, UNIT_F64 if unit == NULL else 1, unit, divisor, factor, error)
+        return
+    for lane in range(width):
+        factor[lane] = (UNIT_F32 if unit == NULL else unit[lane]) / (
+            (a.sum[lane] + a.n_max[lane] * a.unit[lane]) * divisor)
+        error[lane] = 0
 
 
 cdef inline void shifts_of_lanes(bint is_double, const LaneSums *a, const LaneSums *b, Py_ssize_t width,
                                  const DivergenceLanes *d) noexcept nogil:
     """log(q / p) of the sums of each lane; for floats a difference of two logarithms in double will do."""
     cdef Py_ssize_t lane
-    if not is_double:
-        lanes_sum_rest(a, width, False, d.shift_error)
-        lanes_sum_rest(b, width, False, d.shift)
-        log1p_lanes(d.shift_error, d.shift_error, width)
-        log1p_lanes(d.shift, d.shift, width)
+    if is_double:
+        lanes_log_ratio(a, b, width, d.shift, d.shift_error)
+        return
+    lanes_sum_rest(a, width, False, d.shift_error)
+    lanes_sum_rest(b, width, False, d.shift)
+    log1p_lanes(d.shift_error, d.shift_error, width)
+    log1p_lanes(d.shift, d.shift, width)
     for lane in range(width):
-        if not is_double:
-            d.shift[lane], d.shift_error[lane] = d.shift[lane] - d.shift_error[lane], 0
-        else:
-            log_of_ratio(True, whole_of_lane(a, lane), whole_of_lane(b, lane), d.shift + lane, d.shift_error + lane)
+        d.shift[lane], d.shift_error[lane] = d.shift[lane] - d.shift_error[lane], 0
 
 
 cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, Py_ssize_t n_lanes,
@@ -297,7 +298,6 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     cdef real *q = <real *>(scratch + n_bytes)
     cdef real *ep = <real *>(scratch + 2 * n_bytes)
     cdef real *eq = <real *>(scratch + 3 * n_bytes)
-    cdef double divisor
     cdef DivergenceScratch of_p
     cdef SoftmaxLanes of_q
     carve_lane_arrays(&of_p, behind_values(g, p), g)
@@ -310,9 +310,9 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     exp_of_tile(g, p, ep, width, p_max, &a, &ahead)
     ahead = next_piece(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first)
     exp_of_tile(g, q, eq, width, q_max, &b, &ahead)
+    factors_of_lanes(real is double, &a, width, NULL, 1.0, d.p_factor, d.p_error)
+    factors_of_lanes(real is double, &b, width, NULL, 1.0, d.q_factor, d.q_error)
     for lane in range(width):
-        lane_factor(real is double, &a, lane, 1.0, d.p_factor, d.p_error)
-        lane_factor(real is double, &b, lane, 1.0, d.q_factor, d.q_error)
         d.mean[lane], d.unit[lane] = 0, 1
     shifts_of_lanes(real is double, &a, &b, width, &d)
     sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
@@ -324,10 +324,8 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     memcpy(task.losses + first, d.mean, n_lanes * sizeof(double))
     if task.grad_p == NULL:
         return
-    for lane in range(width):
-        divisor = unit_power(real is double) / d.unit[lane] * task.divisor
-        lane_factor(real is double, &a, lane, divisor, d.p_factor, d.p_error)
-        lane_factor(real is double, &b, lane, divisor, d.q_factor, d.q_error)
+    factors_of_lanes(real is double, &a, width, d.unit, task.divisor, d.p_factor, d.p_error)
+    factors_of_lanes(real is double, &b, width, d.unit, task.divisor, d.q_factor, d.q_error)
     lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
 
 

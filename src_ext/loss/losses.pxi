@@ -49,7 +49,8 @@ cdef struct RowTarget:
 
 cdef struct RowLoss:
     double loss
-    long double prob_scale      # T + 2 * z_loss * lse: what multiplies the probabilities
+    double prob_scale           # T + 2 * z_loss * lse: what multiplies the probabilities
+    Wide huge_prob_scale        # the same where that is infinite
     double scale, scale_error   # s * slope, in two parts
 
 
@@ -83,26 +84,65 @@ cdef inline void set_scale(LossTask *task, double scale, double error) noexcept 
 cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
                           double target_gap, RowLoss *result) noexcept nogil:
     """Loss and factors of one row; `target_gap` is the sum of t * (m - z) / temperature over dense targets."""
-    cdef long double lse
     if r.t != 0:
         target_gap += r.t * gap_of(max, r.z, task.temperature)
     result.loss = r.s * (total * log_sum + target_gap)
     result.prob_scale = total
+    if isinf(total):
+        result.huge_prob_scale = wide_of(total)
     result.scale = r.s * task.slope
     result.scale_error = fma(r.s, task.slope, -result.scale) + r.s * task.slope_error
     if not isfinite(result.scale_error):
         result.scale_error = 0
     if task.z_loss != 0:
-        lse = (<long double>max + task.shift) / task.temperature + log_sum     # may be beyond the range of double
-        result.loss += <double>(r.s * task.z_loss * lse * lse)
-        result.prob_scale += 2 * <long double>task.z_loss * lse
+        add_z_loss(task, r.s, max, log_sum, total, result)
 
 
-cdef inline long double target_entry(const RowTarget *r, const RowLoss *loss, double base, double max,
-                                     long double sum_rest, double probability) noexcept nogil:
-    """Return the gradient at an index target, not scaled: p - 1 would cancel where the target is the largest."""
-    cdef long double p_less_1 = -sum_rest / (1 + sum_rest) if r.z == max else <long double>probability - 1
-    return r.t * p_less_1 + ((loss.prob_scale - r.t) * probability if probability != 0 else 0) - base
+cdef inline bint is_ordinary(double value) noexcept nogil:
+    """Whether products of a few such numbers are in the range of double."""
+    return 1e-50 < fabs(value) < 1e50
+
+
+cdef inline void add_z_loss(const LossTask *task, double s, double max, double log_sum, double total,
+                            RowLoss *result) noexcept nogil:
+    """Add s * z_loss * lse**2 to the loss and 2 * z_loss * lse to what multiplies the probabilities."""
+    cdef DoublePair lse = pair_quotient(two_sum(max, task.shift), pair_of(task.temperature, 0))
+    lse = pair_plus(lse, log_sum)
+    if is_ordinary(lse.high) and is_ordinary(task.z_loss) and is_ordinary(s):
+        result.loss += s * (task.z_loss * pair_value(pair_product(lse, lse)))
+        result.prob_scale = pair_value(pair_plus(pair_times(lse, 2 * task.z_loss), total))
+    else:
+        add_wide_z_loss(task, s, max, log_sum, total, result)
+
+
+cdef void add_wide_z_loss(const LossTask *task, double s, double max, double log_sum, double total,
+                          RowLoss *result) noexcept nogil:
+    """The same where the log-sum-exp, or a product with it, may be beyond the range of double."""
+    cdef Wide z_loss = wide_of(task.z_loss)
+    cdef Wide lse = wide_quotient(wide_sum(wide_of(max), wide_of(task.shift)), wide_of(task.temperature))
+    lse = wide_sum(lse, wide_of(log_sum))
+    result.loss += wide_value(wide_product(wide_product(wide_of(s), z_loss), wide_product(lse, lse)))
+    result.huge_prob_scale = wide_sum(wide_of(total), wide_product(wide_product(wide_of(2), z_loss), lse))
+    result.prob_scale = wide_value(result.huge_prob_scale)
+
+
+cdef inline double target_entry(const RowTarget *r, const RowLoss *loss, double base, const Stat *stat,
+                                double probability) noexcept nogil:
+    """Return the gradient at an index target: p - 1 would cancel where the target is the largest."""
+    cdef DoublePair entry, scale = pair_of(loss.scale, loss.scale_error)
+    cdef Wide wide
+    if r.z == stat.max:
+        entry = pair_quotient(pair_of(-stat.sum_rest, -stat.sum_rest_error), pair_of(stat.total, stat.total_error))
+    else:
+        entry = two_sum(probability, -1)
+    if probability != 0 and isinf(loss.prob_scale):
+        wide = wide_product(wide_sum(loss.huge_prob_scale, wide_of(-r.t)), wide_of(probability))
+        wide = wide_sum(wide, wide_of(r.t * pair_value(entry) - base))
+        return wide_value(wide_product(wide, wide_of(loss.scale)))
+    entry = pair_times(entry, r.t)
+    if probability != 0 and loss.prob_scale != r.t:
+        entry = pair_sum(entry, two_product(loss.prob_scale - r.t, probability))
+    return pair_value(pair_product(pair_plus(entry, -base), scale))
 
 
 cdef inline void set_row(double *loss, real *grad, Py_ssize_t step, Py_ssize_t n, double value) noexcept nogil:
@@ -119,17 +159,16 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
     """Turn the staged terms of a row into its gradient."""
     cdef Py_ssize_t k, n = task.g.n_classes, at
     cdef double probability = 0
-    cdef long double entry
     cdef Factor factor
     for k in range(n_chunks(n)):
         at = k * CHUNK
         factor = chunk_factor(real is double, parts + k, stat, task.temperature)
         if at <= r.y < at + CHUNK:
             probability = grad[r.y] * factor.value * (FIRST_FACTOR if factor.shrinks else 1)
-        if isinf(<double>loss.prob_scale):
-            factor = times_huge(&factor, loss.prob_scale * loss.scale)
+        if isinf(loss.prob_scale):
+            factor = times_huge(&factor, wide_product(loss.huge_prob_scale, wide_of(loss.scale)))
         else:
-            factor = times(&factor, <double>loss.prob_scale, 0)
+            factor = times(&factor, loss.prob_scale, 0)
             factor = times(&factor, loss.scale, loss.scale_error)
         if t == NULL:
             scale_chunk(grad + at, at, chunk_size(n, k), &factor, plan)
@@ -139,8 +178,7 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
             row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale)
             store_narrow(grad, at, chunk_size(n, k), plan)
     if task.target_form != PROBABILITIES:
-        entry = target_entry(r, loss, 0 if t == NULL else t[r.y], stat.max, stat.sum_rest, probability)
-        grad[r.y] = <real>((<long double>loss.scale + loss.scale_error) * entry)
+        grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat, probability)
         store_narrow(grad, r.y, 1, plan)
 
 

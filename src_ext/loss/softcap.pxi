@@ -23,6 +23,7 @@ cdef extern from "loss/softcap.h":
 
 cdef extern from "<math.h>":
     long double tanhl(long double x) noexcept nogil
+    long double expl(long double x) noexcept nogil
 
 
 cdef enum:
@@ -90,6 +91,7 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     cdef LossTask capped = task[0]
     cdef Py_ssize_t n = task.g.n_classes
     cdef long double others, distance, scale, slope
+    cdef Stat stat
     cdef double max = row_max(x, n), total, base, probability
     cdef RowTarget r
     cdef RowLoss loss
@@ -111,10 +113,13 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     base = 0 if t == NULL else t[r.y]
     if x[r.y] != max:
         r.z = NAN
+    stat.max, stat.sum_rest, stat.total = 0, <double>others, <double>(1 + others)
+    stat.sum_rest_error = <double>(others - stat.sum_rest) if isfinite(stat.sum_rest) else 0
+    stat.total_error = <double>(1 + others - stat.total) if isfinite(stat.total) else 0
     probability = <double>(expl(z[r.y]) / (1 + others))
     capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, others, loss.prob_scale, scale)
     if task.target_form != PROBABILITIES:
-        grad[r.y] = <double>(scale * slope * target_entry(&r, &loss, base, 0, others, probability))
+        grad[r.y] = <double>(slope * target_entry(&r, &loss, base, &stat, probability))
 
 
 cdef inline LossTask capped_task(const LossTask *task, double max) noexcept nogil:

@@ -2,7 +2,14 @@
  *
  * The reduction and the polynomial are those of FreeBSD's log1p (Sun Microsystems, 1993): 1 + s = 2**k * (1 + f),
  * log(1 + f) = f - f*f/2 + z * (f*f/2 + R(z*z)), z = f / (2 + f); the rounding error of 1 + s enters by its
- * first-order term. All lanes take the same path. */
+ * first-order term. All lanes take the same path. Licence: licences/msun.txt.
+ *
+ * Worst errors of 50,000,000 numbers of every size (tests/kernels):
+ *
+ *     v4    log1p  0.753 ULP at 0x1.a8012cbda38cap+0
+ *     v3    log1p  0.753 ULP at 0x1.a8012cbda38cap+0
+ *     v2    log1p  0.834 ULP at 0x1.a27a3702975c3p-2
+ */
 #ifndef FASTSOFTMAX_LOG1P_H
 #define FASTSOFTMAX_LOG1P_H
 

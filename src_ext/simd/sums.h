@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "math/pairs.h"
 #include "simd/vector.h"
 
 /* ---- vectors of sums: float lanes are summed in double, double lanes with their rounding error ---- */
@@ -32,13 +33,19 @@ INLINE double sums_total_f32(const sums_f32 *s, double *error /* OUT */) {
     return sum_of_lanes(s->low + s->high);
 }
 INLINE double sums_total_f64(const sums_f64 *s, double *error /* OUT */) {
-    long double total = 0;
-    for (int i = 0; i < LANES_F64; i++) {
-        total += s->sum[i];
-        if (s->sum[i] - s->sum[i] == 0) total += s->error[i]; /* an infinite sum has no error but NaN */
-    }
-    *error = isfinite((double)total) ? (double)(total - (double)total) : 0;
-    return (double)total;
+    double total[LANES_F64], lost[LANES_F64];
+    const vec_f64 errors = (vec_f64)((ivec_f64)s->error & (s->sum - s->sum == 0)); /* an infinite sum has none but NaN */
+    memcpy(total, &s->sum, sizeof total);
+    memcpy(lost, &errors, sizeof lost);
+    for (int step = LANES_F64 / 2; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) {
+            const DoublePair sum = two_sum(total[i], total[i + step]);
+            total[i] = sum.high;
+            lost[i] = sum.low + (lost[i] + lost[i + step]);
+        }
+    const DoublePair whole = pair_plus(pair_of(total[0], 0), lost[0]);
+    *error = whole.low;
+    return total[0] - total[0] == 0 ? whole.high : total[0];
 }
 /* Add a * b: exact products for float, products with their rounding errors for double. */
 INLINE void dots_add_f32(sums_f32 *s, vec_f32 a, vec_f32 b) {

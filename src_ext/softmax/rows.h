@@ -210,14 +210,18 @@ INLINE int FN(is_beyond)(double sum) {
 
 /* out = p * (g - sum(g * p)), and out = g - exp(log_p) * sum(g), where that is so. */
 static void FN(row_softmax_backward_wide)(const REAL *g, const REAL *p, REAL *out, ptrdiff_t n) {
-    long double dot = 0;
-    for (ptrdiff_t i = 0; i < n; i++) dot += (long double)g[i] * p[i];
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = (REAL)(p[i] * (g[i] - dot));
+    Wide dot = wide_of(0);
+    for (ptrdiff_t i = 0; i < n; i++) dot = wide_sum(dot, wide_product(wide_of(g[i]), wide_of(p[i])));
+    dot = wide_minus(dot);
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (REAL)wide_value(wide_product(wide_of(p[i]), wide_sum(wide_of(g[i]), dot)));
 }
 static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, REAL *out, ptrdiff_t n) {
-    long double sum = 0;
-    for (ptrdiff_t i = 0; i < n; i++) sum += g[i];
-    for (ptrdiff_t i = 0; i < n; i++) out[i] = (REAL)(g[i] - expl(log_p[i]) * sum);
+    Wide sum = wide_of(0);
+    for (ptrdiff_t i = 0; i < n; i++) sum = wide_sum(sum, wide_of(g[i]));
+    sum = wide_minus(sum);
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = (REAL)wide_value(wide_sum(wide_of(g[i]), wide_product(wide_exp(wide_of(log_p[i])), sum)));
 }
 
 /* out = p * (g - dot); out may be either. Three roundings; in long double where dot is so large or so

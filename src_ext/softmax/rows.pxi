@@ -1,16 +1,39 @@
 # A row with its classes side by side: its maximum, its sums, and the factor of its terms.
 #
 # Rows of more than CHUNK classes are taken in chunks, each with a maximum of its own: the same chunks whether one
-# thread takes a whole row or several share it. Chunks, and rows of doubles, are merged in long double, so that this
+# thread takes a whole row or several share it. Chunks, and rows of doubles, are merged in pairs of doubles, so that this
 # adds one rounding in double; a row of floats in one chunk does without. A row of 16 bits passes through scratch
 # chunk by chunk: read and widened while its maximum is sought, rounded while its terms are scaled.
 
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, fma, isfinite, isinf, log1p
+from libc.math cimport INFINITY, NAN, fabs, fma, isfinite, isinf, ldexp, log1p
 from libc.string cimport memcpy, memset
 
-cdef extern from "<math.h>":
-    long double expl(long double x) noexcept nogil
+cdef extern from "math/pairs.h" nogil:
+    ctypedef struct DoublePair:
+        double high, low
+    ctypedef struct Wide:
+        pass
+    DoublePair pair_of(double high, double low)
+    double pair_value(DoublePair a)
+    DoublePair two_sum(double a, double b)
+    DoublePair two_product(double a, double b)
+    DoublePair pair_plus(DoublePair a, double b)
+    DoublePair pair_sum(DoublePair a, DoublePair b)
+    DoublePair pair_minus(DoublePair a)
+    DoublePair pair_times(DoublePair a, double b)
+    DoublePair pair_product(DoublePair a, DoublePair b)
+    DoublePair pair_quotient(DoublePair a, DoublePair b)
+    DoublePair pair_scaled(DoublePair a, int exponent)
+    DoublePair pair_distance(double a, double b, double temperature)
+    DoublePair pair_exp(DoublePair x, int *exponent)
+    DoublePair pair_log1p(DoublePair x)
+    DoublePair pair_log(DoublePair x)
+    Wide wide_of(double value)
+    double wide_value(Wide a)
+    Wide wide_sum(Wide a, Wide b)
+    Wide wide_product(Wide a, Wide b)
+    Wide wide_quotient(Wide a, Wide b)
 
 cdef enum:
     CHUNK = 8192
@@ -19,8 +42,10 @@ cdef extern from *:
     """
     #define SMALLEST_FACTOR 0x1p-900  /* below, the products of a factor of doubles may lose digits: */
     #define FIRST_FACTOR 0x1p-512     /* their terms are multiplied with this first, by row_shrink_f64 */
+    #define FIRST_EXPONENT (-512)
     """
     double SMALLEST_FACTOR, FIRST_FACTOR
+    int FIRST_EXPONENT
 
 cdef struct Part:
     double max
@@ -30,7 +55,7 @@ cdef struct Part:
 
 cdef struct Stat:
     double max
-    double sum_rest             # S': the sum over all but one maximum, in units of the maximum's term
+    double sum_rest, sum_rest_error     # S': the sum over all but one maximum, in units of the maximum's term
     double total, total_error   # 1 + S'
     double target_gap, target   # those of the row
 
@@ -100,44 +125,56 @@ cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *
         fill(stage, n, 0)
 
 
-cdef inline long double chunk_weight(double max, double row_max, double temperature) noexcept nogil:
-    """Return exp((max - row_max) / temperature): the weight of a chunk in its row."""
-    return 1 if max == row_max else expl((<long double>max - row_max) / temperature)
+cdef inline DoublePair chunk_weight(double max, double row_max, double temperature, int *exponent) noexcept nogil:
+    """Return exp((max - row_max) / temperature), the weight of a chunk in its row, without a factor 2**exponent."""
+    return pair_exp(pair_distance(max, row_max, temperature), exponent)
 
 
-cdef inline long double unit_of(const Part *part) noexcept nogil:
-    return <long double>part.terms.unit + part.terms.unit_error
+cdef inline DoublePair unit_of(const Part *part) noexcept nogil:
+    return pair_of(part.terms.unit, part.terms.unit_error)
+
+
+cdef inline void set_stat(double max, DoublePair sum_rest, Stat *stat) noexcept nogil:
+    """Fill the sums of a row: NaN where its maximum is not finite."""
+    if not isfinite(max):
+        sum_rest = pair_of(NAN, 0)
+    stat.max, stat.sum_rest, stat.sum_rest_error = max, sum_rest.high, sum_rest.low
+    sum_rest = pair_plus(sum_rest, 1)
+    stat.total, stat.total_error = sum_rest.high, sum_rest.low
 
 
 cdef void merge(const Part *parts, Py_ssize_t n_parts, double temperature, bint exclude_max, Stat *stat) noexcept nogil:
     """Merge the chunks of a row. What is small is added first, so that S' keeps its digits beside 1."""
     cdef Py_ssize_t k
-    cdef long double small = 0, sum_rest = 0, n_max = 0, weight
+    cdef DoublePair small = pair_of(0, 0), more = pair_of(0, 0), weight, terms
+    cdef double n_max = 0
+    cdef int exponent
+    if n_parts == 1:
+        small = pair_quotient(pair_of(parts.terms.sum, parts.terms.sum_error), unit_of(parts))
+        set_stat(parts.max, pair_plus(small, parts.terms.n_max - 1 if exclude_max else -1), stat)
+        return
     stat.max = -INFINITY
     for k in range(n_parts):
         stat.max = max(stat.max, parts[k].max)
     for k in range(n_parts):
-        weight = chunk_weight(parts[k].max, stat.max, temperature)
-        small += (<long double>parts[k].terms.sum + parts[k].terms.sum_error) / unit_of(parts + k) * weight
+        terms = pair_quotient(pair_of(parts[k].terms.sum, parts[k].terms.sum_error), unit_of(parts + k))
         if parts[k].max == stat.max:
             n_max += parts[k].terms.n_max
         else:
-            sum_rest += parts[k].terms.n_max * weight
-    if not isfinite(stat.max):
-        small = NAN
-    sum_rest = small + sum_rest + (n_max - 1) if exclude_max else small - 1
-    stat.sum_rest = <double>sum_rest
-    stat.total = <double>(1 + sum_rest)
-    stat.total_error = <double>(1 + sum_rest - stat.total) if isfinite(stat.total) else 0
+            weight = chunk_weight(parts[k].max, stat.max, temperature, &exponent)
+            terms = pair_scaled(pair_product(terms, weight), exponent)
+            more = pair_sum(more, pair_scaled(pair_times(weight, parts[k].terms.n_max), exponent))
+        small = pair_sum(small, terms)
+    set_stat(stat.max, pair_plus(pair_sum(small, more), n_max - 1) if exclude_max else pair_plus(small, -1), stat)
 
 
 cdef inline void merge_single(const Part *part, bint exclude_max, Stat *stat) noexcept nogil:
-    """The statistics of a float row of one chunk: double is wide enough, and long double takes its time."""
+    """The statistics of a float row of one chunk: double is wide enough, and pairs take their time."""
     cdef double unit = part.terms.unit + part.terms.unit_error
     cdef double sum = (part.terms.sum + part.terms.sum_error) / unit if isfinite(part.max) else NAN
     stat.max = part.max
     stat.sum_rest = sum + (part.terms.n_max - 1) if exclude_max else sum - 1
-    stat.total, stat.total_error = 1 + stat.sum_rest, 0
+    stat.total, stat.total_error, stat.sum_rest_error = 1 + stat.sum_rest, 0, 0
 
 
 cdef inline double gap_of(double max, double z, double temperature) noexcept nogil:
@@ -224,20 +261,22 @@ cdef struct Factor:
 cdef inline Factor chunk_factor(bint is_double, const Part *part, const Stat *stat, double temperature) noexcept nogil:
     """Return what turns the stored terms of a chunk into probabilities."""
     cdef Factor factor
-    cdef long double exact
+    cdef DoublePair exact
+    cdef int exponent = 0
     factor.error, factor.shrinks = 0, False
     if not is_double and part.max == stat.max:
         factor.value = 1 / ((part.terms.unit + part.terms.unit_error) * stat.total)
         return factor
-    exact = <long double>stat.total + stat.total_error
-    exact = chunk_weight(part.max, stat.max, temperature) / (unit_of(part) * exact)
-    if is_double:
-        factor.shrinks = exact < SMALLEST_FACTOR
-        if factor.shrinks:
-            exact /= FIRST_FACTOR
-    factor.value = <double>exact
-    if isfinite(factor.value):
-        factor.error = <double>(exact - factor.value)
+    exact = pair_product(unit_of(part), pair_of(stat.total, stat.total_error))
+    if part.max == stat.max:
+        exact = pair_quotient(pair_of(1, 0), exact)
+    else:
+        exact = pair_quotient(chunk_weight(part.max, stat.max, temperature, &exponent), exact)
+        if is_double:
+            factor.shrinks = ldexp(exact.high, exponent) < SMALLEST_FACTOR
+            exponent -= FIRST_EXPONENT if factor.shrinks else 0
+        exact = pair_scaled(exact, exponent)
+    factor.value, factor.error = exact.high, exact.low
     return factor
 
 
@@ -251,11 +290,11 @@ cdef inline Factor times(const Factor *factor, double value, double error) noexc
     return result
 
 
-cdef inline Factor times_huge(const Factor *factor, long double value) noexcept nogil:
+cdef inline Factor times_huge(const Factor *factor, Wide value) noexcept nogil:
     """Return a factor times a number beyond the range of double; beside a term of 0 even an infinite one is nothing."""
     cdef Factor result
-    cdef long double exact = factor.value * value
-    result.value = <double>max(min(exact, <long double>DBL_MAX), -<long double>DBL_MAX)
+    cdef double exact = wide_value(wide_product(wide_of(factor.value), value))
+    result.value = max(min(exact, DBL_MAX), -DBL_MAX)
     result.error, result.shrinks = 0, factor.shrinks
     return result
 

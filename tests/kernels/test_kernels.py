@@ -1,0 +1,155 @@
+"""The primitives of the kernels in C alone, for each instruction set: exp, log1p, sums, tiles and vectors.
+
+A program for each; what it prints is held to the bounds here and to the figures that the headers quote. With
+FASTSOFTMAX_TEST_KERNELS=all every float there is goes through exp (`make kernels`), else every 1021st.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent.parent / "src_ext"
+TARGETS = {"generic": ["-DFASTSOFTMAX_GENERIC"]}
+if platform.machine() in ("x86_64", "AMD64"):
+    TARGETS = {
+        isa: [f"-march=x86-64-{isa}", "-mprefer-vector-width=512"] for isa in ("v2", "v3", "v4")
+    } | TARGETS
+LEVELS = {"v2": 2, "v3": 3, "v4": 4}
+LEVEL = '#include "runtime/machine.h"\nint main(void) { return x86_level(); }\n'
+ALL = os.environ.get("FASTSOFTMAX_TEST_KERNELS") == "all"
+HAS_EXTENDED = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason="the sources are not beside the tests")
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    found = shutil.which("gcc") or shutil.which("clang")
+    if found is None:
+        pytest.skip("no compiler")
+    return found
+
+
+@pytest.fixture(scope="module")
+def level(compiler, tmp_path_factory):
+    """Return the level of x86-64 of this machine, 0 elsewhere."""
+    program = tmp_path_factory.mktemp("level") / "level"
+    command = [compiler, "-D_GNU_SOURCE", "-x", "c", "-I", str(SOURCES), "-", "-o", str(program)]
+    subprocess.run(command, input=LEVEL, text=True, check=True)
+    return subprocess.run([program], check=False).returncode
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request, level):
+    """Return the name of an instruction set that this machine has."""
+    if LEVELS.get(request.param, 0) > level:
+        pytest.skip(f"this processor has no {request.param}")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def run(target, compiler, tmp_path_factory):
+    """Return a function that compiles a program for the target, runs it, and reads what it prints."""
+    folder = tmp_path_factory.mktemp(target)
+
+    def run_program(name, *arguments):
+        program = folder / name
+        if not program.exists():
+            command = [
+                compiler, "-std=gnu11", "-O2", "-Wall", "-Wno-unused-function", "-Wno-psabi", "-fno-math-errno",
+                "-fno-trapping-math", *TARGETS[target], "-I", str(HERE), "-I", str(SOURCES),
+                "-I", sysconfig.get_path("include"), str(HERE / f"{name}.c"), "-o", str(program), "-lm",
+            ]  # fmt: skip
+            built = subprocess.run(command, capture_output=True, text=True, check=False)
+            if "-march" in built.stderr or "-mprefer" in built.stderr:
+                pytest.skip(f"this compiler has no {target}")
+            assert built.returncode == 0, built.stderr
+            assert "warning" not in built.stderr, built.stderr
+        done = subprocess.run(
+            [program, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        print(done.stdout)
+        lines = [line.split() for line in done.stdout.splitlines()]
+        return {name: (float(error), float.fromhex(at)) for name, error, at, _ in lines}
+
+    return run_program
+
+
+def quoted(header, target):
+    """Return {name: (error, at)} of the figures that a header quotes for an instruction set."""
+    isa = target if target in LEVELS else "v2"  # the generic functions round as those of v2
+    text = (SOURCES / header).read_text()
+    lines = re.findall(rf"^ \* +{isa} +(\w+) +([\d.]+) ULP at (\S+)$", text, re.MULTILINE)
+    assert lines, f"{header} quotes nothing for {isa}"
+    return {name: (float(error), float.fromhex(at)) for name, error, at in lines}
+
+
+def test_exp(run, target):
+    quotes = quoted("math/exp.h", target)
+    found = run("exp_test", 1 if ALL else 1021, 20_000_000 if ALL else 400_000)
+    at_quoted = run("exp_test", "at", quotes["exp_f32"][1].hex(), quotes["exp_f64"][1].hex())
+    names = ["exp_f32", "exp_f64"] if HAS_EXTENDED else ["exp_f32"]
+    for name in names:
+        assert at_quoted[name][0] == pytest.approx(quotes[name][0], abs=0.05)
+        assert found[name][0] <= quotes[name][0] + 0.02
+        for frame in ("any_maximum", "with_temperature"):
+            assert found[f"{name}_{frame}"][0] <= (1.03 if target == "v4" else 1.52)
+    for name in ("exp_f32_beside_256", "exp_f32_beside_large"):
+        assert found[name][0] <= quotes["exp_f32"][0] + 0.02
+    if ALL:
+        assert found["exp_f32"][0] == pytest.approx(quotes["exp_f32"][0], abs=0.05)
+
+
+@pytest.mark.skipif(not HAS_EXTENDED, reason="long double is no wider than double")
+def test_log1p(run, target):
+    error, at = quoted("math/log1p.h", target)["log1p"]
+    assert run("log1p_test", "at", at.hex())["log1p"][0] == pytest.approx(error, abs=0.05)
+    found = run("log1p_test", 50_000_000 if ALL else 500_000)
+    assert found["log1p"][0] <= error + 0.02
+
+
+SUMS = {
+    "sum_f32": 2**-20,  # added in double
+    "dot_f32": 2**-20,
+    "sum_f64": 1.001,  # of the unit 2**-53: half an ULP or one
+    "dot_f64": 1.001,
+    "sum_of_a_lane_f64": 1.001,
+    "sum_rest_f64": 2,  # two roundings
+}
+
+
+def test_sums(run):
+    found = run("sums_test", 10_000 if ALL else 500)
+    for name, bound in SUMS.items():
+        assert found[name][0] <= bound, name
+    for name in ("sum_f64_pair", "sum_of_a_lane_f64_pair"):
+        assert found[name][0] <= 2**-20, name  # of 2**-64: they come in two parts
+
+
+def test_pairs(run):
+    found = run("pairs_test", 20_000_000 if ALL else 100_000)
+    for name in ("sum", "product", "quotient", "times", "wide"):
+        assert found[name][0] <= 2**-30, name  # of 2**-64
+    for name in ("exp_of_a_sum", "log1p_of_expm1"):
+        assert found[name][0] <= 0.1, name
+    for name in ("exp_beside_long_double", "log_beside_long_double"):
+        assert not HAS_EXTENDED or found[name][0] <= 2.1, name  # the error of long double itself
+
+
+def test_tiles(run):
+    found = run("tiles_test")
+    assert len(found) == 7
+
+
+def test_vectors(run):
+    found = run("vectors_test", 300_000, 1 if ALL else 1021)
+    assert set(found) == {"vectors_f32", "vectors_f64", "float16", "from_float"}

@@ -1,0 +1,137 @@
+"""Recompute what stands as numbers in src_ext/math: polynomials of exp, tables of 2**n, parts of ln 2.
+
+    python tools/coefficients.py
+
+prints, with 200 bits (mpmath), the relative error of each polynomial of simd/float32.h and
+simd/float64.h over its interval and where it is worst, beside the best polynomial of the same degree
+that Remez's exchange finds; and whether the tables of math/power.h are 2**(j/n) rounded. The header
+of math/exp.h quotes the first column.
+"""
+
+import re
+from pathlib import Path
+
+import mpmath as mp
+
+SOURCES = Path(__file__).parent.parent / "src_ext"
+mp.mp.prec = 200
+
+# Where a polynomial stands: the file, the number of bits of the table that it belongs to, and what math/exp.h calls it.
+POLYNOMIALS = {
+    "float, 16 entries": ("simd/float32.h", 4),
+    "float, 8 entries": ("simd/float32.h", 3),
+    "float, no table": ("simd/float32.h", 0),
+    "double, 8 entries": ("simd/float64.h", 3),
+    "double, no table": ("simd/float64.h", 0),
+}
+HEXADECIMAL = r"-?0x[\da-f.]+p[+-]?\d+"
+
+
+def coefficients(header, bits):
+    """Return the coefficients of q in exp(r) = 1 + r + r**2 * q(r), the highest first."""
+    text = (SOURCES / header).read_text()
+    found = {}
+    pieces = re.findall(
+        r"(?:POWER_BITS_F\d+ == (\d)|(#else))\n#define EXP_POLYNOMIAL(.*?)(?=\n#)", text, re.DOTALL
+    )
+    for number, _, body in pieces:
+        found[int(number or 0)] = [
+            mp.mpf(float.fromhex(word)) for word in re.findall(HEXADECIMAL, body)
+        ]
+    return found[bits]
+
+
+def value(q, r):
+    """Return 1 + r + r**2 * q(r)."""
+    return 1 + r + r * r * mp.polyval(q, r)
+
+
+def error(q, r):
+    """Return the relative error of the polynomial."""
+    return value(q, r) / mp.exp(r) - 1
+
+
+def worst(q, bits, n=4000):
+    """Return the largest relative error over abs(r) <= ln2 / 2**(bits + 1), and where it is."""
+    half = mp.log(2) / 2 ** (bits + 1)
+    at = max((half * k / n for k in range(-n, n + 1)), key=lambda r: abs(error(q, r)))
+    return abs(error(q, at)), at
+
+
+def remez(degree, bits, rounds=8):
+    """Return the minimax polynomial q of a degree: the errors at degree + 2 points are alike and alternate."""
+    half = mp.log(2) / 2 ** (bits + 1)
+    count = degree + 2
+    points = [half * mp.cos(mp.pi * k / (count - 1)) for k in range(count)]
+    points = [r if abs(r) > half / 100 else half / 50 for r in points]
+    for _ in range(rounds):
+        rows = [
+            [r ** (2 + k) / mp.exp(r) for k in range(degree + 1)] + [(-1) ** i]
+            for i, r in enumerate(points)
+        ]
+        right = [1 - (1 + r) / mp.exp(r) for r in points]
+        solution = mp.lu_solve(mp.matrix(rows), mp.matrix(right))
+        q = [solution[k] for k in range(degree, -1, -1)]
+        points = extremes(q, half, points)
+    return q
+
+
+def extremes(q, half, points):
+    """Return the places where the error has its extremes, one between each two of its zeros."""
+    n, grid = 1500, []
+    for k in range(n + 1):
+        grid.append(half * mp.cos(mp.pi * k / n))
+    runs, before = [], 0
+    for r in grid:
+        e = error(q, r)
+        sign = mp.sign(e)
+        if sign == 0:
+            continue
+        if sign != before:
+            runs.append((r, abs(e)))
+            before = sign
+        elif abs(e) > runs[-1][1]:
+            runs[-1] = (r, abs(e))
+    if len(runs) < len(points):
+        return points
+    while len(runs) > len(points):
+        runs.pop(0 if runs[0][1] < runs[-1][1] else -1)
+    return [r for r, _ in runs]
+
+
+def tables():
+    """Return {name: whether each entry is the bits of 2**(j/n) rounded, less j at its place}."""
+    text = (SOURCES / "math/power.h").read_text()
+    found = {}
+    for bits, size, body in re.findall(
+        r"power_table_f(\d+)\[(\d+)\][^{]*\{(.*?)\};", text, re.DOTALL
+    ):
+        entries = [int(word, 16) for word in re.findall(r"0x[\da-f]+", body)]
+        mantissa, bias = (23, 127) if bits == "32" else (52, 1023)
+        step = mantissa - int(size).bit_length() + 1
+        want = [
+            (bias << mantissa)
+            + int(mp.nint((mp.mpf(2) ** (mp.mpf(j) / int(size)) - 1) * 2**mantissa))
+            - (j << step)
+            for j in range(int(size))
+        ]
+        found[f"f{bits}, {size} entries"] = entries == want
+    return found
+
+
+def main():
+    """Print the table."""
+    print(f"{'':20} {'error':>10} {'at r =':>8}   best of its degree")
+    for name, (header, bits) in POLYNOMIALS.items():
+        q = coefficients(header, bits)
+        largest, at = worst(q, bits)
+        best, _ = worst(remez(len(q) - 1, bits), bits, 1000)
+        print(
+            f"{name:20} 2**{float(mp.log(largest, 2)):7.2f} {float(at):8.3f}   2**{float(mp.log(best, 2)):.2f}"
+        )
+    for name, is_right in tables().items():
+        print(f"2**(j/n), {name}: {'rounded' if is_right else 'WRONG'}")
+
+
+if __name__ == "__main__":
+    main()
