@@ -146,7 +146,7 @@ def _check_result(args, estimator):
         return
     if estimator.solver in EXACT and not args.json:
         print(
-            f"{estimator.solver}: {estimator.n_iter_} iterations - loss: {losses[-1]:.4f} - accuracy: "
+            f"{estimator.solver}: {len(losses)} iterations - loss: {losses[-1]:.4f} - accuracy: "
             f"{estimator.history_['accuracy'][-1]:.4f}",
             flush=True,
         )

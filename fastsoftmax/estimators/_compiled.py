@@ -31,9 +31,10 @@ _ROWS_AT_A_TIME = 4096
 
 def kernels():
     """Return the compiled module for the instruction set in use; None with other back ends."""
-    if _dispatch.selection().name != "cython":
+    selection = _dispatch.selection()
+    if selection.name != "cython":
         return None
-    return _kernels_for(_dispatch.implementation().ISA)
+    return _kernels_for(selection.implementation.ISA)
 
 
 @functools.cache
@@ -183,6 +184,17 @@ class CompiledLinear:
 def is_compiled(network, rows):
     """Whether compiled kernels serve, which check every array for themselves."""
     return kernels() is not None and rows.is_dense and len(network.coefs) <= MOST_LAYERS
+
+
+def logits_of_few(network, X, n_outputs):
+    """Return the logits of a plain array of few rows, all finite; None where `logits_of` must look.
+
+    Raises what the compiled checks have against X or the network.
+    """
+    module = kernels()
+    if module is None:
+        return None
+    return module.finite_logits(X, network.coefs, network.intercepts, n_outputs, SERIAL_BELOW)
 
 
 def logits_of(network, rows, n_outputs):

@@ -36,7 +36,7 @@ def expected_failures(estimator):
     )
 
 
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*(did not|failed to) converge")
 @pytest.mark.filterwarnings("ignore:every row of y has exactly one 1")
 @parametrize_with_checks(list(ESTIMATORS), expected_failed_checks=expected_failures)
 def test_scikit_learns_checks(estimator, check):
