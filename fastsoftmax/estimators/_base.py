@@ -57,9 +57,7 @@ def _has_batches(estimator):
     return True
 
 
-class SoftmaxClassifier(
-    Prediction, Stored, CallbackSupportMixin, ClassifierMixin, BaseEstimator
-):
+class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """A network whose outputs are classes; subclasses say how large it is and keep its weights.
 
     They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`,

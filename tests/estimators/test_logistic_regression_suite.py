@@ -44,7 +44,6 @@ OF_THEIRS = {
     "test_logistic_regression_solvers_multiclass_unpenalized": SOLVER,
     "test_logisticregression_liblinear_sample_weight": "needs the parameter dual",
     "test_logisticregression_warns_with_n_jobs": "needs the parameter n_jobs",
-    "test_logreg_intercept_scaling_zero": "needs the parameter intercept_scaling",
     "test_logreg_l1": SOLVER,
     "test_logreg_predict_proba_multinomial": "calls the private method _predict_proba_lr",
     "test_lr_penalty_l1ratio_incompatible": PENALTY,
@@ -57,7 +56,7 @@ OF_THEIRS = {
 }
 
 
-def class_with_default(solver):
+def with_default(solver):
     """Return a SoftmaxRegression with this default, called as scikit-learn's tests do."""
     ours = fs.SoftmaxRegression.__init__.__wrapped__
     init = types.FunctionType(ours.__code__, ours.__globals__, "__init__")
@@ -70,23 +69,24 @@ def suite_with(solver):
     spec = importlib.util.find_spec("sklearn.linear_model.tests.test_logistic")
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sklearn.linear_model, "LogisticRegression", class_with_default(solver))
+        patch.setattr(sklearn.linear_model, "LogisticRegression", with_default(solver))
         spec.loader.exec_module(module)
     return module
 
 
 def collect(solver):
-    """Make the tests that are about LogisticRegression tests of this module."""
+    """Make the tests that are about LogisticRegression, on NumPy's arrays, tests of this module."""
     for name, test in vars(suite_with(solver)).items():
-        if name.startswith("test_") and {"LogisticRegression", "LR", "Estimator", "est"} & names(
-            test
-        ):
+        if name.startswith("test_") and "array_api" not in name and is_about_ours(test):
             globals()[f"test_{solver.replace('-', '_')}_{name[5:]}"] = test
 
 
-def names(test):
-    """Return the names that a test reads."""
-    return set(test.__code__.co_names) | set(test.__code__.co_varnames)
+def is_about_ours(test):
+    """Whether a test reads the name of the class, and none of LogisticRegressionCV's."""
+    read = {*test.__code__.co_names, *test.__code__.co_varnames}
+    if read & {"LogisticRegressionCV", "_logistic_regression_path"}:
+        return "problem" in read  # whose parameter says which of the two it is
+    return bool(read & {"LogisticRegression", "LR", "Estimator", "est"})
 
 
 pytest.importorskip("sklearn.callback", reason="the list is that of scikit-learn 1.9")
@@ -105,9 +105,11 @@ def _expect_what_is_theirs(request):
     """Expect the failure of a test that needs what scikit-learn alone has."""
     node = request.node
     name = f"test_{node.name.removeprefix('test_lbfgs_').removeprefix('test_newton_cholesky_')}"
-    parameters = set(getattr(node, "callspec", None) and map(str, node.callspec.params.values()) or ())
+    parameters = node.callspec.params.values() if hasattr(node, "callspec") else ()
+    if any(value in ("cv", sklearn.linear_model.LogisticRegressionCV) for value in parameters):
+        pytest.skip("about LogisticRegressionCV")
     reason = OF_THEIRS.get(name) or OF_THEIRS.get(name.split("[")[0])
-    if parameters & set(THEIR_SOLVERS):
+    if any(value in THEIR_SOLVERS for value in parameters):
         reason = SOLVER
     if reason is not None:
         node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
