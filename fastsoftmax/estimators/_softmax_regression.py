@@ -9,11 +9,12 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names
+from ._checks import answers_other_names, fitted_network
 from ._network import Network, zero_network
 from ._steps import Rule
 
 if TYPE_CHECKING:
+    import pandas
     from typing_extensions import Self
 
     from ._types import (
@@ -178,6 +179,43 @@ class SoftmaxRegression(SoftmaxClassifier):
         self.input_scale = input_scale
         self.random_state = random_state
         self.verbose = verbose
+
+    def coef_table(self) -> pandas.DataFrame:
+        """Return the coefficients under the names of features and classes.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each feature (`feature_names_in_`, else x0, x1 and so on) and one for the
+            intercept; a column for each class, or for the second of two.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> clf = fs.SoftmaxRegression().fit([[0.0], [1.0], [2.0]], ["a", "b", "c"])
+        >>> clf.coef_table().round(2)
+                        a     b     c
+        x0          -0.62  0.00  0.62
+        (intercept)  0.58  0.08 -0.66
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("coef_table() needs pandas: pip install pandas") from error
+        check_is_fitted(self, "coef_")
+        network = fitted_network(self)
+        n_features, n_outputs = network.sizes
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(n_features)])
+        return pd.DataFrame(
+            np.vstack([network.coefs[0], network.intercepts[0]]),
+            index=[*names, "(intercept)"],
+            columns=self.classes_[-n_outputs:],
+        )
 
     def sparsify(self) -> Self:
         """Keep `coef_` as a CSR matrix: less memory where most of it is 0, as under an L1 penalty.
