@@ -71,13 +71,12 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
     input_scale_: float
     temperature_: float
 
-    _accepts_sparse = False
     _fit_intercept = True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.input_tags.sparse = self._accepts_sparse
+        tags.input_tags.sparse = True
         return tags
 
     # Training
@@ -119,7 +118,9 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         -------
         self
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        with training(self):
+            self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        return self
 
     @available_if(_has_batches)
     @answers_other_names
@@ -146,11 +147,6 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         return self._partial_fit(X, y, classes, sample_weight)
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
-        with training(self):
-            self._fit_alone(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-        return self
-
-    def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         check_options(self)
         n_features = getattr(self, "n_features_in_", None)
         given, (X, y) = X, self._read(X, y, reset=True)

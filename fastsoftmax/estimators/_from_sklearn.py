@@ -52,7 +52,7 @@ def from_sklearn(estimator, fitted):
         names = " or ".join(source.__name__ for source in sources)
         raise TypeError(f"fitted must be a {names}, got {type(fitted).__name__}")
     check_is_fitted(fitted)
-    linear = estimator._accepts_sparse
+    linear = estimator._coefs_are_turned
     network, multilabel = (_linear_network if linear else _mlp_network)(fitted)
     # scikit-learn reads images as they are: a fixed factor of 1 takes every dtype.
     estimator.set_params(**_common_params(estimator, fitted), input_scale=1.0)

@@ -38,7 +38,7 @@ def check_fit_X(estimator, X, *, reset=True):
         flatten_images(X),
         reset=reset,
         dtype=list(READABLE),
-        accept_sparse="csr" if estimator._accepts_sparse else False,
+        accept_sparse="csr",
         ensure_all_finite=sparse.issparse(X),
     )
     if not sparse.issparse(X):

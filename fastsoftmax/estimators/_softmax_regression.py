@@ -136,8 +136,6 @@ class SoftmaxRegression(SoftmaxClassifier):
     coef_: Array
     intercept_: Array
 
-    _accepts_sparse = True
-
     @answers_other_names
     def __init__(
         self,

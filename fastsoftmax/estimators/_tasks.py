@@ -1,5 +1,7 @@
 """What scikit-learn's callbacks (set_callbacks, from scikit-learn 1.9 on) are told of a fit."""
 
+import functools
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
@@ -8,8 +10,13 @@ except ImportError:
         """Stands in for that of scikit-learn 1.9: there are no such callbacks."""
 
     def with_callbacks(method):
-        """Return the method: there is nothing to tear down."""
-        return method
+        """Do what that of scikit-learn does where there are no callbacks, at the same depth."""
+
+        @functools.wraps(method)
+        def with_none(*args, **kwargs):
+            return method(*args, **kwargs)
+
+        return with_none
 
 
 class Tasks:
