@@ -132,7 +132,7 @@ axes[1].set(
 clf = fs.SoftmaxRegression(C=1e6, max_iter=1000).fit(X, y)
 print(f"loss after {steps} steps by hand: {losses[-1]:.6f}")
 loss = clf.evaluate(X, y)["loss"]
-print(f"loss after {clf.n_iter_} iterations of fit: {loss:.6f}")
+print(f"loss after {clf.n_iter_[0]} iterations of fit: {loss:.6f}")
 gap = np.abs(fs.softmax(Z @ W.T + b) - clf.predict_proba(X)).max()
 print(f"largest difference between their probabilities: {gap:.5f}")
 

@@ -1,4 +1,4 @@
-"""Fitted estimators for other runtimes: ONNX."""
+"""Fitted estimators for other runtimes: ONNX, alone or as a step of a pipeline that skl2onnx converts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def to_onnx(
     -------
     onnx.ModelProto
         Input "X": (n_rows, n_features) in the dtype that the estimator was fitted on. Outputs:
-        "logits", and "probabilities" in the order of `classes_`, which the model's metadata lists.
+        "label", what `predict` returns; "probabilities" in the order of `classes_`, which the
+        model's metadata lists; "logits".
 
     Raises
     ------
@@ -70,6 +71,7 @@ def to_onnx(
     graph = _Graph(onnx, network.dtype)
     logits = _layers(graph, estimator, network)
     _probabilities(graph, estimator, logits)
+    _label(graph, estimator, logits)
     model = graph.model(estimator)
     onnx.checker.check_model(model)
     if path is not None:
@@ -84,8 +86,8 @@ class _Graph:
         self.onnx, self.dtype = onnx, np.dtype(dtype)
         self.nodes, self.constants = [], []
 
-    def constant(self, name, value):
-        array = np.ascontiguousarray(value, dtype=self.dtype)
+    def constant(self, name, value, dtype=None):
+        array = np.asarray(value, self.dtype if dtype is None else dtype, order="C")
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
 
@@ -106,6 +108,7 @@ class _Graph:
         outputs = [
             helper.make_tensor_value_info("logits", real, ["n_rows", n_logits]),
             helper.make_tensor_value_info("probabilities", real, ["n_rows", n_columns]),
+            helper.make_tensor_value_info("label", *_type_of_label(self, estimator)),
         ]
         graph = helper.make_graph(
             self.nodes, type(estimator).__name__, inputs, outputs, self.constants
@@ -121,10 +124,10 @@ class _Graph:
         return model
 
 
-def _layers(graph, estimator, network):
-    """Append the layers; return the name of the logits."""
+def _layers(graph, estimator, network, *, cast=False):
+    """Append the layers; return the name of the logits. `cast` makes reals of whatever X is."""
     x = "X"
-    if estimator._fitted_on_uint8:
+    if estimator._fitted_on_uint8 or cast:
         x = graph.node("Cast", [x], "X_real", to=graph.element_type(graph.dtype))
     if estimator.input_scale_ != 1:
         scale = graph.constant("input_scale", estimator.input_scale_)
@@ -149,3 +152,134 @@ def _probabilities(graph, estimator, logits):
         opposite = graph.node("Neg", [logits], "opposite_logits")
         logits = graph.node("Concat", [opposite, logits], "both_logits", axis=1)
     graph.node("Sigmoid", [logits], "probabilities")
+
+
+def _classes(estimator):
+    """Return classes_ in a dtype that ONNX has: strings, int64, bool or double."""
+    classes = estimator.classes_
+    kinds = {"U": object, "O": object, "i": np.int64, "u": np.int64, "b": np.bool_}
+    return classes.astype(kinds.get(classes.dtype.kind, np.float64))
+
+
+def _type_of_label(graph, estimator):
+    if estimator._labels.is_multilabel:
+        return graph.element_type(np.int64), ["n_rows", len(estimator.classes_)]
+    classes = _classes(estimator)
+    is_text = classes.dtype == object
+    kind = graph.onnx.TensorProto.STRING if is_text else graph.element_type(classes.dtype)
+    return kind, ["n_rows"]
+
+
+def _label(graph, estimator, logits):
+    """Append what `predict` does to logits."""
+    int64 = graph.element_type(np.int64)
+    if estimator._labels.logistic:
+        zero = graph.constant("zero", 0)
+        above = graph.node("Greater", [logits, zero], "above_zero")
+        if estimator._labels.is_multilabel:
+            graph.node("Cast", [above], "label", to=int64)
+            return
+        column = graph.node("Cast", [above], "class_column", to=int64)
+        flat = graph.constant("flat", [-1], np.int64)
+        number = graph.node("Reshape", [column, flat], "class_number")
+    else:
+        number = graph.node("ArgMax", [logits], "class_number", axis=1, keepdims=0)
+    classes = _classes(estimator)
+    graph.node("Gather", [graph.constant("classes", classes, classes.dtype), number], "label")
+
+
+def register_skl2onnx() -> None:
+    """Teach skl2onnx both estimators, so that `skl2onnx.to_onnx` converts pipelines that end in one.
+
+    They have the outputs of a classifier, labels and probabilities, and its options "zipmap" and
+    "nocl". Floats are computed in the dtype of the pipeline's input.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+
+    Notes
+    -----
+    Opset 13 and later. Fit the pipeline first; input of uint8 becomes float32.
+    """
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'converting pipelines needs skl2onnx: pip install "fastsoftmax[onnx]" skl2onnx',
+            name="skl2onnx",
+        ) from error
+
+    from .estimators import MLPClassifier, SoftmaxRegression
+
+    for cls in (SoftmaxRegression, MLPClassifier):
+        update_registered_converter(
+            cls,
+            f"Fastsoftmax{cls.__name__}",
+            _output_shapes,
+            _convert,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+        )
+
+
+def _output_shapes(operator):
+    """Tell skl2onnx the types of a step's labels and probabilities."""
+    from skl2onnx.common import data_types
+
+    estimator = operator.raw_operator
+    real = data_types.guess_tensor_type(operator.inputs[0].type)
+    classes, n = _classes(estimator), len(estimator.classes_)
+    if estimator._labels.is_multilabel:
+        label = data_types.Int64TensorType([None, n])
+    elif classes.dtype == object:
+        label = data_types.StringTensorType([None])
+    else:
+        label = data_types.guess_data_type(classes)[0][1].__class__([None])
+    operator.outputs[0].type = label
+    operator.outputs[1].type = type(real)([None, n])
+
+
+def _convert(scope, operator, container):
+    """Write a fitted step into the model that skl2onnx makes."""
+    from skl2onnx.common import data_types
+
+    from .estimators._checks import fitted_network
+
+    onnx, estimator = _onnx(), operator.raw_operator
+    real = data_types.guess_tensor_type(operator.inputs[0].type)
+    is_double = isinstance(real, data_types.DoubleTensorType)
+    graph = _Graph(onnx, np.float64 if is_double else np.float32)
+    logits = _layers(graph, estimator, fitted_network(estimator, finite=True), cast=True)
+    _probabilities(graph, estimator, logits)
+    _label(graph, estimator, logits)
+    names = {"X": operator.inputs[0].full_name}
+    names |= {
+        "label": operator.outputs[0].full_name,
+        "probabilities": operator.outputs[1].full_name,
+    }
+
+    def unique(name):
+        if name not in names:
+            names[name] = scope.get_unique_variable_name(name)
+        return names[name]
+
+    for tensor in graph.constants:
+        tensor.name = unique(tensor.name)
+        if tensor.data_type == onnx.TensorProto.STRING:
+            names_of_classes = list(tensor.string_data)
+            container.add_initializer(
+                tensor.name, tensor.data_type, [len(names_of_classes)], names_of_classes
+            )
+        else:
+            container.add_initializer(tensor.name, None, None, tensor)
+    for node in graph.nodes:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        container.add_node(
+            node.op_type,
+            [unique(name) for name in node.input],
+            [unique(name) for name in node.output],
+            op_version=OPSET,
+            name=scope.get_unique_operator_name(node.op_type),
+            **attributes,
+        )

@@ -39,9 +39,18 @@ def aligned_empty(shape, dtype):
     cdef ptrdiff_t n_bytes = dtype.itemsize
     for n in shape:
         n_bytes *= n
-    raw = np.empty(n_bytes + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    raw = _runtime.empty(n_bytes + 64, np.uint8)
+    cdef ptrdiff_t start = -_runtime.address(raw) % 64
     return raw[start:start + n_bytes].view(dtype).reshape(shape)
+
+
+cdef object aligned_bytes(ptrdiff_t n_bytes, void **start):
+    """Return what owns uninitialised memory, and set where it lies on a boundary of 64 bytes."""
+    cdef cnp.npy_intp size = n_bytes + 64
+    cdef cnp.ndarray raw = cnp.PyArray_EMPTY(1, &size, cnp.NPY_UINT8, 0)
+    cdef ptrdiff_t beyond = <ptrdiff_t>cnp.PyArray_DATA(raw) % 64
+    start[0] = <char *>cnp.PyArray_DATA(raw) + (64 - beyond) % 64
+    return raw
 
 
 ROWS_A_BLOCK = ROW_BLOCK
@@ -96,8 +105,8 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
 include "training/network.pxi"
 
 
-cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
-    """Return a vector or matrix of REAL with rows of whole vectors: as it is, or a padded copy."""
+cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double, ptrdiff_t first=0):
+    """Return a vector or matrix of REAL, from row `first` on, with rows of whole vectors: as it is, or a padded copy."""
     cdef int ndim = cnp.PyArray_NDIM(array)
     cdef ptrdiff_t size = 8 if is_double else 4
     cdef ptrdiff_t rows = cnp.PyArray_DIM(array, 0) if ndim == 2 else 1
@@ -107,15 +116,15 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double):
     cdef ptrdiff_t row_step = cnp.PyArray_STRIDE(array, 0) // size
     cdef cnp.npy_intp shape[2]
     cdef cnp.ndarray packed
-    if width == columns and column_step == 1:
+    if width == columns and column_step == 1 and first == 0:
         return array
-    shape[0], shape[1] = rows, width
+    shape[0], shape[1] = rows - first, width
     packed = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(array), 0)
     if is_double:
-        pack_f64(<const double *>cnp.PyArray_DATA(array), rows, columns, row_step, column_step,
+        pack_f64(<const double *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step, column_step,
                  <double *>cnp.PyArray_DATA(packed), width)
     else:
-        pack_f32(<const float *>cnp.PyArray_DATA(array), rows, columns, row_step, column_step,
+        pack_f32(<const float *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step, column_step,
                  <float *>cnp.PyArray_DATA(packed), width)
     return packed
 
@@ -125,6 +134,36 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
 
     Each matrix of `weights` is (n_in, n_out), each vector of `biases` (n_out,), with any strides.
     """
+    cdef int finite = run_forward(X, input_scale, weights, biases, out, n_threads)
+    return finite & ROWS_FINITE != 0, finite & LOGITS_FINITE != 0
+
+
+def finite_logits(cnp.ndarray X, weights, biases, ptrdiff_t n_outputs, ptrdiff_t most_work):
+    """Return the logits of every row of X, computed in this thread.
+
+    None where X or they are not finite, and above `most_work` multiplications.
+    """
+    cdef list matrices = list(weights)
+    cdef cnp.npy_intp shape[2]
+    cdef cnp.ndarray out, matrix
+    cdef ptrdiff_t i, work = 0
+    require_rows(X)
+    require_between(n_outputs, "n_outputs", 1, PTRDIFF_MAX)
+    for i in range(len(matrices)):
+        matrix = array_in(matrices, i, "weights")
+        work += cnp.PyArray_SIZE(matrix)
+    shape[0], shape[1] = cnp.PyArray_DIM(X, 0), n_outputs
+    if <double>work * shape[0] > most_work:
+        return None
+    out = cnp.PyArray_EMPTY(2, shape, real_kind(array_in(matrices, 0, "weights"), "weights"), 0)
+    if run_forward(X, 1.0, matrices, list(biases), out, 1) == ROWS_FINITE | LOGITS_FINITE:
+        return out
+    return None
+
+
+cdef int run_forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.ndarray out,
+                     int n_threads) except -1:
+    """Do what `forward` does; return what was finite."""
     cdef network_job job
     cdef workers w
     cdef ptrdiff_t sizes[MAX_LAYERS]
@@ -132,8 +171,10 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     cdef ptrdiff_t lds[MAX_LAYERS]
     cdef const void *weight_data[MAX_LAYERS]
     cdef const void *bias_data[MAX_LAYERS]
-    cdef ptrdiff_t i, size, n_layers = len(weights)
-    cdef cnp.ndarray matrix, bias, scratch
+    cdef const void *end_data[MAX_LAYERS]
+    cdef ptrdiff_t n_ends[MAX_LAYERS]
+    cdef ptrdiff_t i, size, step, n_layers = len(weights)
+    cdef cnp.ndarray matrix, bias, end
     cdef int finite, kind = real_kind(out, "out")
     cdef bint is_double = kind == cnp.NPY_FLOAT64
     cdef ptrdiff_t real = 8 if is_double else 4, depth
@@ -154,18 +195,32 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
     require_matrix(out, "out", kind, X.shape[0], depth, True)
     job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, depth, 0
     for i in range(n_layers):
-        matrix, bias = whole_vectors(weights[i], is_double), whole_vectors(biases[i], is_double)
-        widths[i] = (sizes[i] * real + VECTOR_BYTES - 1) // VECTOR_BYTES * (VECTOR_BYTES // real)
+        matrix, bias = weights[i], whole_vectors(biases[i], is_double)
+        widths[i] = (sizes[i] * real + VBYTES - 1) // VBYTES * (VBYTES // real)
+        n_ends[i] = 0
+        if job.n_rows == 1 and cnp.PyArray_STRIDE(matrix, 1) == real and cnp.PyArray_STRIDE(matrix, 0) >= real * sizes[i]:
+            step = cnp.PyArray_STRIDE(matrix, 0) // real
+            depth = cnp.PyArray_DIM(matrix, 0)
+            n_ends[i] = min(depth, (widths[i] - sizes[i] + step - 1) // step)
+            if n_ends[i]:
+                end = whole_vectors(matrix, is_double, depth - n_ends[i])
+                end_data[i] = data_of(end)
+                kept.append(end)
+        else:
+            matrix = whole_vectors(matrix, is_double)
         lds[i] = cnp.PyArray_STRIDE(matrix, 0) // real
         job.widest = max(job.widest, widths[i])
         weight_data[i], bias_data[i] = data_of(matrix), data_of(bias)
+        if n_ends[i] == 0:
+            end_data[i] = weight_data[i]
         kept += [matrix, bias]
     job.sizes, job.widths, job.lds = sizes, widths, lds
     job.weights, job.biases, job.out = weight_data, bias_data, data_of(out)
+    job.ends, job.n_ends = end_data, n_ends
     n_threads = min(n_threads, max(1, X.shape[0] // ROW_BLOCK))
     size = min(ROW_BLOCK, job.n_rows) * (job.data.n_features + 2 * job.widest)
-    scratch = aligned_empty((n_threads, size), out.dtype)
-    job.scratch, job.scratch_size = data_of(scratch), scratch.shape[1]
+    job.scratch_size = (size + 64 // real - 1) // (64 // real) * (64 // real)
+    kept.append(aligned_bytes(n_threads * job.scratch_size * real, &job.scratch))
     with nogil:
         acquire_threads(&w, n_threads)
         if is_double:
@@ -173,7 +228,7 @@ def forward(cnp.ndarray X, double input_scale, list weights, list biases, cnp.nd
         else:
             finite = forward_f32(&job, &w)
         release_threads(&w)
-    return finite & ROWS_FINITE != 0, finite & LOGITS_FINITE != 0
+    return finite
 
 
 def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray sample_weights,

@@ -10,8 +10,8 @@ from . import _models
 from ._columns import which_are_numbers
 from ._errors import CommandError, missing_extra
 
-SOLVERS = ("lbfgs", "newton-cholesky", "adam", "sgd")
-EXACT = ("lbfgs", "newton-cholesky")
+SOLVERS = ("auto", "lbfgs", "newton-cholesky", "adam", "sgd")
+EXACT = ("auto", "lbfgs", "newton-cholesky")
 """Solvers that see all rows at once and end at the minimum."""
 
 EPOCHS = {"exact": 1000, "table": 200, "other": 20}
@@ -36,7 +36,7 @@ def choose_recipe(args, *, is_table):
     if solver is None:
         by_batches = args.batch_size is not None or args.learning_rate is not None
         exact = is_table and args.model == "softmax" and not by_batches
-        solver = "lbfgs" if exact else "adam"
+        solver = "auto" if exact else "adam"
     epochs = EPOCHS["exact" if solver in EXACT else "table" if is_table else "other"]
     return Recipe(
         solver,
@@ -146,7 +146,7 @@ def _check_result(args, estimator):
         return
     if estimator.solver in EXACT and not args.json:
         print(
-            f"{estimator.solver}: {estimator.n_iter_} iterations - loss: {losses[-1]:.4f} - accuracy: "
+            f"{estimator.solver}: {len(losses)} iterations - loss: {losses[-1]:.4f} - accuracy: "
             f"{estimator.history_['accuracy'][-1]:.4f}",
             flush=True,
         )

@@ -124,16 +124,16 @@ def _add_model(group):
     group.add_argument(
         "--solver",
         choices=SOLVERS,
-        help="lbfgs and, for --model softmax, newton-cholesky go to the exact minimum; adam and sgd take "
-        "batches (default: lbfgs for --model softmax on tables without --batch-size and "
-        "--learning-rate; else adam)",
+        help="lbfgs and, for --model softmax, newton-cholesky go to the exact minimum, and auto takes the "
+        "better of them; adam and sgd take batches (default: auto for --model softmax on tables "
+        "without --batch-size and --learning-rate; else adam)",
     )
     group.add_argument(
         "--epochs",
         type=positive_int,
         metavar="N",
         help=f"passes over the rows, at most (default: {EPOCHS['other']}, on tables {EPOCHS['table']}); "
-        f"iterations of lbfgs and newton-cholesky (default: {EPOCHS['exact']})",
+        f"iterations of auto, lbfgs and newton-cholesky (default: {EPOCHS['exact']})",
     )
     group.add_argument(
         "--batch-size",
@@ -153,8 +153,8 @@ def check_options(args):
     """Raise about options that exclude each other."""
     if args.hidden is not None and args.model != "mlp":
         raise CommandError("--hidden is for --model mlp")
-    if args.solver == "newton-cholesky" and args.model != "softmax":
-        raise CommandError("--solver newton-cholesky is for --model softmax")
+    if args.solver in ("auto", "newton-cholesky") and args.model != "softmax":
+        raise CommandError(f"--solver {args.solver} is for --model softmax")
     if args.solver in EXACT:
         for option in ("batch_size", "learning_rate"):
             if getattr(args, option) is not None:

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from . import _newton, _storage
 from ._checks import (
@@ -22,7 +21,6 @@ from ._checks import (
     state_of,
 )
 from ._data import Problem, Rows, Split, computing_dtype, weighted_rows
-from ._from_sklearn import from_sklearn
 from ._full_batch import Iterations
 from ._inputs import (
     check_family,
@@ -34,11 +32,13 @@ from ._inputs import (
     warn_of_bytes,
 )
 from ._loop import Epochs
-from ._losses import LogisticLoss, SoftmaxLoss
+from ._losses import loss_for
 from ._prediction import Prediction
 from ._progress import Reporter
 from ._state import FitState, OptimizerState
+from ._stored import Stored
 from ._targets import Labels, find_labels, read_targets
+from ._tasks import CallbackSupportMixin, tasks_of, with_callbacks
 from .callbacks import CallbackList, training
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _has_batches(estimator):
     return True
 
 
-class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
+class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """A network whose outputs are classes; subclasses say how large it is and keep its weights.
 
     They define `_sizes(n_features, n_outputs)`, `_initial(sizes, dtype, rng)`,
@@ -71,18 +71,18 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     input_scale_: float
     temperature_: float
 
-    _accepts_sparse = False
     _fit_intercept = True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.input_tags.sparse = self._accepts_sparse
+        tags.input_tags.sparse = True
         return tags
 
     # Training
 
     @answers_other_names
+    @with_callbacks
     def fit(
         self,
         X: UserRows,
@@ -118,7 +118,9 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        with training(self):
+            self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        return self
 
     @available_if(_has_batches)
     @answers_other_names
@@ -145,12 +147,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         return self._partial_fit(X, y, classes, sample_weight)
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
-        with training(self):
-            self._fit_alone(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-        return self
-
-    def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
-        check_options(self.get_params(deep=False), self._solvers)
+        check_options(self)
         n_features = getattr(self, "n_features_in_", None)
         given, (X, y) = X, self._read(X, y, reset=True)
         labels = find_labels(y, type(self).__name__)
@@ -162,7 +159,10 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         validation = validation_split(self, X_val, y_val, labels)
         if validation is None:
             train, validation = hold_out(self, train, labels, y, state.seed)
-        self._train(Problem(train, validation, self._loss), state, self.max_iter, callbacks)
+        by_batches = self.solver in BATCH_SOLVERS
+        tasks = tasks_of(self, X, y, sample_weight, self.max_iter, by_batches=by_batches)
+        problem = Problem(train, validation, self._loss)
+        self._train(problem, state, self.max_iter, callbacks, tasks)
 
     def _previous_network(self, labels, n_features):
         """Return the network that a warm start goes on from; None before the first fit."""
@@ -186,13 +186,17 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             )
         X = check_fit_X(self, X, reset=reset)
         y = read_targets(y)
-        check_consistent_length(X, y)
+        if X.shape[0] != len(y):
+            check_consistent_length(X, y)
         return X, y
 
     def _take(self, state):
         """Make what training has reached the fitted attributes."""
         self._store(state.network)
-        self.n_iter_ = state.epoch
+        self._count(state.epoch)
+
+    def _count(self, n_iter):
+        self.n_iter_ = n_iter
 
     def _learn_shape(self, given, X, labels):
         """Set what the fitted estimator knows of its data: X, and as the user has given it."""
@@ -212,7 +216,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
 
     @property
     def _loss(self):
-        return (LogisticLoss if self._labels.logistic else SoftmaxLoss)(self.label_smoothing)
+        return loss_for(self._labels)(self.label_smoothing)
 
     def _start(self, previous, X, resume_from=None):
         """Return the state before the first epoch: fresh, warm, or read from a checkpoint."""
@@ -236,7 +240,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
     def _batch_size(self, n_rows):
         return min(200 if isinstance(self.batch_size, str) else self.batch_size, n_rows)
 
-    def _train(self, problem, state, n_epochs, callbacks):
+    def _train(self, problem, state, n_epochs, callbacks, tasks):
         """Run the solver and keep what it reached."""
         n_rows = problem.train.n_rows
         batch_size = self._batch_size(n_rows)
@@ -246,7 +250,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             "batch_size": batch_size,
             "verbose": self.verbose,
         }
-        hooks = CallbackList(callbacks, self, told)
+        hooks = CallbackList(callbacks, self, told, tasks)
         self._state = state
         self._take(state)
         self.history_, self.converged_ = state.history, False
@@ -263,7 +267,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
             epochs = Epochs(self, problem, state, rule, batch_size, hooks, reporter)
             epochs.run(n_epochs)
             epochs.warn_unless_converged(n_epochs)
-        self.n_iter_ = max(1, state.epoch)
+        self._count(max(min(1, n_epochs), state.epoch))
 
     def _full_batch_solver(self, problem):
         """Return the solver that "auto" stands for: Newton's method for few parameters."""
@@ -280,7 +284,7 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         return self
 
     def _partial_fit_alone(self, X, y, classes, sample_weight):
-        check_options(self.get_params(deep=False), self._solvers)
+        check_options(self)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight must be a dict or None for partial_fit, which does not know how often "
@@ -327,76 +331,4 @@ class SoftmaxClassifier(Prediction, ClassifierMixin, BaseEstimator):
         self._take(state)
         epochs = Epochs(self, problem, state, rule, batch_size, hooks, quiet)
         epochs.run(state.epoch + 1)
-        self.n_iter_ = state.epoch
-
-    # Storage
-
-    def save(self, path: Path, *, training_state: bool = False) -> None:
-        """Save the fitted estimator as safetensors with JSON metadata; nothing is pickled.
-
-        Parameters
-        ----------
-        path : path
-            The file, by custom with the ending ".safetensors". It appears whole or not at all,
-            whoever else writes or reads it. A new file gets the permissions that every new file
-            gets; one that is replaced keeps its own.
-        training_state : bool, default False
-            Save also what `fit(..., resume_from=path)` needs: the optimiser's state and the best
-            weights.
-
-        Raises
-        ------
-        ValueError
-            If `path` leads to a device, a pipe or a folder, the classes cannot be written, or a
-            fitted attribute has been changed to what cannot be: the error names it.
-        OSError
-            If the file cannot be written.
-        """
-        check_is_fitted(self, "classes_")
-        _storage.save(self, path, training_state)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Return the estimator that `save` has written.
-
-        Parameters
-        ----------
-        path : path
-
-        Returns
-        -------
-        estimator of this class
-
-        Raises
-        ------
-        ValueError
-            If the file is not a whole model of this class; the error names the field or array that
-            is wrong.
-        OSError
-            If it cannot be read.
-
-        See Also
-        --------
-        fastsoftmax.load_model : Read a model of either class.
-        """
-        return _storage.load(path, cls)
-
-    @classmethod
-    def from_sklearn(cls, fitted: BaseEstimator) -> Self:
-        """Return an estimator with the weights of a fitted one from scikit-learn.
-
-        Parameters
-        ----------
-        fitted : LogisticRegression for SoftmaxRegression, MLPClassifier for MLPClassifier
-            The network must have ReLU layers, the regression one softmax over all classes.
-
-        Returns
-        -------
-        estimator of this class
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `fitted` is of another class, or a model that this class cannot express.
-        """
-        return from_sklearn(cls(), fitted)
+        self._count(state.epoch)

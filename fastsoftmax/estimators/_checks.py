@@ -143,6 +143,12 @@ def state_of(estimator, network):
     return state
 
 
+def iterations_of(estimator):
+    """Return n_iter_ as a number, where it is one."""
+    value = getattr(estimator, "n_iter_", None)
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def check_history(history):
     """Raise unless a history is a dict of lists of numbers; return it."""
     if not isinstance(history, dict):
@@ -239,8 +245,19 @@ _NUMBERS = {
 _BELOW_ONE = ("validation_fraction", "beta_1", "beta_2")
 
 
-def check_options(params, solvers):
+@functools.cache
+def _option_names(cls):
+    return cls._get_param_names()
+
+
+def options_of(estimator):
+    """Return what `get_params(deep=False)` does, without reading the signature anew."""
+    return {name: getattr(estimator, name) for name in _option_names(type(estimator))}
+
+
+def check_options(estimator):
     """Raise about the first parameter of an estimator that is out of range."""
+    params, solvers = options_of(estimator), estimator._solvers
     _one_of(params["solver"], "solver", solvers)
     if not callable(params["learning_rate"]):
         _one_of(params["learning_rate"], "learning_rate", _SCHEDULES)
@@ -251,8 +268,8 @@ def check_options(params, solvers):
             value = number(params[name], name, **bounds)
             if name in _BELOW_ONE and value >= 1:
                 raise ValueError(f"{name} must be less than 1, got {value}")
-    for name in ("max_iter", "n_iter_no_change"):
-        integer(params[name], name, low=1)
+    integer(params["max_iter"], "max_iter", low=params["solver"] in BATCH_SOLVERS)
+    integer(params["n_iter_no_change"], "n_iter_no_change", low=1)
     if not isinstance(params["batch_size"], str) or params["batch_size"] != "auto":
         integer(params["batch_size"], "batch_size", low=1)
     if not isinstance(params["input_scale"], str) or params["input_scale"] != "auto":

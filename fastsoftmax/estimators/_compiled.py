@@ -22,6 +22,9 @@ WORK_A_THREAD = 100_000
 SERIAL_BELOW = 1 << 21
 """Inference with fewer multiplications than this runs in the calling thread."""
 
+_DENSE_BYTES = 64 << 20
+"""Sparse rows become dense ones so many bytes at a time, or a batch at a time."""
+
 _GROUPS = 64
 _GROUP_BYTES = 16 << 20
 _BYTES_A_CALL = 256 << 20
@@ -31,9 +34,10 @@ _ROWS_AT_A_TIME = 4096
 
 def kernels():
     """Return the compiled module for the instruction set in use; None with other back ends."""
-    if _dispatch.selection().name != "cython":
+    selection = _dispatch.selection()
+    if selection.name != "cython":
         return None
-    return _kernels_for(_dispatch.implementation().ISA)
+    return _kernels_for(selection.implementation.ISA)
 
 
 @functools.cache
@@ -57,11 +61,12 @@ def thread_count():
     return _dispatch.get_num_threads()
 
 
-def fits(rows, network, rule):
-    """Whether the compiled step serves: dense rows, any network of reasonable depth."""
+def fits(rows, network, rule, batch_size):
+    """Whether the compiled step serves: any network of reasonable depth, rows that can be dense."""
+    dense_batch = min(batch_size, rows.n_rows) * rows.n_features * rows.dtype.itemsize
     return (
         kernels() is not None
-        and rows.is_dense
+        and (rows.is_dense or dense_batch <= _DENSE_BYTES)
         and len(network.coefs) <= MOST_LAYERS
         and rule.epsilon >= MIN_EPSILON
     )
@@ -92,9 +97,22 @@ class FusedStep:
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         rows = self._rows
-        sums = self._trainer.train(
-            rows.X, rows.scale, self._targets, self._weights, order, learning_rate, self.step
-        )
+        if rows.is_dense:
+            return self._train(
+                rows.X, rows.scale, self._targets, self._weights, order, learning_rate
+            )
+        tally = Tally()
+        a_batch = self._batch_size * rows.n_features * rows.dtype.itemsize
+        at_a_time = self._batch_size * max(1, _DENSE_BYTES // max(1, a_batch))
+        for start in range(0, len(order), at_a_time):
+            some = order[start : start + at_a_time]
+            weights = None if self._weights is None else self._weights[some]
+            x, targets = rows.take(some).toarray(), self._targets[some]
+            tally += self._train(x, 1.0, targets, weights, np.arange(len(some)), learning_rate)
+        return tally
+
+    def _train(self, X, scale, targets, weights, order, learning_rate):
+        sums = self._trainer.train(X, scale, targets, weights, order, learning_rate, self.step)
         self.step += -(-len(order) // self._batch_size)
         return Tally(*sums)
 
@@ -183,6 +201,17 @@ class CompiledLinear:
 def is_compiled(network, rows):
     """Whether compiled kernels serve, which check every array for themselves."""
     return kernels() is not None and rows.is_dense and len(network.coefs) <= MOST_LAYERS
+
+
+def logits_of_few(network, X, n_outputs):
+    """Return the logits of a plain array of few rows, all finite; None where `logits_of` must look.
+
+    Raises what the compiled checks have against X or the network.
+    """
+    module = kernels()
+    if module is None:
+        return None
+    return module.finite_logits(X, network.coefs, network.intercepts, n_outputs, SERIAL_BELOW)
 
 
 def logits_of(network, rows, n_outputs):

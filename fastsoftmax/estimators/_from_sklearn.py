@@ -52,7 +52,7 @@ def from_sklearn(estimator, fitted):
         names = " or ".join(source.__name__ for source in sources)
         raise TypeError(f"fitted must be a {names}, got {type(fitted).__name__}")
     check_is_fitted(fitted)
-    linear = estimator._accepts_sparse
+    linear = estimator._coefs_are_turned
     network, multilabel = (_linear_network if linear else _mlp_network)(fitted)
     # scikit-learn reads images as they are: a fixed factor of 1 takes every dtype.
     estimator.set_params(**_common_params(estimator, fitted), input_scale=1.0)
@@ -62,9 +62,10 @@ def from_sklearn(estimator, fitted):
     estimator.n_features_in_ = fitted.n_features_in_
     if hasattr(fitted, "feature_names_in_"):
         estimator.feature_names_in_ = fitted.feature_names_in_
-    estimator.n_iter_ = int(np.max(fitted.n_iter_))
+    n_iter = int(np.max(fitted.n_iter_))
+    estimator._count(n_iter)
     estimator.history_ = {}
-    estimator.converged_ = estimator.n_iter_ < estimator.max_iter
+    estimator.converged_ = n_iter < estimator.max_iter
     estimator._store(network)
     fitted_network(estimator, finite=True)
     estimator._state = FitState(network, OptimizerState.zeros(network), 0)

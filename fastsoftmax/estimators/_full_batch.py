@@ -147,6 +147,7 @@ class Iterations:
         """Minimise; return the state."""
         self._first_epoch = self.state.epoch
         self.callbacks.train_begins()
+        self.callbacks.iteration_begins()
         self.reporter.epoch_begins(0, None)
         interrupted = False
         try:
@@ -179,14 +180,17 @@ class Iterations:
     def _minimize(self, solver, max_iter):
         """Run the solver; go on with L-BFGS where Newton's method finds no step."""
         self.name = solver
+        if max_iter == 0:
+            return None
         if solver == "newton-cholesky":
             try:
                 return self._minimize_newton(max_iter)
             except NoNewtonStep as problem:
                 warnings.warn(f"{problem} It goes on with lbfgs", LinAlgWarning, stacklevel=8)
+                max_iter -= problem.is_iteration
         self.name = "lbfgs"
         dtype = self.state.network.dtype
-        self._minimize_lbfgs(dtype, max_iter)
+        self._minimize_lbfgs(dtype, self._left(max_iter))
         if dtype != np.float64 and self._left(max_iter) > 0:
             self._minimize_lbfgs(np.dtype(np.float64), self._left(max_iter))
         return None
@@ -214,7 +218,8 @@ class Iterations:
             raise NoNewtonStep(
                 "newton-cholesky has met a singular or very ill-conditioned Hessian matrix in "
                 f"iteration {self.state.epoch + 1}: remove features that depend on each other, or "
-                "set a stronger penalty."
+                "set a stronger penalty.",
+                is_iteration=True,
             ) from None
 
     def _minimize_lbfgs(self, dtype, max_iter):
@@ -262,6 +267,7 @@ class Iterations:
         self.host._take(state)
         self.reporter.epoch_ends(state.epoch - 1, logs)
         self.callbacks.epoch_ends(state.epoch - 1, logs)
+        self.callbacks.iteration_begins()
         self.reporter.epoch_begins(state.epoch, None)
         if self.host.early_stopping:
             state.watch(logs, self.host.tol, True)
@@ -290,14 +296,16 @@ class Iterations:
                 "training stops and keeps the last good weights. Scale the data, or set a penalty"
             )
         else:
+            newton = name == "newton-cholesky"
+            what = "Newton solver did not" if newton else f"{name} failed to"
             if self._left(max_iter) <= 0:
-                why = f"in max_iter={max_iter} iterations: raise max_iter,"
+                why = f"after {max_iter} iterations: raise max_iter,"
             else:
                 why = f"and finds no better weights in {state.network.dtype}: raise tol,"
-            if name == "lbfgs" and "auto" in host._solvers:
+            if not newton and "auto" in host._solvers:
                 why += ' take solver="newton-cholesky",'
             message = (
-                f"{name} did not converge {why} scale the data, or accept the model as it is; "
+                f"{what} converge {why} scale the data, or accept the model as it is; "
                 f"the largest entry of the gradient is {slope:.3g}, tol={host.tol:g}"
             )
         warnings.warn(message, ConvergenceWarning, stacklevel=8)

@@ -65,7 +65,7 @@ class Epochs:
                     break
             self._ran_out = state.epoch >= n_epochs and not wants_to_stop(self.host)
         except KeyboardInterrupt:
-            self._keep()
+            self._keep(self.step.network)
             warnings.warn(
                 f"training was interrupted in epoch {state.epoch + 1} of {n_epochs}; "
                 "the estimator keeps what it has learned so far",
@@ -81,9 +81,9 @@ class Epochs:
         self.callbacks.train_ends()
         return state
 
-    def _keep(self):
-        """Take over what the step has reached."""
-        self.state.network, self.state.optimizer = self.step.network, self.step.optimizer
+    def _keep(self, network):
+        """Take over what the step has reached; `network` is its network."""
+        self.state.network, self.state.optimizer = network, self.step.optimizer
         self.host._take(self.state)
 
     def _one_epoch(self, n_epochs):
@@ -102,7 +102,7 @@ class Epochs:
             means = evaluate_split(network, problem.loss, problem.validation).means
             logs |= {f"val_{name}": value for name, value in means.items()}
         state.record(logs)
-        self._keep()
+        self._keep(network)
         by_accuracy = self.host.early_stopping and problem.validation is not None
         state.watch(logs, self.host.tol, by_accuracy)
         self.reporter.epoch_ends(state.epoch - 1, logs)

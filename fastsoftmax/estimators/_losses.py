@@ -65,15 +65,25 @@ class SoftmaxLoss:
         """Return which rows are predicted right."""
         return logits.argmax(axis=1) == targets
 
-    def probabilities(self, logits):
+    @staticmethod
+    def probabilities(logits):
         """Return the probability of each class."""
         return softmax(logits)
 
     probabilities_of_outputs = probabilities
 
-    def log_probabilities(self, logits):
+    @staticmethod
+    def log_probabilities(logits):
         """Return the logarithm of `probabilities`."""
         return log_softmax(logits)
+
+
+_SIGNS = {dtype: np.array([-1, 1], dtype) for dtype in "fd"}
+
+
+def _of_both_classes(logits):
+    """Return a column of logits beside its negative; several columns as they are."""
+    return logits * _SIGNS[logits.dtype.char] if logits.shape[1] == 1 else logits
 
 
 class LogisticLoss:
@@ -108,21 +118,25 @@ class LogisticLoss:
         """Return which rows have every label right."""
         return ((logits > 0) == targets).all(axis=1)
 
-    def probabilities(self, logits):
+    @staticmethod
+    def probabilities(logits):
         """Return the probability of each label; of both classes where there is one column."""
-        if logits.shape[1] == 1:
-            logits = np.hstack([-logits, logits])
-        return expit(logits)
+        return expit(_of_both_classes(logits))
 
-    def probabilities_of_outputs(self, logits):
+    @staticmethod
+    def probabilities_of_outputs(logits):
         """Return the sigmoid of each output."""
         return expit(logits)
 
-    def log_probabilities(self, logits):
+    @staticmethod
+    def log_probabilities(logits):
         """Return the logarithm of `probabilities`."""
-        if logits.shape[1] == 1:
-            logits = np.hstack([-logits, logits])
-        return log_expit(logits)
+        return log_expit(_of_both_classes(logits))
+
+
+def loss_for(labels):
+    """Return the class of the loss of such Labels."""
+    return LogisticLoss if labels.logistic else SoftmaxLoss
 
 
 @np.errstate(all="ignore")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sklearn.utils.validation import check_is_fitted
+
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names, hidden_sizes
+from ._checks import answers_other_names, fitted_network, hidden_sizes
 from ._network import Network, glorot_network
 from ._steps import Rule
 
@@ -167,6 +169,41 @@ class MLPClassifier(SoftmaxClassifier):
         self.epsilon = epsilon
         self.momentum = momentum
         self.tol = tol
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network: units, shapes of the weights, parameters.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> clf = fs.MLPClassifier((16,), random_state=0).fit([[0.0, 1.0], [1.0, 0.0]], [0, 1])
+        >>> clf.summary()
+        MLPClassifier: 2 features, 2 classes, float64
+        layer     function  units  weights  parameters
+        hidden 1  ReLU         16   2 x 16          48
+        output    sigmoid       1   16 x 1          17
+        total                                       65
+        """
+        check_is_fitted(self, "classes_")
+        network = fitted_network(self)
+        function = "sigmoid" if self._labels.logistic else "softmax"
+        what = "labels" if self._labels.is_multilabel else "classes"
+        lines = [("layer", "function", "units", "weights", "parameters")]
+        total, last = 0, len(network.coefs) - 1
+        for i, (coef, intercept) in enumerate(zip(*network, strict=True)):
+            name, f = ("output", function) if i == last else (f"hidden {i + 1}", "ReLU")
+            n_parameters = coef.size + intercept.size
+            total += n_parameters
+            shape = f"{coef.shape[0]} x {coef.shape[1]}"
+            lines.append((name, f, str(intercept.size), shape, f"{n_parameters:,}"))
+        lines.append(("total", "", "", "", f"{total:,}"))
+        w = [max(len(line[i]) for line in lines) for i in range(5)]
+        print(
+            f"{type(self).__name__}: {self.n_features_in_} features, {len(self.classes_)} {what}, "
+            f"{network.dtype}"
+        )
+        for a, b, c, d, e in lines:
+            print(f"{a:{w[0]}}  {b:{w[1]}}  {c:>{w[2]}}  {d:>{w[3]}}  {e:>{w[4]}}")
 
     def _sizes(self, n_features, n_outputs):
         return (n_features, *hidden_sizes(self.hidden_layer_sizes), n_outputs)

@@ -31,7 +31,14 @@ _ARMIJO = 2.0**-11
 
 
 class NoNewtonStep(Exception):
-    """The Hessian has no Cholesky factor, or the step does not lead downhill."""
+    """The Hessian has no Cholesky factor, or the step does not lead downhill.
+
+    `is_iteration` says that it was tried, which counts among the iterations that max_iter allows.
+    """
+
+    def __init__(self, message="", *, is_iteration=False):
+        super().__init__(message)
+        self.is_iteration = is_iteration
 
 
 def n_parameters(n_features, n_outputs, logistic):

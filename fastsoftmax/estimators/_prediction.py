@@ -12,9 +12,9 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
 from ._checks import fitted_network, scale_of
-from ._compiled import is_compiled, logits_of
-from ._inputs import predict_rows, read_sample_weight
-from ._losses import tally_of
+from ._compiled import is_compiled, logits_of, logits_of_few
+from ._inputs import needs_nothing, predict_rows, read_sample_weight
+from ._losses import loss_for, tally_of
 from ._targets import read_targets
 
 if TYPE_CHECKING:
@@ -31,13 +31,25 @@ class Prediction:
 
     def _logits(self, X):
         """Return the logits of every row, (n_rows, n_outputs)."""
+        return self._logits_and_labels(X)[0]
+
+    def _logits_and_labels(self, X):
+        """Return the logits of every row, and the Labels that they stand for."""
+        if needs_nothing(self, X):
+            try:
+                labels = self._labels
+                logits = logits_of_few(self._network, X, labels.n_outputs)
+            except (AttributeError, LookupError, TypeError, ValueError):
+                logits = None  # the general way says what is wrong
+            if logits is not None:
+                return logits, labels
         rows, unchecked = predict_rows(self, X)
         logits, rows_are_finite, is_finite = self._logits_of(rows)
         if unchecked and not rows_are_finite:
             check_array(rows.X, dtype=None, input_name="X", estimator=self)
         if not is_finite:
             fitted_network(self, finite=True)
-        return logits
+        return logits, self._labels
 
     def _logits_of(self, rows):
         """Return what `logits_of` does, with the fitted network as it is now."""
@@ -80,8 +92,8 @@ class Prediction:
         -------
         ndarray, shape (n_rows,); (n_rows, n_labels) for multi-label
         """
-        logits = self._logits(X)
-        return self._labels.decode(logits)
+        logits, labels = self._logits_and_labels(X)
+        return labels.decode(logits)
 
     def predict_proba(self, X: Rows) -> Array:
         """Return the probability of each class, or of each label.
@@ -94,8 +106,8 @@ class Prediction:
         -------
         ndarray, shape (n_rows, n_classes)
         """
-        logits = self._logits(X)
-        return self._loss.probabilities(self._tempered(logits))
+        logits, labels = self._logits_and_labels(X)
+        return loss_for(labels).probabilities(self._tempered(logits))
 
     def predict_log_proba(self, X: Rows) -> Array:
         """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
@@ -108,13 +120,14 @@ class Prediction:
         -------
         ndarray, shape (n_rows, n_classes)
         """
-        logits = self._logits(X)
-        return self._loss.log_probabilities(self._tempered(logits))
+        logits, labels = self._logits_and_labels(X)
+        return loss_for(labels).log_probabilities(self._tempered(logits))
 
     def _tempered(self, logits):
-        temperature = scale_of(self, "temperature_")
-        if temperature == 1:
+        temperature = vars(self).get("temperature_")
+        if type(temperature) is float and temperature == 1.0:
             return logits
+        temperature = scale_of(self, "temperature_")
         with np.errstate(all="ignore"):
             return logits / logits.dtype.type(temperature)
 

@@ -1,5 +1,6 @@
 """What a fit tells while it runs: Keras's line per epoch, and a bar where somebody watches."""
 
+import importlib.util
 import sys
 import time
 
@@ -27,7 +28,7 @@ def _duration(seconds):
 
 
 class Reporter:
-    """Prints a line per epoch to stdout; a terminal also shows a bar in long epochs."""
+    """Prints a line per epoch to stdout; terminals and notebooks also show a bar in long epochs."""
 
     def __init__(self, verbose, n_epochs, unit="Epoch"):
         self.verbose, self.n_epochs, self.unit = verbose, n_epochs, unit
@@ -37,7 +38,7 @@ class Reporter:
     def epoch_begins(self, epoch, n_rows):
         """Start the clock and, over `n_rows` rows, a bar that appears after some seconds."""
         self._started = time.perf_counter()
-        if self.verbose and n_rows and sys.stderr is not None and sys.stderr.isatty():
+        if self.verbose and n_rows and (in_notebook() or is_terminal(sys.stderr)):
             self._bar = _bar(f"{self.unit} {epoch + 1}/{self.n_epochs}", n_rows)
 
     def rows_done(self, n_rows):
@@ -59,9 +60,23 @@ class Reporter:
             print(epoch_line(self.unit, epoch, self.n_epochs, seconds, logs), flush=True)
 
 
+def is_terminal(stream):
+    """Whether somebody watches a stream as it is written."""
+    return stream is not None and stream.isatty()
+
+
+def in_notebook():
+    """Whether this is the kernel of a notebook, which shows what is written to stderr."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
 def _bar(description, n_rows):
     try:
-        from tqdm import tqdm
+        if in_notebook() and importlib.util.find_spec("ipywidgets"):
+            from tqdm.notebook import tqdm
+        else:
+            from tqdm import tqdm
     except ImportError:
         return None
     return tqdm(

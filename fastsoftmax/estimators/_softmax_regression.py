@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
+
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names
+from ._checks import answers_other_names, fitted_network
 from ._network import Network, zero_network
 from ._steps import Rule
 
 if TYPE_CHECKING:
+    import pandas
+    from typing_extensions import Self
+
     from ._types import (
         Array,
         Batch,
@@ -19,6 +26,13 @@ if TYPE_CHECKING:
         Seed,
         Solver,
     )
+
+
+def _dense(coef):
+    """Return coef_ as an array, also after `sparsify`."""
+    if type(coef) is not np.ndarray and sparse.issparse(coef):
+        return coef.toarray()
+    return coef
 
 
 class SoftmaxRegression(SoftmaxClassifier):
@@ -47,7 +61,8 @@ class SoftmaxRegression(SoftmaxClassifier):
         parameters (1000 and less, while an iteration is cheap) and lbfgs else. "adam" and "sgd"
         take batches and offer partial_fit.
     max_iter : int, default 100
-        Iterations of lbfgs and newton-cholesky, epochs of adam and sgd.
+        Iterations of lbfgs and newton-cholesky, 0 for the weights before the first; epochs of adam
+        and sgd.
     tol : float, default 1e-4
         lbfgs and newton-cholesky stop when no entry of the gradient is larger; adam and sgd when the loss (with
         early_stopping, the validation accuracy) has not improved by more for `n_iter_no_change`
@@ -86,7 +101,7 @@ class SoftmaxRegression(SoftmaxClassifier):
     history_ : dict of lists
         "loss" (without penalty) and "accuracy" of every epoch; "val_loss" and "val_accuracy" if
         validated.
-    n_iter_ : int
+    n_iter_ : ndarray of int, shape (1,)
         Epochs or iterations done.
     converged_ : bool
         Whether training has ended by `tol`: the loss or the validation accuracy stood still, or no
@@ -120,8 +135,6 @@ class SoftmaxRegression(SoftmaxClassifier):
 
     coef_: Array
     intercept_: Array
-
-    _accepts_sparse = True
 
     @answers_other_names
     def __init__(
@@ -165,6 +178,67 @@ class SoftmaxRegression(SoftmaxClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def coef_table(self) -> pandas.DataFrame:
+        """Return the coefficients under the names of features and classes.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each feature (`feature_names_in_`, else x0, x1 and so on) and one for the
+            intercept; a column for each class, or for the second of two.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> import fastsoftmax as fs
+        >>> clf = fs.SoftmaxRegression().fit([[0.0], [1.0], [2.0]], ["a", "b", "c"])
+        >>> clf.coef_table().round(2)
+                        a     b     c
+        x0          -0.62  0.00  0.62
+        (intercept)  0.58  0.08 -0.66
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("coef_table() needs pandas: pip install pandas") from error
+        check_is_fitted(self, "coef_")
+        network = fitted_network(self)
+        n_features, n_outputs = network.sizes
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(n_features)])
+        return pd.DataFrame(
+            np.vstack([network.coefs[0], network.intercepts[0]]),
+            index=[*names, "(intercept)"],
+            columns=self.classes_[-n_outputs:],
+        )
+
+    def sparsify(self) -> Self:
+        """Keep `coef_` as a CSR matrix: less memory where most of it is 0, as under an L1 penalty.
+
+        Every prediction makes an array of it again, and `save` writes one.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coef_")
+        self.coef_ = sparse.csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Keep `coef_` as an array again.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(self, "coef_")
+        self.coef_ = _dense(self.coef_)
+        return self
+
     @property
     def _fit_intercept(self):
         return self.fit_intercept
@@ -186,8 +260,11 @@ class SoftmaxRegression(SoftmaxClassifier):
     _solvers = ("auto", "lbfgs", "newton-cholesky", "adam", "sgd")
     _coefs_are_turned = True
 
+    def _count(self, n_iter):
+        self.n_iter_ = np.array([n_iter], dtype=np.int32)
+
     def _layers(self):
-        coef, intercept = getattr(self, "coef_", None), getattr(self, "intercept_", None)
+        coef, intercept = _dense(getattr(self, "coef_", None)), getattr(self, "intercept_", None)
         return [("coef_", coef, "intercept_", intercept)]
 
     @property
@@ -195,7 +272,7 @@ class SoftmaxRegression(SoftmaxClassifier):
         while True:  # of one epoch, also while another thread trains
             coef, intercept = self.coef_, self.intercept_
             if coef is self.coef_:
-                return Network([coef.T], [intercept])
+                return Network([_dense(coef).T], [intercept])
 
     def _store(self, network):
         vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])

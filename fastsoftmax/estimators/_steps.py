@@ -119,5 +119,5 @@ class NumpyStep:
 
 def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size):
     """Return the compiled step where it serves, else NumPy's."""
-    step = _compiled.FusedStep if _compiled.fits(rows, network, rule) else NumpyStep
+    step = _compiled.FusedStep if _compiled.fits(rows, network, rule, batch_size) else NumpyStep
     return step(network, optimizer, rows, targets, weights, loss, rule, batch_size)

@@ -73,7 +73,7 @@ def _metadata(estimator):
         "temperature": _checks.scale_of(estimator, "temperature_"),
         "fitted_on_uint8": bool(getattr(estimator, "_fitted_on_uint8", False)),
         "converged": bool(getattr(estimator, "converged_", False)),
-        "n_iter": getattr(estimator, "n_iter_", None),
+        "n_iter": _checks.iterations_of(estimator),
         "history": _checks.check_history(getattr(estimator, "history_", None)),
         "notes": getattr(estimator, "_notes", None),
     }
@@ -115,7 +115,7 @@ def _training(state):
 def save(estimator, path, training_state):
     """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
-    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
+    _checks.check_options(estimator)
     network = _checks.fitted_network(estimator, finite=True)
     _checks.check_layers(estimator, network)
     metadata = _metadata(estimator) | {"n_layers": len(network.coefs)}
@@ -206,7 +206,7 @@ def _restore(estimator, metadata, tensors):
     """Make `estimator` what metadata and tensors say; ValueError where they are not whole."""
     fields = _fields.Fields(metadata)
     estimator.set_params(**fields.params(estimator))
-    _checks.check_options(estimator.get_params(deep=False), estimator._solvers)
+    _checks.check_options(estimator)
     estimator.multilabel_ = fields.boolean("multilabel")
     estimator.classes_ = fields.classes(estimator.multilabel_)
     estimator.n_features_in_ = fields.count("n_features_in", low=1)
@@ -217,7 +217,8 @@ def _restore(estimator, metadata, tensors):
     estimator.temperature_ = fields.scale("temperature")
     estimator._fitted_on_uint8 = fields.boolean("fitted_on_uint8")
     estimator.converged_ = fields.boolean("converged", default=False)
-    estimator.n_iter_, estimator.history_ = fields.count("n_iter"), fields.history()
+    estimator._count(fields.count("n_iter", high=2**31))
+    estimator.history_ = fields.history()
     estimator._notes = metadata.get("notes")  # the command line's own, which checks them
     sizes = estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs)
     n_layers = fields.count("n_layers", low=1)

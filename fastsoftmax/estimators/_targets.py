@@ -25,7 +25,8 @@ class Labels(NamedTuple):
     @property
     def n_outputs(self):
         """Number of logits."""
-        return 1 if self.logistic and not self.is_multilabel else len(self.classes)
+        n_classes = len(self.classes)
+        return 1 if n_classes == 2 and not self.is_multilabel else n_classes
 
     def encode(self, y):
         """Return int32 class numbers (n_rows,); uint8 labels (n_rows, n_outputs) for sigmoids."""
@@ -70,6 +71,8 @@ def _encode_indicators(y, n_labels):
 
 def read_targets(y, name="y"):
     """Return y as a vector of labels, or as a matrix where rows may have several."""
+    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biu":
+        return y
     refuse_masked(y, name)
     if sparse.issparse(y):
         y = y.toarray()

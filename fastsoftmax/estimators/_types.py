@@ -11,7 +11,7 @@ from scipy import sparse
 Array: TypeAlias = NDArray[np.floating]
 Path: TypeAlias = str | os.PathLike[str]
 Rows: TypeAlias = ArrayLike | sparse.csr_array | sparse.csr_matrix
-"""Dense rows, data frames included; CSR for SoftmaxRegression alone."""
+"""Dense rows, data frames included, or sparse ones."""
 
 Batch: TypeAlias = int | Literal["auto"]
 Callbacks: TypeAlias = Sequence[Any] | None

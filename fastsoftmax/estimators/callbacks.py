@@ -140,9 +140,10 @@ _HOOKS = (*_BATCH_HOOKS, "on_train_begin", "on_train_end", "on_epoch_begin", "on
 
 
 class CallbackList:
-    """Calls the same hook of every callback that has it."""
+    """Calls the same hook of every callback that has it, and tells scikit-learn's of their tasks."""
 
-    def __init__(self, callbacks, model, params):
+    def __init__(self, callbacks, model, params, tasks=None):
+        self._tasks = tasks
         if callbacks is not None and not isinstance(callbacks, (list, tuple)):
             callbacks = [callbacks]
         self._callbacks = list(callbacks or ())
@@ -171,14 +172,24 @@ class CallbackList:
     def train_ends(self):
         """End."""
         self._call("on_train_end", {})
+        if self._tasks is not None:
+            self._tasks.close()
 
     def epoch_begins(self, epoch):
         """Begin an epoch."""
+        self.iteration_begins()
         self._call("on_epoch_begin", epoch, {})
+
+    def iteration_begins(self):
+        """Begin an iteration over all rows, which Keras has no hook for."""
+        if self._tasks is not None:
+            self._tasks.begin()
 
     def epoch_ends(self, epoch, logs):
         """End an epoch."""
         self._call("on_epoch_end", epoch, dict(logs))
+        if self._tasks is not None and self._tasks.end():
+            self._model.stop_training = True
 
     def batch_begins(self, batch):
         """Begin a batch, if somebody listens."""

@@ -20,6 +20,9 @@
 #define PRODUCT_ROWS 6
 #endif
 
+/* So many vectors of columns of one row are summed at once, which hides the latency of an addition. */
+#define WIDE_VECTORS 8
+
 /* Dot products keep a tile of so many outputs by so many rows, or vectors of features, in registers. */
 #define DOT_ROWS 4
 #define DOT_OUTPUTS (PRODUCT_ROWS >= 8 ? 5 : 2)

@@ -76,13 +76,16 @@ typedef struct {
 } training_job;
 
 /* Logits of every row. Layer i: weights[i] has rows of lds[i] >= widths[i] numbers, of which sizes[i] count; widths are
-   whole vectors. out: (n_rows, n_outputs). scratch: min(ROW_BLOCK, n_rows) * (n_features + 2 * widest) numbers a thread. */
+   whole vectors. For a single row lds[i] may be smaller: then ends[i] has the last n_ends[i] rows, padded to widths[i], which
+   cannot be read whole where they are. out: (n_rows, n_outputs). scratch: min(ROW_BLOCK, n_rows) * (n_features + 2 * widest) numbers a thread. */
 typedef struct {
     data_rows data;
     ptrdiff_t n_rows, n_layers, n_outputs, widest, scratch_size;
     const ptrdiff_t *sizes, *widths, *lds;
     const void *const *weights;
     const void *const *biases;
+    const void *const *ends;
+    const ptrdiff_t *n_ends;
     void *out, *scratch;
     atomic_int *finite; /* OUT: ROWS_FINITE, LOGITS_FINITE */
 } network_job;

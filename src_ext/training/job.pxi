@@ -73,6 +73,8 @@ cdef extern from "training/kernels.h" nogil:
         const ptrdiff_t *lds
         const void *const *weights
         const void *const *biases
+        const void *const *ends
+        const ptrdiff_t *n_ends
         void *out
         void *scratch
 

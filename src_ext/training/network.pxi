@@ -8,18 +8,31 @@ cdef enum:
 cdef object padded_tiles(cnp.ndarray matrix, ptrdiff_t tile):
     """Return a matrix (rows, columns) as aligned tiles of columns (n_tiles, rows, tile), the last padded with zeros."""
     cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1]
-    cdef ptrdiff_t n_tiles = (columns + tile - 1) // tile, whole = columns // tile
-    tiles = aligned_zeros((n_tiles, rows, tile), matrix.dtype)
-    if whole:
-        tiles[:whole] = np.asarray(matrix)[:, :whole * tile].reshape(rows, whole, tile).transpose(1, 0, 2)
-    if whole < n_tiles:
-        tiles[whole, :, :columns - whole * tile] = np.asarray(matrix)[:, whole * tile:]
+    tiles = aligned_zeros(((columns + tile - 1) // tile, rows, tile), matrix.dtype)
+    fill_tiles(tiles, matrix)
     return tiles
 
 
-cdef object from_tiles(tiles, ptrdiff_t columns):
-    """Return the matrix (rows, columns) of `padded_tiles`."""
-    return np.array(tiles.transpose(1, 0, 2).reshape(tiles.shape[1], -1)[:, :columns], order="C")
+cdef int fill_tiles(tiles, cnp.ndarray matrix) except -1:
+    """Write a matrix into tiles of its size; their padding stays as it is."""
+    cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1], tile = tiles.shape[2], whole = columns // tile
+    if whole:
+        tiles[:whole] = np.asarray(matrix)[:, :whole * tile].reshape(rows, whole, tile).transpose(1, 0, 2)
+    if whole * tile < columns:
+        tiles[whole, :, :columns - whole * tile] = np.asarray(matrix)[:, whole * tile:]
+    return 0
+
+
+cdef object from_tiles(tiles, ptrdiff_t columns, bint turned=False):
+    """Return the matrix (rows, columns) of `padded_tiles`, or its transpose, in C order."""
+    cdef ptrdiff_t rows = tiles.shape[1], tile = tiles.shape[2], whole = columns // tile
+    matrix = _runtime.empty((columns, rows) if turned else (rows, columns), tiles.dtype)
+    view = matrix.T if turned else matrix
+    for i in range(whole):
+        view[:, i * tile:(i + 1) * tile] = tiles[i]
+    if whole * tile < columns:
+        view[:, whole * tile:] = tiles[whole, :, :columns - whole * tile]
+    return matrix
 
 
 def aligned_zeros(shape, dtype):
@@ -97,9 +110,25 @@ cdef class Trainer:
 
     cdef list pack(self, list arrays, str name):
         """Return the arrays in the layout of the kernels, for each layer (weights in tiles, biases)."""
-        cdef ptrdiff_t tile = 2 * lane_count(self.kind == cnp.NPY_FLOAT64), n_in, n_out, i
+        cdef ptrdiff_t tile = 2 * lane_count(self.kind == cnp.NPY_FLOAT64), i
         cdef cnp.ndarray matrix, biases
         cdef list packed = []
+        self.require_arrays(arrays, name)
+        for i in range(self.n_layers):
+            matrix, biases = arrays[i], arrays[self.n_layers + i]
+            if i + 1 < self.n_layers:
+                bias_tiles = padded_tiles(np.asarray(biases)[np.newaxis], tile)
+                packed.append((padded_tiles(matrix, tile), bias_tiles))
+            else:
+                outputs = aligned_zeros((matrix.shape[1],), matrix.dtype)
+                outputs[:] = biases
+                packed.append((padded_tiles(np.asarray(matrix).T, tile), outputs))
+        return packed
+
+    cdef int require_arrays(self, list arrays, str name) except -1:
+        """Raise unless there are the weights and the biases of every layer, in the sizes of this network."""
+        cdef cnp.ndarray matrix, biases
+        cdef ptrdiff_t n_in, n_out, i
         require_between(len(arrays), f"the number of {name}", 2 * self.n_layers, 2 * self.n_layers)
         for i in range(self.n_layers):
             n_in, n_out = self.sizes[i], self.sizes[i + 1]
@@ -109,14 +138,20 @@ cdef class Trainer:
             if matrix.shape[0] != n_in or matrix.shape[1] != n_out or biases.shape[0] != n_out:
                 raise ValueError(f"{name} of layer {i} must have shapes {(n_in, n_out)} and {(n_out,)}, "
                                  f"got {shape_text(matrix)} and {shape_text(biases)}")
+        return 0
+
+    def load(self, list parameters):
+        """Go on from other parameters, of the same sizes; the moments stay as they are."""
+        cdef ptrdiff_t i
+        self.require_arrays(parameters, "parameters")
+        for i, (tiles, vector) in enumerate(self.state[0]):
+            matrix, biases = parameters[i], parameters[self.n_layers + i]
             if i + 1 < self.n_layers:
-                bias_tiles = padded_tiles(np.asarray(biases)[np.newaxis], tile)
-                packed.append((padded_tiles(matrix, tile), bias_tiles))
+                fill_tiles(tiles, matrix)
+                fill_tiles(vector, biases[np.newaxis])
             else:
-                outputs = aligned_zeros((n_out,), matrix.dtype)
-                outputs[:] = biases
-                packed.append((padded_tiles(np.asarray(matrix).T, tile), outputs))
-        return packed
+                fill_tiles(tiles, matrix.T)
+                vector[:] = biases
 
     cdef list unpack(self, list packed):
         weights, biases = [], []
@@ -125,7 +160,7 @@ cdef class Trainer:
                 weights.append(from_tiles(tiles, self.sizes[i + 1]))
                 biases.append(from_tiles(vector, self.sizes[i + 1])[0])
             else:
-                weights.append(np.array(from_tiles(tiles, self.sizes[i]).T, order="C"))
+                weights.append(from_tiles(tiles, self.sizes[i], True))
                 biases.append(vector.copy())
         return weights + biases
 

@@ -43,7 +43,7 @@ def test_texts_become_features(run, garden):
         "length", "colour=blue", "colour=red", "colour=white", "year",
     ]  # fmt: skip
     assert data["text_columns"] == ["colour"]
-    assert (data["standardized"], data["solver"]) == (True, "lbfgs")
+    assert (data["standardized"], data["solver"]) == (True, "auto")
     model = fs.load_model("m")
     assert model.feature_names_in_.tolist() == data["features"]
     X = pd.get_dummies(garden[["length", "colour", "year"]], prefix_sep="=")
@@ -55,7 +55,7 @@ def test_texts_become_features(run, garden):
 def test_printed_features(run, garden):
     lines = run(*TRAIN).out.splitlines()
     assert lines[2] == "features  5, float64, one for each text of colour, standardized"
-    assert any(line.startswith("lbfgs: ") and "loss" in line for line in lines)
+    assert any(line.startswith("auto: ") and "loss" in line for line in lines)
 
 
 def test_too_many_texts(refused, run, garden, tmp_path):
@@ -159,9 +159,7 @@ def test_exact_solver(run, flowers):
     kept = np.setdiff1d(np.arange(60), np.array(found["row_numbers"]) - 1)
     _, X, y = flowers
     mean, scale = _models.standardization(X[kept])
-    model = fs.SoftmaxRegression(solver="lbfgs", max_iter=1000).fit(
-        (X[kept] - mean) / scale, y[kept]
-    )
+    model = fs.SoftmaxRegression(max_iter=1000).fit((X[kept] - mean) / scale, y[kept])
     np.testing.assert_allclose(
         fs.load_model("m").predict_proba(_models.named(X, ["width", "height"])),
         model.predict_proba((X - mean) / scale),
@@ -172,7 +170,8 @@ def test_exact_solver(run, flowers):
 def test_solvers(run, flowers):
     options = ("train", "--data", flowers[0], "--target", "kind", "--overwrite", "--save", "m")
     for solver, given in (
-        ("lbfgs", ()),
+        ("auto", ()),
+        ("lbfgs", ("--solver", "lbfgs")),
         ("adam", ("--batch-size", 8)),
         ("adam", ("--learning-rate", 0.1)),
         ("sgd", ("--solver", "sgd")),

@@ -2,6 +2,7 @@ import csv
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -187,6 +188,17 @@ def test_a_bar_shows_on_terminals_only(monkeypatch, capsys):
     assert err == ""
     assert out.count("Epoch 1/3") == 2
     assert "\r" not in out
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_a_notebook_shows_the_bar(kernel, images, monkeypatch, capsys):
+    pytest.importorskip("tqdm", reason="tqdm is absent")
+    monkeypatch.setattr("fastsoftmax.estimators._progress._BAR_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    shell = SimpleNamespace(**({"kernel": None} if kernel else {}))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    fs.MLPClassifier((4,), max_iter=1, verbose=1).fit(*images())
+    assert ("Epoch 1/1" in capsys.readouterr().err) == kernel
 
 
 def test_a_pipe_gets_plain_lines(tmp_path):

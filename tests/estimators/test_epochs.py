@@ -37,7 +37,7 @@ def test_training_stops_when_the_loss_does(images):
     assert gains[-11] > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*(did not|failed to) converge")
 def test_warm_start_goes_on(noisy):
     X, y = noisy()
     for clf in (

@@ -31,7 +31,7 @@ def test_backends_reach_the_same_model(make, backend, images):
 
 @pytest.mark.parametrize("backend", ["cython", "numpy"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*(did not|failed to) converge")
 def test_random_state_gives_the_bits_for_any_number_of_threads(make, backend, solver, images):
     X, y = images(700)
     found = set()

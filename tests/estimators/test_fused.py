@@ -234,3 +234,36 @@ def test_linear_loss_and_gradient_are_numpys(dtype, logistic, weighted, smoothin
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
         results.append((tally, [gradient.tobytes() for gradient in gradients]))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("real", [np.dtype("float32"), np.dtype("float64")], ids=str)
+@pytest.mark.parametrize("n_outputs", [1, 3, 10, 16, 17, 40])
+@pytest.mark.parametrize("hidden", [(), (5,), (130, 200)])
+def test_a_row_alone_has_the_bits_that_it_has_among_others(real, n_outputs, hidden):
+    rng = np.random.default_rng(5)
+    network = glorot_network((37, *hidden, n_outputs), real, rng)
+    network.intercepts[0][:] = rng.normal(size=network.intercepts[0].size)
+    X = rng.normal(size=(40, 37)).astype(network.dtype)
+    both, *_ = logits_of(network, Rows(X, 1.0), n_outputs)
+    turned = network._replace(coefs=[np.asfortranarray(coef) for coef in network.coefs])
+    for row in (0, 31, 39):
+        alone, *_ = logits_of(network, Rows(X[row : row + 1], 1.0), n_outputs)
+        np.testing.assert_array_equal(alone[0], both[row])
+        alone = _compiled.logits_of_few(turned, X[row : row + 1], n_outputs)
+        np.testing.assert_array_equal(alone[0], both[row])
+
+
+def test_trainer_goes_on_from_other_parameters():
+    problem = make_problem(np.float32, 64, 37, 3, False, False)
+    order = np.arange(64)
+    fused, _ = both_steps(problem, (37, 20, 3), SoftmaxLoss(), Rule("adam"), 32)
+    start = fused.network
+    fused.run(order, 0.01)
+    other, _ = both_steps(problem, (37, 20, 3), SoftmaxLoss(), Rule("adam"), 32)
+    other._trainer.load([array + 1 for array in start.arrays])
+    other._trainer.load(start.arrays)
+    other.run(order, 0.01)
+    for one, two in zip(fused.network.arrays, other.network.arrays, strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(ValueError, match="parameters of layer 0 must have shapes"):
+        other._trainer.load([array[:2] for array in start.arrays])

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import fastsoftmax as fs
+from fastsoftmax.estimators import _compiled
 
 
 def test_images_are_flattened(images):
@@ -30,8 +31,43 @@ def test_csr_rows_are_the_dense_rows(images):
         dense = clf.fit(X, y).predict_proba(X)
         rows = sparse.csr_array(X)
         np.testing.assert_allclose(clf.fit(rows, y).predict_proba(rows), dense, atol=1e-3)
-    with pytest.raises(TypeError, match=r"[Ss]parse"):
-        fs.MLPClassifier().fit(sparse.csr_array(X), y)
+
+
+@pytest.mark.filterwarnings("ignore:.*converge")
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
+@pytest.mark.parametrize("as_dtype", ["float32", "float64", "uint8"])
+def test_networks_learn_from_sparse_rows(container, as_dtype, images, monkeypatch):
+    X, y = images(dtype="float64")
+    X = (np.where(X < 0.4, 0, X) * 9).astype(as_dtype)
+    rows = container(X)
+    options = {"max_iter": 5, "batch_size": 32, "random_state": 0}
+    monkeypatch.setattr(_compiled, "_DENSE_BYTES", 2 * 32 * X.shape[1] * 8)
+    for given in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
+        clf = fs.MLPClassifier((9, 7), **options, **given)
+        dense = clf.fit(X.astype(rows.dtype if as_dtype != "uint8" else "float64"), y)
+        expected = dense.predict_proba(dense_of(rows))
+        found = clf.fit(rows, y).predict_proba(rows)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    clf = fs.MLPClassifier((9,), random_state=0).partial_fit(rows, y, classes=np.unique(y))
+    other = fs.MLPClassifier((9,), random_state=0).partial_fit(dense_of(rows), y, np.unique(y))
+    np.testing.assert_allclose(clf.coefs_[0], other.coefs_[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*converge")
+def test_wide_sparse_rows_are_never_dense_as_a_whole(images, monkeypatch):
+    X, y = images(dtype="float32")
+    rows = sparse.csr_array(X)
+    monkeypatch.setattr(_compiled, "_DENSE_BYTES", 1)
+    options = {"max_iter": 5, "batch_size": 32, "random_state": 0}
+    by_products = fs.MLPClassifier((9,), **options).fit(rows, y)
+    monkeypatch.undo()
+    compiled = fs.MLPClassifier((9,), **options).fit(rows, y)
+    np.testing.assert_allclose(by_products.coefs_[0], compiled.coefs_[0], rtol=1e-3, atol=1e-4)
+
+
+def dense_of(rows):
+    """Return rows as an array, in the dtype that the estimators make of sparse ones."""
+    return rows.toarray().astype(np.float64 if rows.dtype == np.uint8 else rows.dtype)
 
 
 @pytest.mark.parametrize(

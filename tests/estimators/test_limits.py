@@ -117,7 +117,7 @@ def test_no_penalty_is_an_infinite_c(images):
     assert np.isinf(fs.SoftmaxRegression.from_sklearn(theirs).C)
 
 
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*(did not|failed to) converge")
 @pytest.mark.parametrize("n_rows", [1000, 3001])
 @pytest.mark.parametrize("bytes_a_call", [1, 100_000])
 def test_lbfgs_has_the_same_bits_however_often_it_looks_for_ctrl_c(

@@ -91,14 +91,59 @@ def test_onnx(problem, hidden, images, dtype, tmp_path):
     )
     clf.fit(X, Y).temperature_ = 1.5
     model = export.to_onnx(clf, tmp_path / "model.onnx")
-    expected = [clf.decision_function(X).reshape(len(X), -1), clf.predict_proba(X)]
     rows = X.reshape(len(X), -1)  # the graph takes images as rows
-    got = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx")).run(None, {"X": rows})
-    for mine, theirs in zip(got, expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    evaluator = reference.ReferenceEvaluator(onnx.load(tmp_path / "model.onnx"))
+    check_outputs(clf, X, evaluator.run(None, {"X": rows}))
+    check_outputs(clf, X, run_onnx(model, X=rows))
+
+
+def check_outputs(clf, X, outputs):
+    """Hold logits, probabilities and labels against those of the estimator."""
+    logits, probabilities, labels = outputs
+    expected = clf.decision_function(X).reshape(len(X), -1)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(probabilities, clf.predict_proba(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(labels, clf.predict(X))
+
+
+def run_onnx(model, **inputs):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is absent")
     session = runtime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    for mine, theirs in zip(session.run(None, {"X": rows}), expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+    return session.run(None, inputs)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("names", [list("vwxyz"), [3, 5, 8, 9, 20], [1.0, 2.0, 5.0, 7.0, 9.0]])
+def test_onnx_labels_are_the_classes(names, images):
+    pytest.importorskip("onnx", reason="onnx is absent")
+    X, y = images(dtype="float64")
+    clf = fs.SoftmaxRegression().fit(X, np.array(names)[y])
+    check_outputs(clf, X, run_onnx(export.to_onnx(clf), X=X))
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("problem", ["strings", "binary", "labels", "network"])
+def test_skl2onnx_converts_pipelines(problem, dtype, images):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is absent")
+    export.register_skl2onnx()
+    X, y = images(dtype="float64")
+    X = X.astype(dtype)
+    labels = np.column_stack([y < 2, y > 0])
+    Y = {"strings": np.array(list("vwxyz"))[y], "binary": y < 2, "labels": labels, "network": y}
+    clf = (
+        fs.MLPClassifier((7, 5), max_iter=3, random_state=0)
+        if problem == "network"
+        else fs.SoftmaxRegression()
+    )
+    pipeline = make_pipeline(StandardScaler(), clf).fit(X, Y[problem])
+    clf.temperature_ = 1.5
+    options = {id(clf): {"zipmap": False}}
+    model = skl2onnx.to_onnx(pipeline, X[:1], options=options)
+    labels, probabilities = run_onnx(model, X=X)
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), rtol=1e-3, atol=1e-5)
+    assert (labels == pipeline.predict(X)).mean() > 0.99
+    assert probabilities.dtype == dtype

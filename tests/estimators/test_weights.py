@@ -19,7 +19,7 @@ def estimator(request):
     return fs.MLPClassifier(sizes, solver=solver, **options)
 
 
-@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.filterwarnings("ignore:.*(did not|failed to) converge")
 @pytest.mark.parametrize("backend", ["cython", "numpy"])
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
