@@ -196,7 +196,7 @@ cdef int run_forward(cnp.ndarray X, double input_scale, list weights, list biase
     job.n_rows, job.n_layers, job.n_outputs, job.widest = X.shape[0], n_layers, depth, 0
     for i in range(n_layers):
         matrix, bias = weights[i], whole_vectors(biases[i], is_double)
-        widths[i] = (sizes[i] * real + VBYTES - 1) // VBYTES * (VBYTES // real)
+        widths[i] = (sizes[i] * real + VECTOR_BYTES - 1) // VECTOR_BYTES * (VECTOR_BYTES // real)
         n_ends[i] = 0
         if job.n_rows == 1 and cnp.PyArray_STRIDE(matrix, 1) == real and cnp.PyArray_STRIDE(matrix, 0) >= real * sizes[i]:
             step = cnp.PyArray_STRIDE(matrix, 0) // real

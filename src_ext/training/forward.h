@@ -53,30 +53,30 @@ static const REAL *FN(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrd
 }
 
 /* (n, width) = bias + x @ weights, then ReLU: layer i of a network for n rows of `depth` numbers. */
-static void NAME(layer)(const network_job *J, ptrdiff_t i, ptrdiff_t n, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
+static void FN(layer)(const network_job *J, ptrdiff_t i, ptrdiff_t n, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
                         REAL *restrict to /* OUT */) {
     const ptrdiff_t width = J->widths[i];
     const REAL *weights = J->weights[i];
     for (ptrdiff_t b = 0; b < n; b++) memcpy(to + b * width, J->biases[i], width * sizeof(REAL));
-    if (n == 1) NAME(product_row)(width, depth, x, weights, J->lds[i], J->ends[i], J->n_ends[i], to);
-    else NAME(product_rows)(1, n, width, depth, x, ldx, weights, J->lds[i], to, width);
+    if (n == 1) FN(product_row)(width, depth, x, weights, J->lds[i], J->ends[i], J->n_ends[i], to);
+    else FN(product_rows)(1, n, width, depth, x, ldx, weights, J->lds[i], to, width);
     if (i + 1 < J->n_layers)
         for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
 }
 
-typedef uint8_t NAME(bytes) __attribute__((vector_size(VBYTES), aligned(1), may_alias));
+typedef uint8_t FN(bytes) __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
 
 /* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. A row that others follow is copied
    a vector at a time, and what does not belong to it is cleared. */
-static void NAME(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
+static void FN(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
                        REAL *restrict to /* OUT */, ptrdiff_t width) {
     const REAL *end = from + (rows - 1) * row_step + columns;
-    const ptrdiff_t last = width - VLANES;
-    NAME(bytes) own; /* 0xff where the last vector of a row has numbers of it */
-    for (ptrdiff_t i = 0; i < VBYTES; i++) own[i] = i < (columns - last) * (ptrdiff_t)sizeof(REAL) ? 0xff : 0;
+    const ptrdiff_t last = width - LANES;
+    FN(bytes) own; /* 0xff where the last vector of a row has numbers of it */
+    for (ptrdiff_t i = 0; i < VECTOR_BYTES; i++) own[i] = i < (columns - last) * (ptrdiff_t)sizeof(REAL) ? 0xff : 0;
     for (; column_step == 1 && row_step > 0 && rows > 0 && from + width <= end; rows--, to += width, from += row_step) {
-        for (ptrdiff_t j = 0; j < last; j += VLANES) memcpy(to + j, from + j, VBYTES);
-        *(NAME(bytes) *)(to + last) = *(const NAME(bytes) *)(from + last) & own;
+        for (ptrdiff_t j = 0; j < last; j += LANES) memcpy(to + j, from + j, VECTOR_BYTES);
+        *(FN(bytes) *)(to + last) = *(const FN(bytes) *)(from + last) & own;
     }
     for (ptrdiff_t i = 0; i < rows; i++, to += width, from += row_step) {
         for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * column_step];
@@ -97,7 +97,7 @@ static void FN(logits_of_block)(const void *task, ptrdiff_t block, char *memory)
     REAL *to = scratch + most * F, *other = to + most * J->widest;
     const REAL *x = FN(rows_as_real)(&J->data, first, n, F, scratch, &ldx);
     for (ptrdiff_t i = 0; i < J->n_layers; i++) {
-        NAME(layer)(J, i, n, depth, x, ldx, to);
+        FN(layer)(J, i, n, depth, x, ldx, to);
         x = to, ldx = J->widths[i], depth = J->sizes[i];
         REAL *swap = to;
         to = other, other = swap;

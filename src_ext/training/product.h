@@ -58,38 +58,38 @@ INLINE void FN(panel)(const int vectors, const int accumulate, ptrdiff_t rows, p
 }
 
 /* Some vectors of c += a @ b for one row a: as many sums as hide the latency of an addition. */
-ALWAYS_INLINE void NAME(row_micro)(const int vectors, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
+INLINE void FN(row_micro)(const int vectors, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
                                    const REAL *end, ptrdiff_t n_end, ptrdiff_t ld_end, REAL *c /* OUT */) {
-    NAME(vec) sum[WIDE_VECTORS];
+    VEC sum[WIDE_VECTORS];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) sum[v] = (NAME(vec)){0};
+    for (int v = 0; v < vectors; v++) sum[v] = (VEC){0};
     for (ptrdiff_t k = 0; k < depth - n_end; k++, b += ldb)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) sum[v] += a[k] * *(const NAME(vec) *)(b + v * VLANES);
+        for (int v = 0; v < vectors; v++) sum[v] += a[k] * *(const FN(unaligned) *)(b + v * LANES);
     for (ptrdiff_t k = depth - n_end; k < depth; k++, end += ld_end)
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) sum[v] += a[k] * *(const NAME(vec) *)(end + v * VLANES);
+        for (int v = 0; v < vectors; v++) sum[v] += a[k] * *(const FN(unaligned) *)(end + v * LANES);
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) *(NAME(vec) *)(c + v * VLANES) += sum[v];
+    for (int v = 0; v < vectors; v++) *(FN(unaligned) *)(c + v * LANES) += sum[v];
 }
 
 /* c += a @ b for one row a, with the bits of `product_rows`. The last n_end rows of b are those of `end`, which are padded to
    `columns`: a row of b may be shorter, since what follows it can be read, and does not count. */
-static void NAME(product_row)(ptrdiff_t columns, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
+static void FN(product_row)(ptrdiff_t columns, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
                               const REAL *end, ptrdiff_t n_end, REAL *c /* OUT */) {
-    const ptrdiff_t wide = WIDE_VECTORS * VLANES;
+    const ptrdiff_t wide = WIDE_VECTORS * LANES;
     ptrdiff_t j = 0;
     for (; columns - j >= wide; j += wide)
-        NAME(row_micro)(WIDE_VECTORS, depth, a, b + j, ldb, end + j, n_end, columns, c + j);
-    for (; j < columns; j += VLANES) NAME(row_micro)(1, depth, a, b + j, ldb, end + j, n_end, columns, c + j);
+        FN(row_micro)(WIDE_VECTORS, depth, a, b + j, ldb, end + j, n_end, columns, c + j);
+    for (; j < columns; j += LANES) FN(row_micro)(1, depth, a, b + j, ldb, end + j, n_end, columns, c + j);
 }
 
-ALWAYS_INLINE void NAME(product)(const int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
+INLINE void FN(product)(const int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
                                  ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
                                  REAL *c /* OUT */, ptrdiff_t ldc) {
-    for (; columns >= 2 * VLANES; columns -= 2 * VLANES, b += 2 * VLANES, c += 2 * VLANES)
-        NAME(panel)(2, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
-    if (columns > 0) NAME(panel)(1, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
+    for (; columns >= 2 * LANES; columns -= 2 * LANES, b += 2 * LANES, c += 2 * LANES)
+        FN(panel)(2, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
+    if (columns > 0) FN(panel)(1, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
 }
 
 /* The two shapes of `a` that matter: rows of a matrix, and its columns. */
