@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._validate import integer
-from ..estimators import _storage
+from ..estimators import _newton, _storage
 from ..estimators._checks import BATCH_SOLVERS, check_options
 from ..estimators._data import Problem, computing_dtype
 from ..estimators._inputs import validation_split
@@ -155,6 +155,18 @@ class DistributedClassifier(LazyPrediction):
             epochs.run(n_epochs)
             epochs.warn_unless_converged(n_epochs)
         self.n_iter_ = max(1, state.epoch)
+
+    def _full_batch_solver(self, problem):
+        """Return the solver that "auto" stands for: Newton's method needs few rounds, or passes.
+
+        The local rule about the work of an iteration holds for a partition here.
+        """
+        if self.solver != "auto":
+            return self.solver
+        n_rows, sizes = max(problem.train.partitions.n_rows), self._state.network.sizes
+        _, l1 = self._penalties(problem.train.total_weight)
+        pays = _newton.pays(n_rows, *sizes, problem.loss.logistic)
+        return "newton-cholesky" if pays and not l1 else "lbfgs"
 
     @available_if(_no_batches)
     def partial_fit(self):

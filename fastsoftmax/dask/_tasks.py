@@ -22,6 +22,11 @@ from ._tree import add_neighbours
 from ._workers import on_threads, own_team
 
 
+def identity(value):
+    """Return an argument of many tasks, which becomes one of its own: it is sent once."""
+    return value
+
+
 class Plan(NamedTuple):
     """How partitions become rows to learn from; `factors` are those of the classes.
 
@@ -192,6 +197,14 @@ def read_and_add_up(partition, number, n_pieces, plan, job, place):
     """Do the same for a partition that is not kept: read it, use it, forget it."""
     piece = piece_of(*partition, plan, number)
     return add_up([piece], [None], [place], n_pieces, plan, job)
+
+
+def join(results, n_pieces):
+    """Return neighbouring Results as one."""
+    sums = {}
+    for result in results:
+        sums |= result.sums
+    return Result(add_neighbours(sums, n_pieces), get_worker().address)
 
 
 # Training
