@@ -31,6 +31,9 @@ SHAPES = [
     {**BASE, "n_parts": 2},
     {**BASE, "n_parts": 32},
 ]
+ROWS_A_PART = 1_000_000
+"""In the predictions: 784 features of uint8 are 0.8 GB."""
+
 QUICK = [{**BASE, "n_rows": 2_000, "n_features": 20}, {**BASE, "n_rows": 4_000, "n_features": 20}]
 
 
@@ -88,12 +91,16 @@ def bytes_moved(shape, n_workers):
     return n_workers * (4 + 8) * n_parameters
 
 
+def work(shape, n_workers, n_threads=1):
+    """Return the work of a worker: multiplications, logits, and parameters times partitions."""
+    n_logits = shape["n_rows"] * shape["n_classes"] / (n_workers * n_threads)
+    n_parameters = (shape["n_features"] + 1) * shape["n_classes"]
+    return n_logits * shape["n_features"], n_logits, shape["n_parts"] / n_workers * n_parameters
+
+
 def fitted(results):
-    """Return (seconds a multiplication, seconds a row and class, a round, a worker, a byte)."""
-    compute = [
-        [s["n_rows"] * s["n_features"] * s["n_classes"] / w, s["n_rows"] * s["n_classes"] / w]
-        for s, w, _, _ in results
-    ]
+    """Return the seconds that each term of the model takes: (of compute, of what comes on top)."""
+    compute = [work(s, w) for s, w, _, _ in results]
     overhead = [[1.0, w, bytes_moved(s, w)] for s, w, _, _ in results]
     arithmetic = np.array([c for *_, c in results])
     rest = np.array([t - c for *_, t, c in results])
@@ -110,13 +117,11 @@ def _least(columns, values):
     return found / scale
 
 
-def predict(model, shape, n_workers, n_threads=1, seconds_a_byte=None):
+def predict(model, shape, n_workers, n_threads=1):
     """Return (compute, network, overhead) in seconds of an evaluation."""
-    (by_product, by_logit), (a_round, a_worker, a_byte) = model
-    n_logits = shape["n_rows"] * shape["n_classes"] / (n_workers * n_threads)
-    a_byte = a_byte if seconds_a_byte is None else seconds_a_byte
+    compute, (a_round, a_worker, a_byte) = model
     return (
-        n_logits * (by_product * shape["n_features"] + by_logit),
+        float(np.dot(compute, work(shape, n_workers, n_threads))),
         a_byte * bytes_moved(shape, n_workers),
         a_round + a_worker * n_workers,
     )
@@ -149,25 +154,25 @@ def main():
                     flush=True,
                 )
     model = fitted(results)
-    (by_product, by_logit), (a_round, a_worker, a_byte) = model
+    (by_product, by_logit, by_parameter), (a_round, a_worker, a_byte) = model
     print(
-        f"\nan evaluation takes rows * classes / threads * ({1e12 * by_product:.1f} ps * features + "
-        f"{1e9 * by_logit:.1f} ns) + {1e3 * a_round:.1f} ms + {1e3 * a_worker:.2f} ms * workers + "
-        f"{1e9 * a_byte:.2f} ns * bytes moved"
+        f"\nan evaluation takes\n"
+        f"  rows * classes / threads * ({1e12 * by_product:.1f} ps * features + {1e9 * by_logit:.1f} ns)\n"
+        f"  + partitions a worker * features * classes * {1e9 * by_parameter:.1f} ns\n"
+        f"  + {1e3 * a_round:.1f} ms + {1e3 * a_worker:.2f} ms * workers + {1e9 * a_byte:.2f} ns * bytes moved"
     )
     errors = [sum(predict(model, s, w)) / t - 1 for s, w, t, _ in results]
     print(
         f"its errors: {min(errors):+.0%} to {max(errors):+.0%}, median {np.median(np.abs(errors)):.0%}"
     )
-    print(
-        "\n  workers          rows    compute s  network s  overhead s   rounds of 100 evaluations s"
-    )
+    print("\n  workers          rows    compute s  network s  overhead s   evaluation s")
     for n_workers in (1, 10, 100, 1000):
         for n_rows in (10**7, 10**10):
-            parts = predict(model, {**BASE, "n_rows": n_rows}, n_workers, n_threads=16)
+            shape = {**BASE, "n_rows": n_rows, "n_parts": max(n_workers, n_rows // ROWS_A_PART)}
+            parts = predict(model, shape, n_workers, n_threads=16)
             print(
                 f"{n_workers:9} {n_rows:13} {parts[0]:12.3g} {parts[1]:10.3g} {parts[2]:11.3g} "
-                f"{100 * sum(parts):12.3g}"
+                f"{sum(parts):12.3g}"
             )
 
 

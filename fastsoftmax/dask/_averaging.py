@@ -26,15 +26,7 @@ class AveragingStep:
         reached = _tasks.Reached(self.network, self.optimizer)
         start = shared(reached, len(self._shares), 3 * n_bytes_of(self.network), "weights")
         epoch = self._make_epoch(number, rate)
-        calls = []
-        for share in self._shares:
-            reached = start
-            for place in share:
-                reached = partitions.train_call(reached, place, epoch)
-            calls.append(reached)
-        rows = [sum(partitions.n_rows[place] for place in share) for share in self._shares]
-        on_done = self._on_rows and (lambda i: self._on_rows(rows[i]))
-        replicas = partitions.cluster.results(calls, on_done)
+        replicas = partitions.train(start, self._shares, epoch, self._on_rows)
         self.network, self.optimizer = average(replicas)
         tally = Tally()
         for replica in replicas:

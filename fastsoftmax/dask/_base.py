@@ -232,7 +232,7 @@ class DistributedClassifier(LazyPrediction):
 
 def _facts(cluster, partitions, estimator, *, reset):
     """Return the numbers and the Facts of the partitions that have rows."""
-    calls = [task(facts_of, *part, estimator, reset, name="describe") for part in partitions]
+    calls = [task(facts_of, *part, estimator, reset, name="inspect") for part in partitions]
     futures = cluster.start(calls)
     found = cluster.client.gather(futures)
     cluster.require_recomputable(futures)

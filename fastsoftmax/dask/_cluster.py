@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 from dask import delayed
 from dask.sizeof import sizeof
-from distributed import default_client, wait
+from distributed import as_completed, default_client, wait
 
 from . import _tasks
 from ._tree import tree_sum
@@ -171,7 +171,10 @@ class Kept:
     """Partitions that stay in the workers' memory: one task a round for each worker that holds some."""
 
     def __init__(self, cluster, partitions, numbers, plan, in_place):
-        self.cluster, self.plan = cluster, delayed(plan, traverse=False)
+        self.cluster, self.plan = (
+            cluster,
+            delayed(plan, traverse=False, name=f"fastsoftmax-plan-{uuid.uuid4().hex}"),
+        )
         self.numbers, self._in_place = list(numbers), in_place
         self._givens = [part.X if in_place else None for part in partitions]
         calls = [
@@ -238,8 +241,18 @@ class Kept:
             if len(part)
         }
 
-    def train_call(self, reached, place, epoch):
-        """Return the call that trains a replica on the partition at a place."""
+    def train(self, start, shares, epoch, on_rows):
+        """Return what a replica reaches on each share of the places, in their order."""
+        calls = []
+        for share in shares:
+            reached = start
+            for place in share:
+                reached = self._train_call(reached, place, epoch)
+            calls.append(reached)
+        rows = [sum(self.n_rows[place] for place in share) for share in shares]
+        return self.cluster.results(calls, on_rows and (lambda i: on_rows(rows[i])))
+
+    def _train_call(self, reached, place, epoch):
         piece, given = self._pieces[place], self._givens[place]
         number = self.numbers[place]
         return task(_tasks.train_on, reached, piece, given, number, self.plan, epoch, name="train")
@@ -249,7 +262,10 @@ class Streamed:
     """Partitions that are larger than memory: each round reads them anew, a few at a time."""
 
     def __init__(self, cluster, partitions, numbers, plan):
-        self.cluster, self.plan = cluster, delayed(plan, traverse=False)
+        self.cluster, self.plan = (
+            cluster,
+            delayed(plan, traverse=False, name=f"fastsoftmax-plan-{uuid.uuid4().hex}"),
+        )
         self.numbers, self._partitions = list(numbers), list(partitions)
         self.n_rows = None
 
@@ -290,8 +306,35 @@ class Streamed:
             n_rows = [sum(n_rows[i : i + _NEIGHBOURS]) for i in starts]
         return self.cluster.results(calls, on_rows and (lambda place: on_rows(n_rows[place])))
 
-    def train_call(self, reached, place, epoch):
-        """Return the call that trains a replica on the partition at a place."""
+    def train(self, start, shares, epoch, on_rows):
+        """Return what a replica reaches on each share of the places, in their order.
+
+        A partition is sent for when the one before the last is done: idle threads would read ahead
+        until memory is full.
+        """
+        (start,) = self.cluster.start([start])
+        last, ahead = [start] * len(shares), [iter(share) for share in shares]
+        running, owners = as_completed(loop=self.cluster.client.loop), {}
+
+        def send(number):
+            place = next(ahead[number], None)
+            if place is not None:
+                (last[number],) = self.cluster.start([self._train_call(last[number], place, epoch)])
+                owners[last[number].key] = number, place
+                running.add(last[number])
+
+        for number in 2 * [*range(len(shares))]:
+            send(number)
+        for future in running:
+            number, place = owners.pop(future.key)
+            if future.status != "finished":
+                break  # gather raises what has happened
+            if on_rows:
+                on_rows(self.n_rows[place])
+            send(number)
+        return self.cluster.gather(last)
+
+    def _train_call(self, reached, place, epoch):
         part, number = list(self._partitions[place]), self.numbers[place]
         return task(_tasks.read_and_train_on, reached, part, number, self.plan, epoch, name="train")
 

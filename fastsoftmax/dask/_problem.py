@@ -25,7 +25,7 @@ def validation_logs(problem, network):
     if not isinstance(problem.validation, Validation):
         return _loop.validation_logs(problem, network)
     job = _tasks.Evaluation(network)
-    sums = problem.validation.partitions.add_up(job, "evaluate", n_bytes_of(network))
+    sums = problem.validation.partitions.add_up(job, "validation", n_bytes_of(network))
     return {f"val_{name}": value for name, value in sums.tally.means.items()}
 
 
