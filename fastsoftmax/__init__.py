@@ -86,6 +86,7 @@ warn_if_not_compiled()
 _LAZY = {
     "MLPClassifier": "estimators",
     "SoftmaxRegression": "estimators",
+    "dask": None,
     "datasets": None,
     "estimators": None,
     "export": None,

@@ -110,6 +110,7 @@ def test_documents_have_code():
 
 API_MODULES = {
     "fastsoftmax.estimators.callbacks": ("Callback", "CSVLogger", "ModelCheckpoint"),
+    "fastsoftmax.dask": ("MLPClassifier", "SoftmaxRegression"),
     "fastsoftmax.datasets": None,
     "fastsoftmax.export": ("to_onnx",),
     "fastsoftmax.plots": None,

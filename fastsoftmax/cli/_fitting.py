@@ -69,7 +69,7 @@ def fit(args, recipe, estimator_class, data):
         X = _models.named(X, data.features)
         if validation is not None:
             validation = _models.named(validation[0], data.features), validation[1]
-    _fit_or_stop(estimator, X, data.y, validation)
+    fit_or_stop(estimator, X, data.y, validation)
     if recipe.standardize:
         with np.errstate(all="ignore"):
             _models.fold(estimator, mean, scale, is_uint8=is_uint8)
@@ -97,7 +97,7 @@ def _estimator(args, recipe, estimator_class):
     )
 
 
-def _fit_or_stop(estimator, X, y, validation):
+def fit_or_stop(estimator, X, y, validation):
     """Fit; what `fit` warns about and goes on from ends the command: Ctrl-C and divergence."""
     try:
         from sklearn.exceptions import ConvergenceWarning

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 
 
 def positive_int(text):
@@ -9,6 +10,18 @@ def positive_int(text):
     if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
+
+
+def byte_count(text):
+    """Return a number of bytes, such as 500MB, 4GB or 4GiB."""
+    found = re.fullmatch(r"([0-9]{1,12})(?:([kMGT])(i?))?B?", text)
+    n_bytes = 0
+    if found is not None:
+        number, unit, is_binary = found.groups()
+        n_bytes = int(number) * (1024 if is_binary else 1000) ** " kMGT".index(unit or " ")
+    if not n_bytes:
+        raise argparse.ArgumentTypeError(f"expected a size such as 4GB, got {text!r}")
+    return n_bytes
 
 
 def seed(text):

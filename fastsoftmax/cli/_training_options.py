@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from . import _models
+from . import _models, _on_dask
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
 from ._fitting import BATCH_SIZE, EPOCHS, EXACT, LEARNING_RATE, SOLVERS
@@ -16,6 +16,7 @@ def add_arguments(parser):
     _add_data(parser.add_argument_group("data"))
     _add_split(parser.add_argument_group("rows and columns"))
     _add_model(parser.add_argument_group("model and training"))
+    _on_dask.add_arguments(parser.add_argument_group("more rows than memory holds"))
     output = parser.add_argument_group("output")
     output.add_argument(
         "--save",
@@ -151,6 +152,7 @@ def _add_model(group):
 
 def check_options(args):
     """Raise about options that exclude each other."""
+    _on_dask.check_options(args)
     if args.hidden is not None and args.model != "mlp":
         raise CommandError("--hidden is for --model mlp")
     if args.solver in ("auto", "newton-cholesky") and args.model != "softmax":
@@ -179,6 +181,8 @@ def check_options(args):
 
 def default_name(args):
     """Return the name of the model file where --save says none."""
+    if args.dask:
+        return _on_dask.default_name(args)
     name = args.dataset or "digits"
     if args.data is not None:
         name = "stdin" if args.data in STANDARD_INPUT else Path(args.data).stem

@@ -7,7 +7,7 @@ import os
 import shlex
 from pathlib import Path
 
-from . import _models, _pictures
+from . import _models, _on_dask, _pictures
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
 from ._fitting import choose_recipe, fit
@@ -26,6 +26,9 @@ def run(args):
     if (args.save or "").endswith(os.sep):
         raise CommandError(f"--save: {args.save} names a folder, expected a file")
     _models.check_path(path, "--save", overwrite=args.overwrite, source=args.data)
+    if args.dask:
+        _on_dask.run(args, path)
+        return
     rows = load(args)
     estimator_class = getattr(_models.estimators(), _models.CLASSES[args.model])
     recipe = choose_recipe(args, is_table=rows.columns is not None)

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from . import _newton
 from ._compiled import CompiledLinear
 from ._data import Rows, Split
-from ._loop import evaluate_split, wants_to_stop
+from ._loop import validation_logs, wants_to_stop
 from ._losses import Tally
 from ._network import Network, loss_and_gradients
 from ._newton import Newton, NoNewtonStep
@@ -60,6 +60,15 @@ class NumpySum:
         return sums, total
 
 
+def sums_over(split, loss, network):
+    """Return the sum over the rows of a split, in the dtype of the network."""
+    rows = split.rows
+    if rows.dtype != network.dtype:
+        split = Split(Rows(rows.X, rows.scale, network.dtype), split.targets, split.weights)
+    sums = CompiledLinear if CompiledLinear.fits(network, split) else NumpySum
+    return sums(network, loss, split)
+
+
 class Objective:
     """Mean loss + 0.5 * l2 * sum(w**2) + l1 * sum(abs(w)) of a flat vector.
 
@@ -67,16 +76,9 @@ class Objective:
     which makes the penalty linear.
     """
 
-    def __init__(self, problem, network, l2, l1, fit_intercept):
-        self.split, self.loss, self.like = problem.train.whole(), problem.loss, network
-        rows = self.split.rows
-        if rows.dtype != network.dtype:
-            rows = Rows(rows.X, rows.scale, network.dtype)
-            self.split = Split(rows, self.split.targets, self.split.weights)
+    def __init__(self, sums, weight, network, l2, l1, fit_intercept):
+        self.sums, self.weight, self.like = sums, weight, network
         self.l2, self.l1, self.fit_intercept = l2, l1, fit_intercept
-        sums = CompiledLinear if CompiledLinear.fits(network, self.split) else NumpySum
-        self.sums = sums(network, self.loss, self.split)
-        self.weight = self.split.total_weight
         self.n_coefs = sum(coef.size for coef in network.coefs)
         self.tally = Tally()
 
@@ -145,7 +147,6 @@ class Iterations:
 
     def run(self, solver, max_iter):
         """Minimise; return the state."""
-        self._first_epoch = self.state.epoch
         self.callbacks.train_begins()
         self.callbacks.iteration_begins()
         self.reporter.epoch_begins(0, None)
@@ -172,10 +173,14 @@ class Iterations:
 
     def _objective(self, dtype):
         network = self.state.network.astype(dtype)
-        return Objective(self.problem, network, *self.penalties, self.fit_intercept)
+        sums, weight = self._sums(network), self.problem.train.total_weight
+        return Objective(sums, weight, network, *self.penalties, self.fit_intercept)
+
+    def _sums(self, network):
+        return sums_over(self.problem.train.whole(), self.problem.loss, network)
 
     def _left(self, max_iter):
-        return max_iter - (self.state.epoch - self._first_epoch)
+        return max_iter - self.state.epoch
 
     def _minimize(self, solver, max_iter):
         """Run the solver; go on with L-BFGS where Newton's method finds no step."""
@@ -184,15 +189,14 @@ class Iterations:
             return None
         if solver == "newton-cholesky":
             try:
-                return self._minimize_newton(max_iter)
+                return self._minimize_newton(self._left(max_iter))
             except NoNewtonStep as problem:
                 warnings.warn(f"{problem} It goes on with lbfgs", LinAlgWarning, stacklevel=8)
                 max_iter -= problem.is_iteration
         self.name = "lbfgs"
-        dtype = self.state.network.dtype
-        self._minimize_lbfgs(dtype, self._left(max_iter))
-        if dtype != np.float64 and self._left(max_iter) > 0:
-            self._minimize_lbfgs(np.dtype(np.float64), self._left(max_iter))
+        for dtype in dict.fromkeys((self.state.network.dtype, np.dtype(np.float64))):
+            if self._left(max_iter) > 0:
+                self._minimize_lbfgs(dtype, self._left(max_iter))
         return None
 
     def _minimize_newton(self, max_iter):
@@ -203,8 +207,7 @@ class Iterations:
                 f"newton-cholesky would need a Hessian of {n_parameters} rows and columns, more "
                 f"than {_newton.MOST_PARAMETERS}."
             )
-        newton = Newton(self.problem.train.whole(), loss, self.penalties[0], self.fit_intercept)
-        like = self.state.network.dtype
+        newton, like = self._newton(), self.state.network.dtype
         try:
             newton.minimize(
                 self.state.network,
@@ -221,6 +224,10 @@ class Iterations:
                 "set a stronger penalty.",
                 is_iteration=True,
             ) from None
+
+    def _newton(self):
+        split, loss = self.problem.train.whole(), self.problem.loss
+        return Newton(split, loss, self.penalties[0], self.fit_intercept)
 
     def _minimize_lbfgs(self, dtype, max_iter):
         objective = self._objective(dtype)
@@ -254,15 +261,12 @@ class Iterations:
 
     def _after_iteration(self, network, tally):
         """Take over an iterate; its figures are those of the line search's last evaluation."""
-        state, problem = self.state, self.problem
+        state = self.state
         if not (np.isfinite(tally.loss) and network.is_finite()):
             self._is_finite = False
             raise Interrupted
         state.network = network
-        logs = tally.means
-        if problem.validation is not None:
-            means = evaluate_split(network, problem.loss, problem.validation).means
-            logs |= {f"val_{name}": value for name, value in means.items()}
+        logs = tally.means | self._validation_logs(network)
         state.record(logs)
         self.host._take(state)
         self.reporter.epoch_ends(state.epoch - 1, logs)
@@ -273,6 +277,9 @@ class Iterations:
             state.watch(logs, self.host.tol, True)
         if wants_to_stop(self.host) or state.stale >= self.host.n_iter_no_change:
             raise Interrupted
+
+    def _validation_logs(self, network):
+        return validation_logs(self.problem, network)
 
     def _stored_slope(self):
         """Return the largest entry of the gradient at the weights as they are stored, in double."""

@@ -138,12 +138,17 @@ def predict_rows(estimator, X):
     return Rows(checked, scale), False
 
 
-def read_sample_weight(sample_weight, X):
-    """Return the weight of each row of X in double."""
+def checked_weights(sample_weight, X):
+    """Return the weight of each row of X in double; all may be 0, as in a part of the rows."""
     refuse_masked(sample_weight, "sample_weight")
-    weights = _check_sample_weight(
+    return _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
     )
+
+
+def read_sample_weight(sample_weight, X):
+    """Return the weight of each row of X in double; not all may be 0."""
+    weights = checked_weights(sample_weight, X)
     if not weights.any():
         raise ValueError("sample_weight must not be 0 for all rows")
     return weights

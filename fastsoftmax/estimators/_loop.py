@@ -27,6 +27,14 @@ def evaluate_split(network, loss, split):
     return tally
 
 
+def validation_logs(problem, network):
+    """Return "val_loss" and "val_accuracy" of a network; nothing without rows to validate on."""
+    if problem.validation is None:
+        return {}
+    means = evaluate_split(network, problem.loss, problem.validation).means
+    return {f"val_{name}": value for name, value in means.items()}
+
+
 class LossIsNaN(Exception):
     """The training loss has left the finite numbers."""
 
@@ -97,16 +105,16 @@ class Epochs:
         network = self.step.network
         if not network.is_finite():
             raise LossIsNaN
-        logs = tally.means
-        if problem.validation is not None:
-            means = evaluate_split(network, problem.loss, problem.validation).means
-            logs |= {f"val_{name}": value for name, value in means.items()}
+        logs = tally.means | self._validation_logs(network)
         state.record(logs)
         self._keep(network)
         by_accuracy = self.host.early_stopping and problem.validation is not None
         state.watch(logs, self.host.tol, by_accuracy)
         self.reporter.epoch_ends(state.epoch - 1, logs)
         self.callbacks.epoch_ends(state.epoch - 1, logs)
+
+    def _validation_logs(self, network):
+        return validation_logs(self.problem, network)
 
     def _shuffled(self):
         train = self.problem.train

@@ -6,6 +6,7 @@ that belong to them are those with the smallest penalty, w[k] = theta[k] - mean(
 to 0 over the classes. Sigmoids are free as they are, and their Hessians do not mix.
 """
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -157,9 +158,10 @@ class Newton:
         self._rows = Rows(rows.X, rows.scale, np.dtype(np.float64))
         self._targets, self._sample_weights = split.targets, split.weights
         self._total = split.total_weight
+        self._n_features = rows.n_features
         weights = np.ones(rows.n_rows) if split.weights is None else split.weights
         self._weights = weights / self._total
-        self._kept = None
+        self._kept, self._map = None, map
         self.largest_slope = np.inf
 
     def minimize(self, network, max_iter, tol, after):
@@ -170,21 +172,26 @@ class Newton:
         NoNewtonStep
             Where the Hessian is singular in double; what is reached has been given to `after`.
         """
-        with one_blas_thread(), np.errstate(all="ignore"):
-            workers = thread_count()
-            if workers == 1 or self._rows.n_rows * self._row_work(network) < 1e8:
-                self._iterate(network, max_iter, tol, after, map)
-            else:
-                with ThreadPoolExecutor(workers) as pool:
-                    self._iterate(network, max_iter, tol, after, pool.map)
+        with one_blas_thread(), np.errstate(all="ignore"), self._threads(network):
+            self._iterate(network, max_iter, tol, after)
+
+    @contextlib.contextmanager
+    def _threads(self, network):
+        """Compute blocks on as many threads as kernels may, where there is work for them."""
+        workers = thread_count()
+        if workers == 1 or self._rows.n_rows * self._row_work(network) < 1e8:
+            yield
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            self._map = pool.map
+            yield
 
     def _row_work(self, network):
         n_features, n_outputs = network.coefs[0].shape
         size = n_parameters(n_features, n_outputs, self.loss.logistic)
         return size**2
 
-    def _iterate(self, network, max_iter, tol, after, mapped):
-        self._map = mapped
+    def _iterate(self, network, max_iter, tol, after):
         theta = self._theta_of(network)
         self._keep_blocks(theta)
         point = self._evaluate(theta, self._logits(theta))
@@ -224,7 +231,7 @@ class Newton:
 
     def _network_of(self, theta):
         weights = self._weights_of(theta)
-        n_features = self._rows.n_features
+        n_features = self._n_features
         intercept = weights[:, n_features] if self.fit_intercept else np.zeros(len(weights))
         return Network([np.ascontiguousarray(weights[:, :n_features].T)], [intercept.copy()])
 
@@ -280,15 +287,23 @@ class Newton:
         return np.concatenate(list(self._over_blocks(lambda part, x: x @ weights)))
 
     def _gradient(self, point):
-        logistic, slopes = self.loss.logistic, point.slopes
-        parts = self._over_blocks(lambda part, x: gradient_of_block(x, slopes[part], logistic))
-        gradient = sum(parts)
+        gradient = self._mean_gradient(point)
         if self.l2:
-            n = self._rows.n_features
+            n = self._n_features
             gradient[:, :n] += self.l2 * self._weights_of(point.theta)[: len(gradient), :n]
         return gradient
 
+    def _mean_gradient(self, point):
+        logistic, slopes = self.loss.logistic, point.slopes
+        return sum(self._over_blocks(lambda part, x: gradient_of_block(x, slopes[part], logistic)))
+
     def _hessians(self, point):
+        hessians = self._mean_hessians(point)
+        if self.l2:
+            self._add_penalty(hessians, *point.theta.shape)
+        return hessians
+
+    def _mean_hessians(self, point):
         probs = self.loss.probabilities_of_outputs(point.logits)
         weights, logistic = self._weights, self.loss.logistic
         hessians = None
@@ -297,13 +312,11 @@ class Newton:
         )
         for part in parts:
             hessians = part if hessians is None else np.add(hessians, part, out=hessians)
-        if self.l2:
-            self._add_penalty(hessians, *point.theta.shape)
         return hessians
 
     def _add_penalty(self, hessians, n_free, n_columns):
         """Add the second derivatives of 0.5 * l2 * sum(w**2) by theta."""
-        features = np.arange(self._rows.n_features)
+        features = np.arange(self._n_features)
         if self.loss.logistic:
             hessians[:, features, features] += self.l2
             return
@@ -315,12 +328,15 @@ class Newton:
     # Steps
 
     def _evaluate(self, theta, logits):
-        loss, slopes = self.loss.with_gradient(logits, self._targets, self._sample_weights)
+        loss, slopes = self._mean_loss(logits)
         value = loss = float(loss)
         if self.l2:
-            weights = self._weights_of(theta)[:, : self._rows.n_features].ravel()
+            weights = self._weights_of(theta)[:, : self._n_features].ravel()
             value += 0.5 * self.l2 * (weights @ weights)
         return Point(theta, logits, loss, float(value), slopes)
+
+    def _mean_loss(self, logits):
+        return self.loss.with_gradient(logits, self._targets, self._sample_weights)
 
     def _step(self, point):
         hessians = self._hessians(point)

@@ -173,7 +173,7 @@ class Prediction:
             weights = read_sample_weight(sample_weight, logits)
         figures = tally_of(self._loss, self._tempered(logits), targets, weights).means
         if top_k is not None:
-            among = _ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
+            among = ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
 
@@ -230,7 +230,7 @@ class Prediction:
         return self
 
 
-def _ranks(labels, logits, targets):
+def ranks(labels, logits, targets):
     """Return how many classes are more probable than the right one; ties go to the first."""
     if labels.is_multilabel:
         raise ValueError("top_k must be None for multi-label y")

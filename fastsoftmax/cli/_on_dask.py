@@ -1,0 +1,320 @@
+"""`fastsoftmax train --dask`: Parquet files that are larger than memory, on workers of Dask.
+
+Each pass over the rows reads the files anew, a few row groups at a time, unless they fit in the workers'
+memory. The columns are numbers.
+"""
+
+import contextlib
+import functools
+import glob
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _models
+from ._columns import Rule
+from ._csv import Format, Wanted
+from ._errors import CommandError
+from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, fit_or_stop
+from ._notes import Notes
+from ._option_types import byte_count, positive_int
+from ._parquet_parts import (
+    Part,
+    Source,
+    columns_of,
+    dtype_for,
+    files_of,
+    joined_moments,
+    moments_of,
+    parts_of,
+    read_part,
+)
+from ._printing import print_fields, print_json
+from ._report import MOST_CLASSES, print_matrix
+from ._splitting import DEFAULT_TEST_SIZE
+
+PARTS_OF_MEMORY = 24
+"""How many parts a thread's share of the memory would hold: a task copies its own a few times."""
+
+MOST_BYTES = 64 << 20
+"""Of a part, whatever memory there is."""
+
+REFUSED = (
+    *("dataset", "data_dir", "categorical", "missing", "validation", "plots"),
+    *Format._fields,
+)
+
+
+def add_arguments(group):
+    """Declare the options that go with --dask."""
+    group.add_argument(
+        "--dask",
+        action="store_true",
+        help="read --data, a Parquet file, a folder of them or a pattern such as 'folder/*.parquet', part "
+        "by part, on workers of Dask: for more rows than memory holds (default: no)",
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="a running cluster, such as tcp://host:8786 (default: workers on this machine, which end with "
+        "the command)",
+    )
+    group.add_argument(
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="processes on this machine, which share its processors (default: 1)",
+    )
+    group.add_argument(
+        "--memory-limit",
+        type=byte_count,
+        metavar="SIZE",
+        help="memory of each worker on this machine, such as 4GB (default: its share of what the machine has)",
+    )
+
+
+def check_options(args):
+    """Raise about options that exclude each other."""
+    with_dask = ("scheduler", "workers", "memory_limit")
+    if not args.dask:
+        for option in with_dask:
+            if getattr(args, option) is not None:
+                raise CommandError(f"--{option.replace('_', '-')} is for --dask")
+        return
+    if args.data is None:
+        raise CommandError("--dask needs --data, Parquet files")
+    for option in REFUSED:
+        if getattr(args, option) is not None:
+            raise CommandError(f"--dask and --{option.replace('_', '-')} exclude each other")
+    if args.test_size is not None and not args.test_size < 1:
+        raise CommandError("--test-size must be a share below 1 with --dask")
+    if args.scheduler is not None:
+        for option in with_dask[1:]:
+            if getattr(args, option) is not None:
+                name = option.replace("_", "-")
+                raise CommandError(f"--scheduler and --{name} exclude each other")
+
+
+def default_name(args):
+    """Return the name of the model file where --save says none."""
+    path = Path(args.data)
+    name = path.parent.name if glob.has_magic(path.name) else path.stem
+    return f"{name or 'data'}-{args.model}.safetensors"
+
+
+def run(args, path):
+    """Read, train, test, save; print each as it is known."""
+    module = _module()
+    files = files_of(args.data)
+    with _client(args) as client:
+        data = _look(args, files, client)
+        if not args.json:
+            print_fields(_shown(args, data, client))
+            print(flush=True)
+        estimator = _fit(args, module, client, data)
+        rules = [Rule(name, None, None) for name in data.source.features]
+        estimator._notes = Notes(target=args.target, rules=rules).to_json()
+        _models.save(estimator, path)
+        found = _assess(client, estimator, data)
+    written = {"model": str(path)}
+    if args.json:
+        about = {
+            "name": args.data,
+            "files": len(files),
+            "parts": len(data.parts),
+            "n_rows": data.n_rows,
+            "features": data.source.features,
+            "test_size": data.source.test_size,
+            "seed": args.seed,
+        }
+        print_json({"data": about, "history": estimator.history_, "test": found, **written})
+        return
+    print(f"\ntest loss {found['loss']:.4f}, test accuracy {found['accuracy']:.4f}\n")
+    if len(found["classes"]) <= MOST_CLASSES:
+        print("confusion matrix (a row per true class, a column per predicted class)")
+        print_matrix(found["classes"], found["confusion_matrix"])
+        print()
+    print_fields(written)
+
+
+def _module():
+    _models.estimators()
+    try:
+        import fastsoftmax.dask as module
+    except ImportError as error:
+        raise CommandError(str(error)) from error
+    return module
+
+
+@contextlib.contextmanager
+def _client(args):
+    """Return a client of the cluster that was asked for; one that was started here ends with it."""
+    from distributed import Client, LocalCluster
+
+    if args.scheduler is not None:
+        try:
+            client = Client(args.scheduler, timeout=30, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"--scheduler {args.scheduler}: {error}") from error
+        with client:
+            yield client
+        return
+    n_workers = args.workers or 1
+    options = {} if args.memory_limit is None else {"memory_limit": args.memory_limit}
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=max(1, _n_processors() // n_workers),
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+            **options,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _n_processors():
+    from dask.system import CPU_COUNT
+
+    return CPU_COUNT
+
+
+class Data(NamedTuple):
+    """The parts of the files, and how each is read."""
+
+    parts: list[Part]
+    source: Source
+    n_rows: int
+    standardize: bool
+
+
+def _look(args, files, client):
+    """Return the Data: what the files say of themselves, cut into parts that memory holds."""
+    types = columns_of(files[0])
+    chosen = None if args.features is None else list(dict.fromkeys(args.features))
+    features = Wanted(args.target, chosen, args.drop or (), guess=True).names(
+        args.data, list(types)
+    )
+    standardize = True if args.standardize is None else args.standardize
+    dtype = dtype_for(args.data, types, features)
+    if standardize:
+        dtype = np.dtype(np.float64)
+    test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
+    source = Source(features, args.target, dtype, test_size, args.seed)
+    row_bytes = len(features) * dtype.itemsize
+    parts, n_rows = parts_of(files, [*features, args.target], row_bytes, _part_bytes(client))
+    return Data(parts, source, n_rows, standardize)
+
+
+def _part_bytes(client):
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    memory = min((worker["memory_limit"] / worker["nthreads"] for worker in workers), default=0)
+    return min(MOST_BYTES, memory / PARTS_OF_MEMORY) if memory else MOST_BYTES
+
+
+def _shown(args, data, client):
+    threads = client.nthreads().values()
+    return {
+        "data": f"{args.data}: {data.n_rows} rows, read in {len(data.parts)} parts",
+        "rows": f"{data.source.test_size:.0%} to test, at random",
+        "features": f"{len(data.source.features)}, {data.source.dtype}"
+        f"{', standardized' if data.standardize else ''}",
+        "workers": f"{len(threads)}, threads: {sum(threads)}",
+        "dashboard": client.dashboard_link,
+        "seed": args.seed,
+    }
+
+
+def _read(data, *, test=False):
+    """Return delayed pieces of features and of labels."""
+    from dask import delayed
+
+    source = delayed(data.source, traverse=False)
+    read = delayed(read_part, pure=False, nout=2)
+    pieces = [read(delayed(part, traverse=False), source, test=test) for part in data.parts]
+    return [X for X, _ in pieces], [y for _, y in pieces]
+
+
+def _fit(args, module, client, data):
+    """Return the trained estimator of one machine, standardisation folded in."""
+    if data.standardize:
+        mean, scale = _standardization(client, data)
+        data = data._replace(source=data.source._replace(mean=mean, scale=scale))
+    estimator = _estimator(args, module, client)
+    fit_or_stop(estimator, *_read(data), None)
+    local = estimator.to_local()
+    if data.standardize:
+        with np.errstate(all="ignore"):
+            _models.fold(local, mean, scale)
+    return local
+
+
+def _estimator(args, module, client):
+    by_batches = args.batch_size is not None or args.learning_rate is not None
+    linear = args.model == "softmax"
+    solver = args.solver or ("auto" if linear and not by_batches else "adam")
+    options = {} if linear else {"hidden_layer_sizes": args.hidden or (128,)}
+    if solver in ("adam", "sgd"):
+        options["batch_size"] = args.batch_size or BATCH_SIZE
+        options["learning_rate_init"] = args.learning_rate or LEARNING_RATE
+    return getattr(module, _models.CLASSES[args.model])(
+        **options,
+        solver=solver,
+        max_iter=args.epochs or EPOCHS["other" if solver in ("adam", "sgd") else "exact"],
+        random_state=args.seed,
+        verbose=0 if args.json else 1,
+        client=client,
+    )
+
+
+def _standardization(client, data):
+    """Return the mean and the scale of each feature: its standard deviation, 1 for a constant."""
+    X, _ = _read(data)
+    n_rows, mean, squares = functools.reduce(joined_moments, _results(client, moments_of, X))
+    scale = np.sqrt(squares / n_rows)
+    scale[~(scale >= 1e-12 * np.maximum(np.abs(mean), 1))] = 1.0  # constant but for rounding
+    return mean, scale
+
+
+def _results(client, function, *columns):
+    """Return what a function says about each piece, in order."""
+    from dask import delayed
+
+    call = delayed(function, pure=False)
+    try:
+        return client.gather(client.compute([call(*row) for row in zip(*columns, strict=True)]))
+    except (OSError, ValueError, TypeError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _assess(client, estimator, data):
+    """Return loss, accuracy and confusion matrix on the test rows, in one pass."""
+    assess = functools.partial(_assess_part, estimator)
+    found = _results(client, assess, *_read(data, test=True))
+    sums, matrix = (sum(values) for values in zip(*found, strict=True))
+    n_rows = int(sums[0])
+    if not n_rows:
+        raise CommandError("there are no test rows: raise --test-size")
+    return {
+        "loss": sums[1] / n_rows,
+        "accuracy": sums[2] / n_rows,
+        "n_rows": n_rows,
+        "classes": estimator.classes_.tolist(),
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def _assess_part(estimator, X, y):
+    """Return (rows, sum of losses, rows that are right) and the confusion matrix of some rows."""
+    from sklearn.metrics import confusion_matrix
+
+    n_classes = len(estimator.classes_)
+    if not len(X):
+        return np.zeros(3), np.zeros((n_classes, n_classes), dtype=np.int64)
+    figures = estimator.evaluate(X, y)
+    labels = estimator.classes_
+    matrix = confusion_matrix(np.asarray(y, labels.dtype), estimator.predict(X), labels=labels)
+    return len(X) * np.array([1.0, figures["loss"], figures["accuracy"]]), matrix

@@ -1,0 +1,214 @@
+"""What may be fitted on, and what is lazy: arrays, frames, pieces; uint8 as it is; refusals."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("sklearn")
+pd = pytest.importorskip("pandas")
+dd = pytest.importorskip("dask.dataframe")
+pytestmark = pytest.mark.peer
+
+import dask  # noqa: E402
+import dask.array as da  # noqa: E402
+from partitions import cut, make_rows, pieces_held, threads_inside  # noqa: E402
+from sklearn.base import clone  # noqa: E402
+
+import fastsoftmax as fs  # noqa: E402
+from fastsoftmax.dask import MLPClassifier, SoftmaxRegression, _cluster  # noqa: E402
+
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_predictions_are_lazy(two_workers, n_classes):
+    X, y = make_rows(n_classes=n_classes)
+    X_cut, y_cut = cut(X, y)
+    model = SoftmaxRegression(max_iter=300, client=two_workers).fit(X_cut, y_cut)
+    local = model.to_local()
+    assert type(local) is fs.SoftmaxRegression
+    for method in METHODS:
+        lazy, there = getattr(model, method)(X_cut), getattr(local, method)(X)
+        assert isinstance(lazy, da.Array)
+        assert (lazy.dtype, lazy.shape) == (there.dtype, there.shape)
+        assert lazy.chunks[0] == X_cut.chunks[0]
+        assert type(lazy._meta) is np.ndarray
+        np.testing.assert_array_equal(lazy.compute(scheduler=two_workers), there)
+        np.testing.assert_array_equal(lazy.compute(scheduler="threads"), there)
+        np.testing.assert_array_equal(getattr(model, method)(X), there)
+    scores = model.evaluate(X_cut, y_cut, top_k=2), local.evaluate(X, y, top_k=2)
+    assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+    assert model.score(X_cut, y_cut) == local.score(X, y)
+    temperature = model.calibrate(X_cut, y_cut).temperature_
+    assert temperature == pytest.approx(local.calibrate(X, y).temperature_, rel=1e-6)
+
+
+def test_frames_and_pieces(two_workers, tmp_path):
+    X, y = make_rows(dtype=np.float64)
+    words = np.array(["ant", "bee", "cat", "dog", "eel"])[y]
+    table = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+    frame = dd.from_pandas(table.assign(y=words), npartitions=5)
+    rows = frame[list(table.columns)]
+    model = SoftmaxRegression(max_iter=300, client=two_workers).fit(rows, frame["y"])
+    assert list(model.feature_names_in_) == list(table.columns)
+    assert model.classes_.tolist() == sorted(set(words))
+    local = model.to_local()
+    predicted = model.predict(rows)
+    assert predicted.shape[0] != predicted.shape[0]  # of unknown length
+    np.testing.assert_array_equal(predicted.compute(scheduler=two_workers), local.predict(table))
+    assert model.score(rows, frame["y"]) == local.score(table, words)
+
+    ends = np.cumsum([0, *frame.map_partitions(len).compute(scheduler="sync")])
+    pieces = [
+        [dask.delayed(a[start:stop]) for start, stop in itertools.pairwise(ends)]
+        for a in (table, words)
+    ]
+    again = clone(model).fit(*pieces)
+    assert again.client is two_workers
+    np.testing.assert_array_equal(again.coef_, model.coef_)
+    lazy = again.predict(pieces[0])
+    assert isinstance(lazy, list)
+    np.testing.assert_array_equal(
+        lazy[1].compute(scheduler="sync"), local.predict(table)[ends[1] : ends[2]]
+    )
+
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    np.testing.assert_array_equal(fs.load_model(path).coef_, model.coef_)
+    np.testing.assert_array_equal(SoftmaxRegression.load(path).coef_, model.coef_)
+
+
+def test_empty_partitions_take_no_part(two_workers):
+    X, y = make_rows()
+    table = pd.DataFrame(X, columns=[str(i) for i in range(X.shape[1])]).assign(
+        y=y, row=np.arange(len(y))
+    )
+    frame = dd.from_pandas(table, npartitions=6)
+    some = frame[frame["row"] < 900]
+    model = SoftmaxRegression(client=two_workers, max_iter=300).fit(some[list("01")], some["y"])
+    assert model.predict(some[list("01")]).compute(scheduler=two_workers).shape == (900,)
+
+
+@quiet
+def test_uint8_is_read_where_it_lies(two_workers):
+    images = np.random.default_rng(0).integers(0, 256, (600, 6, 5), dtype=np.uint8)
+    y = (images[:, 0, 0] > 127).astype(int) + (images[:, 1, 1] > 127)
+    X_cut, y_cut = cut(images, y, n_partitions=4)
+    X_cut = two_workers.persist(X_cut)
+    with two_workers.as_current():
+        distributed.wait(X_cut)
+    held = distributed.futures_of(X_cut)
+    pieces = []
+
+    class Look(fs.estimators.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            pieces[:] = two_workers.run(pieces_held).values()
+
+    model = SoftmaxRegression(client=two_workers, max_iter=3).fit(X_cut, y_cut, callbacks=[Look()])
+    assert model.input_scale_ == 1 / 255
+    kinds = [kind for worker in pieces for kind in worker]
+    assert len(kinds) == len(held)
+    assert set(kinds) == {None}  # the user's own arrays, not copied
+    lazy = MLPClassifier((4,), client=two_workers, max_iter=2, random_state=0)
+    lazy.fit(*cut(images, y, n_partitions=4), callbacks=[Look()])
+    assert {kind for worker in pieces for kind in worker} == {"uint8"}
+
+
+def test_scattered_data_are_refused(two_workers):
+    X, y = make_rows(n=100)
+    scattered = two_workers.scatter([X[:50], X[50:]]), two_workers.scatter([y[:50], y[50:]])
+    model = SoftmaxRegression(client=two_workers)
+    with pytest.raises(ValueError, match="data that have been scattered"):
+        model.fit(*map(list, scattered))
+    below = [
+        da.concatenate(
+            [da.from_delayed(dask.delayed(np.array)(x), (50, *shape), dtype) for x in xs]
+        )
+        for xs, shape, dtype in zip(scattered, [(20,), ()], [X.dtype, y.dtype], strict=True)
+    ]
+    with pytest.raises(ValueError, match="data that have been scattered"):
+        model.fit(*two_workers.persist(below))
+
+
+def test_what_is_refused(two_workers):
+    X, y = make_rows(n=100)
+    X_cut, y_cut = cut(X, y, n_partitions=4)
+    model = SoftmaxRegression(client=two_workers)
+    with pytest.raises(TypeError, match="X must be a Dask array, a Dask data frame, or a list"):
+        model.fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"X must have whole rows in each chunk.*rechunk\({1: -1}\)"
+    ):
+        model.fit(X_cut.rechunk({1: 10}), y_cut)
+    with pytest.raises(ValueError, match="y must have 100 rows like X, got 99"):
+        model.fit(X_cut, y_cut[:99])
+    with pytest.raises(ValueError, match="n_replicas must be at least 1"):
+        MLPClassifier(client=two_workers, n_replicas=0).fit(X_cut, y_cut)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.fit(da.where(X_cut > 1, np.nan, X_cut), y_cut)
+    with pytest.raises(AttributeError, match="partial_fit"):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match="one class: 1"):
+        model.fit(X_cut, y_cut * 0 + 1)
+    mixed = [dask.delayed(x) for x in (X[:50], X[50:].astype(np.float64))]
+    with pytest.raises(ValueError, match="same dtype, got float32 in partition 0 and float64"):
+        model.fit(mixed, [dask.delayed(x) for x in (y[:50], y[50:])])
+    hook = type("Batches", (fs.estimators.callbacks.Callback,), {"on_train_batch_end": print})
+    with pytest.raises(ValueError, match="no hooks for batches"):
+        MLPClassifier(client=two_workers).fit(X_cut, y_cut, callbacks=[hook()])
+
+
+def test_parameters_are_those_of_the_local_classes():
+    for cls in (SoftmaxRegression, MLPClassifier):
+        own = {"client", "n_replicas"}
+        assert set(cls().get_params()) == set(cls._local_class().get_params()) | own
+
+
+def test_without_a_cluster(monkeypatch):
+    def none():
+        raise ValueError("No clients found")
+
+    monkeypatch.setattr(_cluster, "default_client", none)
+    with pytest.raises(ValueError, match=r"needs a cluster: pass client=distributed\.Client"):
+        SoftmaxRegression().fit(*cut(*make_rows(n=20), n_partitions=2))
+
+
+@quiet
+def test_a_network_is_as_accurate_as_in_one_process(two_workers):
+    sklearn = pytest.importorskip("sklearn.datasets")
+    X, y = sklearn.load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(X))
+    train, test = order[:1200], order[1200:]
+    options = {"max_iter": 60, "batch_size": 16, "learning_rate_init": 2e-3, "random_state": 0}
+    one = fs.MLPClassifier((64,), **options).fit(X[train], y[train])
+    many = MLPClassifier((64,), **options, client=two_workers)
+    many.fit(*cut(X[train], y[train], n_partitions=6))
+    assert many.n_replicas_ == 2
+    assert many.score(X[test], y[test]) == pytest.approx(one.score(X[test], y[test]), abs=0.01)
+
+
+@quiet
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_validation_and_early_stopping(two_workers, solver):
+    X, y = make_rows()
+    options = {"solver": solver, "max_iter": 8, "random_state": 0, "client": two_workers}
+    X_val, y_val = make_rows(seed=0, n=400)
+    lazy = SoftmaxRegression(**options)
+    lazy.fit(*cut(X, y), X_val=cut(X_val)[0], y_val=cut(y_val)[0])
+    there = SoftmaxRegression(**options).fit(*cut(X, y), X_val=X_val, y_val=y_val)
+    assert lazy.history_["val_loss"] == pytest.approx(there.history_["val_loss"], rel=1e-6)
+    held_out = SoftmaxRegression(early_stopping=True, **options).fit(*cut(X, y))
+    assert len(held_out.history_["val_accuracy"]) >= 1
+    labels = np.stack([y % 2, y > 2], axis=1).astype(int)
+    model = SoftmaxRegression(**options).fit(*cut(X, labels))
+    predicted = model.predict(cut(X)[0])
+    assert (predicted.dtype, predicted.shape) == (np.int64, labels.shape)
+
+
+def test_threads_are_those_of_the_worker(two_workers):
+    assert two_workers.submit(threads_inside).result() == 2
+    assert fs.get_num_threads() >= 1
