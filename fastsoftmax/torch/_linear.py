@@ -14,7 +14,15 @@ from torch.autograd import Function
 from .. import functional
 from . import _composition
 from ._cross_entropy import checked, computed
-from ._tensors import DTYPES, array_of, is_traced, is_transformed, refuse_others, tensor_of
+from ._tensors import (
+    DTYPES,
+    array_of,
+    is_autocast,
+    is_traced,
+    is_transformed,
+    refuse_others,
+    tensor_of,
+)
 
 ROWS_AT_ONCE = 256
 BLOCK_BYTES = 1 << 27
@@ -40,8 +48,8 @@ def _divisor(n_rows, target, weight, sample_weight, options):
     return counted.sum().item()
 
 
-def _run(tensors, options, wants, upstream=None):
-    """Return (losses of the rows, gradients of input, weight and bias); `wants` says which of these are wanted.
+def gradients_and_loss(tensors, options, wants, upstream=None):
+    """Return (loss, gradients of input, weight and bias); `wants` says which of these are wanted.
 
     `upstream` weighs the rows of the gradients.
     """
@@ -105,7 +113,7 @@ class _LinearCrossEntropy(Function):
         ctx.save_for_backward(*tensors)
         ctx.options, ctx.wants = options, ctx.needs_input_grad[:3]
         later = options[-1] == "none"
-        loss, grads = _run(tensors, options, (False,) * 3 if later else ctx.wants)
+        loss, grads = gradients_and_loss(tensors, options, (False,) * 3 if later else ctx.wants)
         ctx.grads = None if later else grads
         return loss.to(dtype)
 
@@ -123,7 +131,7 @@ class _LinearCrossEntropy(Function):
         grads, ctx.grads = ctx.grads, None
         if grads is None:
             by_rows = upstream.detach() if ctx.options[-1] == "none" else None
-            _, grads = _run(tensors, ctx.options, ctx.wants, by_rows)
+            _, grads = gradients_and_loss(tensors, ctx.options, ctx.wants, by_rows)
         if upstream.ndim == 0 and upstream.item() != 1:
             grads = [None if one is None else one.mul_(upstream) for one in grads]
         return (
@@ -132,7 +140,7 @@ class _LinearCrossEntropy(Function):
         )
 
 
-def _fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
+def fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
     """Whether the blocks serve the call; all else PyTorch composes, or raises about."""
     others = [one for one in (target, weight, sample_weight) if one is not None]
     matrices = [input, linear_weight] + ([] if linear_bias is None else [linear_bias])
@@ -150,7 +158,7 @@ def _fits(input, linear_weight, linear_bias, target, weight, sample_weight, opti
             and target.dtype in (torch.int64, torch.uint8, torch.int32)
         )
         and not any(one.requires_grad for one in others)
-        and (weight is None or (weight.shape == linear_weight.shape[:1] and bool((weight >= 0).all())))
+        and (weight is None or (weight.shape == linear_weight.shape[:1] and (is_traced() or bool((weight >= 0).all()))))
         and (sample_weight is None or sample_weight.shape == input.shape[:1])
         and options[-1] in ("mean", "sum", "none")
     )  # fmt: skip
@@ -227,17 +235,26 @@ def linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight, reduction=reduction,
             ignore_index=ignore_index, label_smoothing=label_smoothing, options=options,
         )  # fmt: skip
-    if not (is_traced() or is_transformed()):
+    if is_traced():
+        from ._ops import recorded_linear
+    else:
         refuse_others("linear_cross_entropy", *tensors)
+    if not is_transformed():
         checked(z_loss, softcap, temperature, reduction, label_smoothing)
-        if torch.is_autocast_enabled("cpu"):
+        if is_autocast():
             narrow = torch.get_autocast_dtype("cpu")
             layer = [None if one is None else one.to(narrow) for one in tensors[:3]]
             tensors, dtype = (*layer, *tensors[3:]), torch.float32
         else:
             dtype = input.dtype
         is_ignoring = target.is_floating_point() and ignore_index is not None
-        if not is_ignoring and _fits(*tensors, loss_options):
+        if is_traced():
+            if (
+                not is_ignoring
+                and (loss := recorded_linear(tensors, loss_options, dtype)) is not None
+            ):
+                return loss
+        elif not is_ignoring and fits(*tensors, loss_options):
             return _LinearCrossEntropy.apply(*tensors, loss_options, dtype)
     if (is_plain and not is_traced()) or not input.ndim == linear_weight.ndim == 2:
         if not is_plain:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
@@ -40,9 +41,14 @@ def is_traced():
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
+def is_autocast():
+    """Whether autocast is on for the CPU."""
+    return torch.is_autocast_enabled("cpu")
+
+
 def is_transformed():
-    """Whether a transform of torch.func is active; its tensors have no memory of their own."""
-    return torch._C._are_functorch_transforms_active()
+    """Whether a transform of torch.func is active, whose tensors have no memory, or forward-mode autograd."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def refuse_others(name, *tensors):
