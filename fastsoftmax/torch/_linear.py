@@ -17,6 +17,7 @@ from ._cross_entropy import checked, computed
 from ._tensors import (
     DTYPES,
     array_of,
+    empty,
     is_autocast,
     is_traced,
     is_transformed,
@@ -58,12 +59,15 @@ def gradients_and_loss(tensors, options, wants, upstream=None):
     divisor = _divisor(n_rows, target, weight, sample_weight, options)
     alpha = 1 / divisor if divisor else float("nan")
     blocks = _blocks(n_rows, n_classes, input.element_size())
-    room = torch.empty((blocks[0].stop if blocks else 0, n_classes), dtype=input.dtype)
+    room = empty((blocks[0].stop if blocks else 0, n_classes), input.dtype)
     wide = input.dtype if input.element_size() > 2 else torch.float32
     grads = [
-        torch.zeros(one.shape, dtype=wide) if want else None
+        empty(one.shape, wide) if want else None
         for one, want in zip((input, linear_weight, linear_bias), wants, strict=True)
     ]
+    for one in grads[1:] if blocks else grads:
+        if one is not None and (one.ndim == 1 or wide != input.dtype or not blocks):
+            one.zero_()  # else the first block writes it
     losses = torch.empty(n_rows, dtype=wide)
     by_row = (*options[:-1], "none")
     for rows in blocks:
@@ -99,7 +103,7 @@ def _add_products(grads, rows, logits, x, linear_weight, alpha):
             of_input[rows] = torch.mm(logits, linear_weight).float() * alpha
     if of_weight is not None:
         if of_weight.dtype == logits.dtype:
-            of_weight.addmm_(logits.t(), x, alpha=alpha)
+            of_weight.addmm_(logits.t(), x, beta=int(rows.start > 0), alpha=alpha)
         else:
             of_weight.add_(torch.mm(logits.t(), x), alpha=alpha)
     if of_bias is not None:

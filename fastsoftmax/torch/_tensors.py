@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from ..functional._arrays import empty as _empty
+
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
 _LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
@@ -27,6 +29,13 @@ def tensor_of(array):
     if array.dtype.num > _LAST_OF_NUMPY:  # bfloat16
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
+
+
+def empty(shape, dtype):
+    """Return an uninitialised tensor whose memory comes from the pool of results, so that it is warm."""
+    if dtype is torch.bfloat16:
+        return empty(shape, torch.int16).view(torch.bfloat16)
+    return torch.from_numpy(_empty(tuple(shape), str(dtype).removeprefix("torch.")))
 
 
 def loss_tensor(loss, dtype):
