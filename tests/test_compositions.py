@@ -65,6 +65,108 @@ def test_linear_cross_entropy(rng, monkeypatch, options, with_bias, form):
     )
 
 
+EVERYTHING = {"z_loss": 0.3, "softcap": 2.0, "temperature": 1.5, "ignore_index": 3}
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(), (37,), (3, 7), (2, 0, 4)])
+@pytest.mark.parametrize("form", ["indices", "probabilities"])
+def test_linear_cross_entropy_of_rows_in_any_shape(rng, monkeypatch, reduction, shape, form):
+    monkeypatch.setattr(_linear, "ROWS_AT_ONCE", 10)
+    n_rows = int(np.prod(shape))
+    x, weight, bias, targets = layer(rng, n_rows=n_rows)
+    if form == "probabilities":
+        targets = fs.softmax(rng.standard_normal((n_rows, 23)))
+    rows = rng.uniform(0.5, 2, n_rows)
+    options = {**EVERYTHING, "linear_bias": bias, "reduction": reduction, "return_z_loss": True}
+    if form == "probabilities":
+        del options["ignore_index"]
+    want = fs.linear_cross_entropy_with_grad(x, weight, targets, sample_weight=rows, **options)
+    shaped = x.reshape(*shape, 8), weight, targets.reshape((*shape, *targets.shape[1:]))
+    rows = rows.reshape(shape)
+    got = fs.linear_cross_entropy_with_grad(*shaped, sample_weight=rows, **options)
+    assert got[0].shape == got[-1].shape == (shape if reduction == "none" else ())
+    assert got[1].shape == (*shape, 8)
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(np.ravel(one), np.ravel(other))
+    loss, z_loss = fs.linear_cross_entropy(*shaped, sample_weight=rows, **options)
+    np.testing.assert_array_equal(loss, got[0])
+    np.testing.assert_array_equal(z_loss, got[-1])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_linear_z_loss_is_returned_apart(rng, reduction):
+    x, weight, bias, targets = layer(rng)
+    rows = rng.uniform(0, 2, 37)
+    logits = 2 * np.tanh((x @ weight.T + bias) / 1.5 / 2)
+    squares = 0.3 * rows * (targets != 3) * fs.logsumexp(logits, 1) ** 2
+    want = {"none": squares, "sum": squares.sum()}
+    want["mean"] = squares.sum() / rows[targets != 3].sum()
+    options = {"linear_bias": bias, "sample_weight": rows, "reduction": reduction}
+    loss, z_loss = fs.linear_cross_entropy(
+        x, weight, targets, return_z_loss=True, **options, **EVERYTHING
+    )
+    np.testing.assert_allclose(z_loss, want[reduction], rtol=1e-12)
+    rest = fs.linear_cross_entropy(x, weight, targets, **options, **{**EVERYTHING, "z_loss": 0.0})
+    np.testing.assert_allclose(loss - z_loss, rest, rtol=1e-10, atol=1e-12)
+
+
+def test_linear_upstream_weighs_the_rows(rng):
+    x, weight, bias, targets = layer(rng)
+    upstream = rng.standard_normal(37)
+    upstream[targets == 3] = np.inf  # of ignored rows nothing is felt
+    options = {"linear_bias": bias, "reduction": "none", **EVERYTHING}
+    loss, *grads = fs.linear_cross_entropy_with_grad(
+        x, weight, targets, upstream=upstream, **options
+    )
+    kept = np.where(targets == 3, 0, upstream)
+    logits = x @ weight.T + bias
+    losses, grad = fs.cross_entropy_with_grad(logits, targets, reduction="none", **EVERYTHING)
+    grad *= kept[:, None]
+    np.testing.assert_allclose(loss, losses, rtol=1e-12)
+    for got, want in zip(grads, (grad @ weight, grad.T @ x, grad.sum(0)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_linear_gradients_are_written_to_out(rng, dtype, order):
+    x, weight, bias, targets = layer(rng, dtype)
+    want = fs.linear_cross_entropy_with_grad(x, weight, targets, linear_bias=bias)
+    out = tuple(np.full(one.shape, np.nan, dtype, order=order) for one in (x, weight, bias))
+    got = fs.linear_cross_entropy_with_grad(x, weight, targets, linear_bias=bias, out=out)
+    for one, other, given in zip(got[1:], want[1:], out, strict=True):
+        assert one is given
+        np.testing.assert_array_equal(one, other)
+    got = fs.linear_cross_entropy_with_grad(x, weight, targets, out=(None, out[1]))
+    assert got[2] is out[1]
+    assert got[1] is not out[0]
+
+
+def test_linear_new_options_are_checked(rng):
+    x, weight, _, targets = layer(rng)
+    wrong = [
+        ({"upstream": targets / 7.0}, ValueError, 'upstream goes with reduction="none"'),
+        ({"upstream": x, "reduction": "none"}, ValueError, "upstream must have shape"),
+        ({"out": x}, TypeError, "out must be a tuple of 2 arrays"),
+        ({"out": (x, None)}, ValueError, "share no memory with x"),
+        (
+            {"out": (None, weight.copy()[:5])},
+            ValueError,
+            r"out \(grad_linear_weight\) must have shape",
+        ),
+        ({"out": (None, weight.astype(np.float32))}, TypeError, "out"),
+        ({"return_z_loss": 1}, TypeError, "return_z_loss must be True or False"),
+    ]
+    for options, error, words in wrong:
+        with pytest.raises(error, match=words):
+            fs.linear_cross_entropy_with_grad(x, weight, targets, **options)
+    with pytest.raises(IndexError, match=r"got 23 at row \(0, 2\)"):
+        fs.linear_cross_entropy(
+            x[:4].reshape(2, 2, 8)[:, [0, 1, 1]], weight, [[0, 1, 23], [0, 1, 2]]
+        )
+
+
 def test_linear_cross_entropy_never_stores_the_logits(rng):
     x, weight, _, targets = layer(rng, np.float32, n_rows=1024, n_features=16, n_classes=20_000)
     tracemalloc.start()
@@ -100,6 +202,8 @@ def test_linear_cross_entropy_refuses(rng):
     ):
         fs.linear_cross_entropy(x, weight.astype(np.float32), targets)
     with pytest.raises(ValueError, match="two dimensions"):
+        fs.linear_cross_entropy(x, weight[0], targets)
+    with pytest.raises(ValueError, match=r"targets \(class indices\) must have shape \(\)"):
         fs.linear_cross_entropy(x[0], weight, targets)
     with pytest.raises(TypeError, match="axis"):
         fs.linear_cross_entropy(x, weight, targets, axis=0)
@@ -174,6 +278,32 @@ def test_sampled_gradients_against_differences(rng, with_bias, remove, reduction
             moved[1][i][at] -= 1e-5
             up, down = (loss(*(*m, bias)[:3]) for m in moved)
             assert grad[at] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_sampled_rows_are_ignored(rng, reduction, with_bias):
+    x, weight, bias, targets = layer(rng)
+    targets[::3] = -100
+    x[3] = np.nan  # an ignored row is not felt
+    kept = targets != -100
+    options = {"seed": 5, "reduction": reduction, "linear_bias": bias if with_bias else None}
+    call = fs.sampled_softmax_cross_entropy_with_grad
+    loss, grad_x, *got = call(x, weight, targets, 7, ignore_index=-100, **options)
+    want, want_x, *others = call(x[kept], weight, targets[kept], 7, **options)
+    np.testing.assert_allclose(loss[kept] if reduction == "none" else loss, want, rtol=1e-12)
+    np.testing.assert_allclose(grad_x[kept], want_x, rtol=1e-10, atol=1e-14)
+    assert not grad_x[~kept].any()
+    for one, other in zip(got, others, strict=True):
+        if other is None:
+            assert one is None
+        else:
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-14)
+    np.testing.assert_array_equal(
+        fs.sampled_softmax_cross_entropy(x, weight, targets, 7, ignore_index=-100, **options), loss
+    )
+    with pytest.raises(IndexError, match="got -100 at row 0"):
+        call(x, weight, targets, 7, **options)
 
 
 def test_sampled_seeds_and_errors(rng):

@@ -288,6 +288,7 @@ def linear_cross_entropy(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Literal["mean", "sum"] = "mean",
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
 ) -> np.floating: ...
 @overload
@@ -305,6 +306,7 @@ def linear_cross_entropy(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Literal["none"],
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
 ) -> Array: ...
 @overload
@@ -322,8 +324,63 @@ def linear_cross_entropy(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Reduction,
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
 ) -> Loss: ...
+@overload
+def linear_cross_entropy(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Literal["mean", "sum"] = "mean",
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+) -> tuple[np.floating, np.floating]: ...
+@overload
+def linear_cross_entropy(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Literal["none"],
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+) -> tuple[Array, Array]: ...
+@overload
+def linear_cross_entropy(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction,
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+) -> tuple[Loss, Loss]: ...
 @overload
 def linear_cross_entropy_with_grad(
     x: ArrayLike,
@@ -339,7 +396,10 @@ def linear_cross_entropy_with_grad(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Literal["mean", "sum"] = "mean",
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
 ) -> tuple[np.floating, Array, Array, Array | None]: ...
 @overload
 def linear_cross_entropy_with_grad(
@@ -356,7 +416,10 @@ def linear_cross_entropy_with_grad(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Literal["none"],
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
 ) -> tuple[Array, Array, Array, Array | None]: ...
 @overload
 def linear_cross_entropy_with_grad(
@@ -373,8 +436,71 @@ def linear_cross_entropy_with_grad(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Reduction,
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[False] = False,
     n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
 ) -> tuple[Loss, Array, Array, Array | None]: ...
+@overload
+def linear_cross_entropy_with_grad(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Literal["mean", "sum"] = "mean",
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
+) -> tuple[np.floating, Array, Array, Array | None, np.floating]: ...
+@overload
+def linear_cross_entropy_with_grad(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Literal["none"],
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
+) -> tuple[Array, Array, Array, Array | None, Array]: ...
+@overload
+def linear_cross_entropy_with_grad(
+    x: ArrayLike,
+    linear_weight: ArrayLike,
+    targets: ArrayLike,
+    *,
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    reduction: Reduction,
+    upstream: ArrayLike | None = None,
+    return_z_loss: Literal[True],
+    n_threads: int | None = None,
+    out: tuple[Array | None, ...] | None = None,
+) -> tuple[Loss, Array, Array, Array | None, Loss]: ...
 @overload
 def sampled_softmax_cross_entropy(
     x: ArrayLike,
@@ -386,6 +512,7 @@ def sampled_softmax_cross_entropy(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Literal["mean", "sum"] = "mean",
     n_threads: int | None = None,
 ) -> np.floating: ...
@@ -400,6 +527,7 @@ def sampled_softmax_cross_entropy(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Literal["none"],
     n_threads: int | None = None,
 ) -> Array: ...
@@ -414,6 +542,7 @@ def sampled_softmax_cross_entropy(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Reduction,
     n_threads: int | None = None,
 ) -> Loss: ...
@@ -428,6 +557,7 @@ def sampled_softmax_cross_entropy_with_grad(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Literal["mean", "sum"] = "mean",
     n_threads: int | None = None,
 ) -> tuple[np.floating, Array, NDArray[np.int64], Array, Array | None]: ...
@@ -442,6 +572,7 @@ def sampled_softmax_cross_entropy_with_grad(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Literal["none"],
     n_threads: int | None = None,
 ) -> tuple[Array, Array, NDArray[np.int64], Array, Array | None]: ...
@@ -456,6 +587,7 @@ def sampled_softmax_cross_entropy_with_grad(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Reduction,
     n_threads: int | None = None,
 ) -> tuple[Loss, Array, NDArray[np.int64], Array, Array | None]: ...

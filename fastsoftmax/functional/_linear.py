@@ -6,6 +6,7 @@ gradient of the weights is summed over the blocks in strips of classes, since np
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy as np
 from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import threads_for
-from ._arrays import empty, empty_like, quiet, zeros
+from ._arrays import empty, quiet
 from ._cross_entropy import Reducer, read_options
+from ._softmax import logsumexp
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, Reduction
@@ -29,12 +31,12 @@ STRIP_BYTES = 1 << 22
 
 
 class _Problem:
-    """The checked arguments, and the work on one block of rows."""
+    """The checked arguments, rows of any shape in one row of them, and the work on one block of rows."""
 
     def __init__(self, x, linear_weight, targets, linear_bias, reduction, n_threads, options):
         _validate.reduction(reduction)
         self.x, self.weight, self.dtype = matrices(x, linear_weight)
-        n_rows, n_features = self.x.shape
+        *self.rows_shape, n_features = self.x_shape = self.x.shape
         n_classes = len(self.weight)
         if self.weight.shape[1] != n_features:
             raise ValueError(
@@ -45,28 +47,34 @@ class _Problem:
                 f"linear_weight must have at least one class, got shape {self.weight.shape}"
             )
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
-        self.shape, self.n_threads = (n_rows, n_classes), n_threads
-        options = read_options(self.shape, 1, **options)
+        axis = len(self.rows_shape)
+        logits_shape = (*self.rows_shape, n_classes)
+        options = read_options(logits_shape, axis, **options)
         targets, are_indices, ignore_index = _validate.targets(
-            targets, self.shape, 1, options.ignore_index
+            targets, logits_shape, axis, options.ignore_index
         )
-        options = options._replace(ignore_index=ignore_index)
+        n_rows = math.prod(self.rows_shape)
+        self.x = self.x.reshape(n_rows, n_features)
+        self.shape, self.n_threads = (n_rows, n_classes), n_threads
         weight = options.sample_weight
-        options = options._replace(sample_weight=None if weight is None else weight[:, None])
-        self.unused = self._unused(n_rows, targets if are_indices else None, options)
-        if self.unused.any() and not np.isfinite(self.x[self.unused]).all():
-            self.x = np.where(self.unused[:, None], 0, self.x)  # what is left out is not felt
+        options = options._replace(
+            ignore_index=ignore_index,
+            sample_weight=None if weight is None else weight.reshape(-1, 1),
+        )
         if are_indices:
             self.targets = np.ascontiguousarray(targets).reshape(-1, 1)
         else:
-            self.targets = targets[:, :, None]
+            self.targets = targets.reshape(n_rows, n_classes, 1)
+        self.unused = self._unused(n_rows, self.targets[:, 0] if are_indices else None, options)
+        if self.unused.any() and not np.isfinite(self.x[self.unused]).all():
+            self.x = np.where(self.unused[:, None], 0, self.x)  # what is left out is not felt
         self.reducer = Reducer(
             reduction,
             options,
             self.targets,
             n_classes,
             self.dtype,
-            lambda row: (row,),
+            lambda row: tuple(int(one) for one in np.unravel_index(row, self.rows_shape)),
             threads_for(n_rows, n_threads),
         )
         self.losses = self.reducer.losses((n_rows, 1))
@@ -81,6 +89,19 @@ class _Problem:
             unused |= index == options.ignore_index
         return unused
 
+    def row_weights(self, upstream):
+        """Return what the gradient of each row is multiplied with, as a column, or None."""
+        if upstream is None:
+            return None
+        if self.reducer.kind != "none":
+            raise ValueError(f'upstream goes with reduction="none", got {self.reducer.kind!r}')
+        array = _validate.as_real(upstream, "upstream")
+        if array.shape != tuple(self.rows_shape):
+            raise ValueError(
+                f"upstream must have shape {tuple(self.rows_shape)}, got {array.shape}"
+            )
+        return np.where(self.unused, 0, array.reshape(-1)).astype(self.x.dtype)[:, None]
+
     def blocks(self):
         """Yield the rows of each block."""
         n_rows, n_classes = self.shape
@@ -93,8 +114,8 @@ class _Problem:
         first = next(self.blocks(), slice(0, 0))
         return empty((first.stop - first.start, self.shape[1]), self.x.dtype)
 
-    def block_loss(self, rows, scratch, with_grad):
-        """Fill the losses of a block; return its logits' gradient, in `scratch`, unless not wanted."""
+    def block_loss(self, rows, scratch, with_grad, z_losses=None):
+        """Fill the losses of a block, and what z_loss adds; return its logits' gradient, in `scratch`, if wanted."""
         logits = scratch[: rows.stop - rows.start]
         with np.errstate(invalid="ignore", over="ignore"):
             np.matmul(self.x[rows], self.weight.T, out=logits)
@@ -106,16 +127,31 @@ class _Problem:
         options = self.reducer.options
         if options.sample_weight is not None:
             options = options._replace(sample_weight=options.sample_weight[rows])
+        if z_losses is not None:
+            z_losses[rows] = self._z_losses(logits, options, self.unused[rows])
         block = logits[:, :, None]
         n_threads = threads_for(block.size, self.n_threads)
         grad = block if with_grad else None
         self.reducer.run(block, targets, self.losses[rows], grad, options, n_threads)
         return logits
 
-    def loss(self):
-        """Return the loss of all rows."""
-        loss = self.reducer.of(self.losses)
-        return loss[:, 0] if loss.ndim else loss
+    def _z_losses(self, logits, options, unused):
+        """Return z_loss * logsumexp(logits)**2 of the rows of a block, as a column."""
+        if options.softcap:
+            logits = np.tanh(logits / (options.temperature * options.softcap)) * options.softcap
+        elif options.temperature != 1:
+            logits = logits / options.temperature
+        lse = logsumexp(logits, 1, n_threads=self.n_threads).astype(np.float64)[:, None]
+        losses = options.z_loss * lse**2
+        if options.sample_weight is not None:
+            losses *= options.sample_weight
+        losses[unused] = 0
+        return losses
+
+    def loss(self, losses=None):
+        """Return the loss of all rows, or what else was summed by rows."""
+        loss = self.reducer.of(self.losses if losses is None else losses)
+        return loss.reshape(self.rows_shape) if loss.ndim else loss
 
 
 def matrices(x, linear_weight):
@@ -126,10 +162,12 @@ def matrices(x, linear_weight):
     found = []
     for value, name in ((x, "x"), (linear_weight, "linear_weight")):
         array = np.asarray(_validate.as_real(value, name), order="C")
-        if array.ndim != 2:
-            raise ValueError(f"{name} must have two dimensions, got shape {array.shape}")
         found.append(array)
     x, weight = found
+    if x.ndim == 0:
+        raise ValueError("x must have at least one dimension, that of the features, got shape ()")
+    if weight.ndim != 2:
+        raise ValueError(f"linear_weight must have two dimensions, got shape {weight.shape}")
     if weight.dtype != x.dtype:
         raise TypeError(f"linear_weight must have the dtype of x, {x.dtype}, got {weight.dtype}")
     dtype = computing_dtype(x.dtype)
@@ -153,6 +191,67 @@ def rounded(gradient, dtype):
     return None if gradient is None else gradient.astype(dtype, copy=False)
 
 
+class _Gradients:
+    """Where the gradients of a layer are computed, and what the caller gets."""
+
+    def __init__(self, problem, out, arguments):
+        shapes = [problem.x_shape, problem.weight.shape]
+        names = ["grad_x", "grad_linear_weight", "grad_linear_bias"]
+        if problem.bias is not None:
+            shapes.append(problem.bias.shape)
+        self.dtype, self.given = problem.dtype, [None] * len(shapes)
+        if out is not None:
+            if not isinstance(out, tuple) or len(out) != len(shapes):
+                raise TypeError(
+                    f"out must be a tuple of {len(shapes)} arrays ({', '.join(names[: len(shapes)])}), got "
+                    f"{f'{len(out)} in a ' if isinstance(out, (tuple, list)) else ''}{type(out).__name__}"
+                )
+            self.given = list(out)
+        self.views = [_validate.writable(one, "out") for one in self.given]
+        for i, (view, shape, name) in enumerate(zip(self.views, shapes, names, strict=False)):
+            if view is None:
+                continue
+            where = f"out ({name})"
+            _validate.out_array(view, shape, self.dtype, where)
+            for value, argument in arguments:
+                if value is not None:
+                    _validate.apart(view, _validate.as_array(value, argument), argument, where)
+            for other in self.views[:i]:
+                if other is not None:
+                    _validate.apart(view, other, "another array of out", where)
+        self.x, self.weight = (
+            self._room(view, shape, problem.x.dtype)
+            for view, shape in zip(
+                self.views[:2], (problem.x.shape, problem.weight.shape), strict=True
+            )
+        )
+        self.bias = None if problem.bias is None else np.zeros(len(problem.bias))
+
+    @staticmethod
+    def _room(view, shape, dtype):
+        """Return the caller's array where it can be computed in, else a new one."""
+        if (
+            view is not None
+            and view.dtype == dtype
+            and view.flags.c_contiguous
+            and view.flags.aligned
+        ):
+            return view.reshape(shape)
+        return empty(shape, dtype)
+
+    def finish(self, x_shape):
+        """Return the gradients in the dtype of the arguments, in the arrays of the caller where given."""
+        found = [self.x.reshape(x_shape), self.weight, self.bias]
+        for i, (given, view) in enumerate(zip(self.given, self.views, strict=True)):
+            if given is None:
+                found[i] = rounded(found[i], self.dtype)
+            else:
+                if not np.may_share_memory(view, found[i]):
+                    view[...] = found[i]
+                found[i] = given
+        return found
+
+
 def _add_product(total, grad, x, is_first):
     """Add grad.T @ x to `total` in strips of classes; the first block is written rather than added."""
     step = max(1, STRIP_BYTES // max(1, x.shape[1] * x.itemsize))
@@ -162,6 +261,10 @@ def _add_product(total, grad, x, is_first):
             np.matmul(grad[:, strip].T, x, out=total[strip])
         else:
             total[strip] += grad[:, strip].T @ x
+
+
+def _wants_z_loss(value):
+    return _validate.flag(value, "return_z_loss")
 
 
 @quiet
@@ -179,26 +282,31 @@ def linear_cross_entropy(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Reduction = "mean",
+    return_z_loss: bool = False,
     n_threads: int | None = None,
-) -> Loss:
+) -> Loss | tuple[Loss, Loss]:
     """Compute the cross-entropy of the logits x @ linear_weight.T + linear_bias, which are never stored.
 
     Parameters
     ----------
-    x : array_like of float16, bfloat16, float32 or float64, shape (n_rows, n_features)
-        Features.
+    x : array_like of float16, bfloat16, float32 or float64, shape (..., n_features)
+        Features, of rows in any shape: (n_rows, n_features), (batch, length, n_features) or one row, (n_features,).
     linear_weight : array_like, shape (n_classes, n_features)
         Weights of the layer, in the dtype of `x`.
     targets : array_like
-        Class indices (n_rows,) or probabilities (n_rows, n_classes), as in `cross_entropy`.
+        Class indices (...) or probabilities (..., n_classes), as in `cross_entropy`.
     linear_bias : array_like, shape (n_classes,), optional
         Bias of the layer, in the dtype of `x`.
     weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature, reduction, n_threads
         As in `cross_entropy`.
+    return_z_loss : bool, default False
+        Also return the part of the loss that is due to `z_loss`.
 
     Returns
     -------
-    scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
+    loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (...)
+    z_loss : like loss
+        If `return_z_loss`; the loss includes it.
 
     Raises
     ------
@@ -227,9 +335,10 @@ def linear_cross_entropy(
     }
     problem = _Problem(x, linear_weight, targets, linear_bias, reduction, n_threads, options)
     scratch = problem.scratch()
+    z_losses = np.zeros_like(problem.losses) if _wants_z_loss(return_z_loss) else None
     for rows in problem.blocks():
-        problem.block_loss(rows, scratch, with_grad=False)
-    return problem.loss()
+        problem.block_loss(rows, scratch, False, z_losses)
+    return problem.loss() if z_losses is None else (problem.loss(), problem.loss(z_losses))
 
 
 @quiet
@@ -247,24 +356,34 @@ def linear_cross_entropy_with_grad(
     softcap: float | None = None,
     temperature: float = 1.0,
     reduction: Reduction = "mean",
+    upstream: ArrayLike | None = None,
+    return_z_loss: bool = False,
     n_threads: int | None = None,
-) -> tuple[Loss, Array, Array, Array | None]:
+    out: tuple[Array | None, ...] | None = None,
+) -> tuple[Loss, Array, Array, Array | None] | tuple[Loss, Array, Array, Array | None, Loss]:
     """Compute the cross-entropy of a linear layer and its gradients, without the logits as a whole.
 
     Parameters
     ----------
     x, linear_weight, targets, linear_bias, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, \
-temperature, reduction, n_threads
+temperature, reduction, return_z_loss, n_threads
         As in `linear_cross_entropy`.
+    upstream : array_like, shape (...), optional
+        With ``reduction="none"``: what the gradient of each row is multiplied with; 1 by default.
+    out : tuple of ndarray, optional
+        Where the gradients are written: (grad_x, grad_linear_weight), and grad_linear_bias with a bias; None for one
+        that is to be new. Each has the shape and dtype of its argument and shares no memory with any argument.
 
     Returns
     -------
-    loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
+    loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (...)
         As `linear_cross_entropy` returns it.
-    grad_x : ndarray, shape (n_rows, n_features)
+    grad_x : ndarray, shape (..., n_features)
     grad_linear_weight : ndarray, shape (n_classes, n_features)
     grad_linear_bias : ndarray, shape (n_classes,), or None without a bias
-        Gradients of the mean, or of the sum (also under "none").
+        Gradients of the mean, or of the sum (also under "none", where `upstream` weighs the rows).
+    z_loss : like loss
+        If `return_z_loss`; the loss includes it.
 
     Raises
     ------
@@ -294,17 +413,28 @@ temperature, reduction, n_threads
         "temperature": temperature,
     }
     problem = _Problem(x, linear_weight, targets, linear_bias, reduction, n_threads, options)
-    grad_x, grad_weight = empty_like(problem.x), zeros(problem.weight.shape, problem.weight.dtype)
-    grad_bias = None if problem.bias is None else np.zeros(len(problem.bias))
+    row_weights = problem.row_weights(upstream)
+    arguments = (
+        (x, "x"),
+        (linear_weight, "linear_weight"),
+        (targets, "targets"),
+        (linear_bias, "linear_bias"),
+    )
+    grads = _Gradients(problem, out, arguments)
+    z_losses = np.zeros_like(problem.losses) if _wants_z_loss(return_z_loss) else None
     scratch = problem.scratch()
+    if problem.shape[0] == 0:
+        grads.weight[...] = 0
     for rows in problem.blocks():
-        grad = problem.block_loss(rows, scratch, with_grad=True)
-        with np.errstate(invalid="ignore"):
-            np.matmul(grad, problem.weight, out=grad_x[rows])
-        _add_product(grad_weight, grad, problem.x[rows], is_first=rows.start == 0)
-        if grad_bias is not None:
-            grad_bias += grad.sum(axis=0, dtype=np.float64)
+        grad = problem.block_loss(rows, scratch, True, z_losses)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if row_weights is not None:
+                grad *= row_weights[rows]
+            np.matmul(grad, problem.weight, out=grads.x[rows])
+        _add_product(grads.weight, grad, problem.x[rows], is_first=rows.start == 0)
+        if grads.bias is not None:
+            grads.bias += grad.sum(axis=0, dtype=np.float64)
     if problem.unused.any():
-        grad_x[problem.unused] = 0  # 0 times a weight that is not finite would be NaN
-    gradients = (rounded(one, problem.dtype) for one in (grad_x, grad_weight, grad_bias))
-    return problem.loss(), *gradients
+        grads.x[problem.unused] = 0  # 0 times a weight that is not finite would be NaN
+    found = grads.finish(problem.x_shape)
+    return problem.loss(), *found, *(() if z_losses is None else (problem.loss(z_losses),))

@@ -36,9 +36,20 @@ class _Problem:
     """The checked arguments, and the logits of the target and of the draws."""
 
     def __init__(
-        self, x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_hits, seed
+        self,
+        x,
+        linear_weight,
+        targets,
+        num_sampled,
+        linear_bias,
+        sampler,
+        remove_hits,
+        seed,
+        ignore_index=None,
     ):
         self.x, self.weight, self.dtype = matrices(x, linear_weight)
+        if self.x.ndim != 2:
+            raise ValueError(f"x must have two dimensions, got shape {self.x.shape}")
         n_rows, n_features = self.x.shape
         n_classes = len(self.weight)
         if self.weight.shape[1] != n_features or n_classes == 0:
@@ -48,22 +59,34 @@ class _Problem:
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         num_sampled = _validate.integer(num_sampled, "num_sampled", low=1)
         _validate.choice(sampler, "sampler", SAMPLERS)
-        self.targets = self._index_targets(targets, (n_rows, n_classes))
+        self.targets, self.used = self._index_targets(targets, (n_rows, n_classes), ignore_index)
+        if not self.used.all() and not np.isfinite(self.x[~self.used]).all():
+            self.x = np.where(self.used[:, None], self.x, 0)  # what is left out is not felt
         rng = _validate.generator(seed)
         self.drawn, log_q = draw_classes(n_classes, num_sampled, sampler, rng)
         self.correction = (np.log(num_sampled) + log_q).astype(self.x.dtype)
         self.remove_hits = _validate.flag(remove_hits, "remove_accidental_hits")
 
     @staticmethod
-    def _index_targets(targets, shape):
-        targets, are_indices, _ = _validate.targets(targets, shape, 1, None)
+    def _index_targets(targets, shape, ignore_index):
+        """Return (targets, used): class indices, 0 where a row is ignored, and which rows are not."""
+        if ignore_index is not None:
+            ignore_index = _validate.integer(ignore_index, "ignore_index")
+        targets, are_indices, ignore_index = _validate.targets(targets, shape, 1, ignore_index)
         if not are_indices:
             raise TypeError("targets must be integers (class indices), got probabilities")
         targets = targets.astype(np.int64)
+        used = np.ones(shape[0], bool) if ignore_index is None else targets != ignore_index
+        targets = np.where(used, targets, 0)
         bad = np.flatnonzero((targets < 0) | (targets >= shape[1]))
         if bad.size:
-            raise _validate.bad_target(int(targets[bad[0]]), (int(bad[0]),), shape[1], 0)
-        return targets
+            row = int(bad[0])
+            raise _validate.bad_target(int(targets[row]), (row,), shape[1], ignore_index)
+        return targets, used
+
+    def first(self):
+        """Return the targets of the logits: the first of each row, or -1, which is ignored."""
+        return np.where(self.used, 0, -1)
 
     def logits(self):
         """Return (n_rows, 1 + num_sampled): the target's logit, then those of the draws, corrected."""
@@ -80,16 +103,16 @@ class _Problem:
 
     def by_class(self, grad):
         """Return (class_ids, rows, bias): the gradients of the weights for each class touched."""
-        class_ids, place = np.unique(
-            np.concatenate([self.drawn, self.targets]), return_inverse=True
-        )
+        own = self.targets[self.used]
+        class_ids, place = np.unique(np.concatenate([self.drawn, own]), return_inverse=True)
         order = np.argsort(place, kind="stable")
         starts = np.searchsorted(place[order], np.arange(len(class_ids)))
-        parts = np.concatenate([grad[:, 1:].T @ self.x, grad[:, :1] * self.x])
+        of_own = (grad[:, :1] * self.x)[self.used]
+        parts = np.concatenate([grad[:, 1:].T @ self.x, of_own])
         rows = np.add.reduceat(parts[order], starts, axis=0)
         if self.bias is None:
             return class_ids, rows, None
-        bias = np.concatenate([grad[:, 1:].sum(axis=0), grad[:, 0]])
+        bias = np.concatenate([grad[:, 1:].sum(axis=0), grad[self.used, 0]])
         return class_ids, rows, np.add.reduceat(bias[order], starts)
 
 
@@ -104,6 +127,7 @@ def sampled_softmax_cross_entropy(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Reduction = "mean",
     n_threads: int | None = None,
 ) -> Loss:
@@ -128,8 +152,10 @@ def sampled_softmax_cross_entropy(
         Leave a draw out of the rows whose target it is. With False such a draw counts beside the target.
     seed : None, int or numpy.random.Generator, optional
         What the draws depend on; the same seed gives the same classes.
+    ignore_index : int, optional
+        Rows with this target take no part: their loss and gradient are 0.
     reduction : {"mean", "sum", "none"}, default "mean"
-        Over the rows.
+        Over the rows that take part.
     n_threads : int, optional
         At most this many threads; by default `get_num_threads()`.
 
@@ -159,10 +185,23 @@ def sampled_softmax_cross_entropy(
     np.True_
     """
     problem = _Problem(
-        x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_accidental_hits, seed
+        x,
+        linear_weight,
+        targets,
+        num_sampled,
+        linear_bias,
+        sampler,
+        remove_accidental_hits,
+        seed,
+        ignore_index,
     )
-    first = np.zeros(len(problem.x), np.int64)
-    return cross_entropy(problem.logits(), first, reduction=reduction, n_threads=n_threads)
+    return cross_entropy(
+        problem.logits(),
+        problem.first(),
+        ignore_index=-1,
+        reduction=reduction,
+        n_threads=n_threads,
+    )
 
 
 @quiet
@@ -176,6 +215,7 @@ def sampled_softmax_cross_entropy_with_grad(
     sampler: Sampler = "log_uniform",
     remove_accidental_hits: bool = True,
     seed: Seed = None,
+    ignore_index: int | None = None,
     reduction: Reduction = "mean",
     n_threads: int | None = None,
 ) -> tuple[Loss, Array, NDArray[np.int64], Array, Array | None]:
@@ -183,7 +223,8 @@ def sampled_softmax_cross_entropy_with_grad(
 
     Parameters
     ----------
-    x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_accidental_hits, seed, reduction, n_threads
+    x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_accidental_hits, seed, ignore_index, \
+reduction, n_threads
         As in `sampled_softmax_cross_entropy`.
 
     Returns
@@ -191,7 +232,7 @@ def sampled_softmax_cross_entropy_with_grad(
     loss : scalar of the dtype of `x` (float32 for 16 bits), or ndarray of shape (n_rows,)
     grad_x : ndarray, shape (n_rows, n_features)
     class_ids : ndarray of int64, shape (n_touched,)
-        The classes drawn and the targets, each once, ascending.
+        The classes drawn and the targets of the rows that take part, each once, ascending.
     grad_weight_rows : ndarray, shape (n_touched, n_features)
         Gradient of ``linear_weight[class_ids]``; that of all other classes is 0.
     grad_bias_rows : ndarray, shape (n_touched,), or None without a bias
@@ -215,16 +256,29 @@ def sampled_softmax_cross_entropy_with_grad(
     True
     """
     problem = _Problem(
-        x, linear_weight, targets, num_sampled, linear_bias, sampler, remove_accidental_hits, seed
+        x,
+        linear_weight,
+        targets,
+        num_sampled,
+        linear_bias,
+        sampler,
+        remove_accidental_hits,
+        seed,
+        ignore_index,
     )
     logits = problem.logits()
-    first = np.zeros(len(problem.x), np.int64)
     loss, grad = cross_entropy_with_grad(
-        logits, first, reduction=reduction, n_threads=n_threads, out=logits
+        logits,
+        problem.first(),
+        ignore_index=-1,
+        reduction=reduction,
+        n_threads=n_threads,
+        out=logits,
     )
     grad_x = (
         grad[:, 1:] @ problem.weight[problem.drawn] + grad[:, :1] * problem.weight[problem.targets]
     )
+    grad_x[~problem.used] = 0  # 0 times a weight that is not finite would be NaN
     class_ids, rows, bias = problem.by_class(grad)
     grad_x, rows, bias = (rounded(one, problem.dtype) for one in (grad_x, rows, bias))
     return loss, grad_x, class_ids, rows, bias

@@ -102,8 +102,12 @@ def binary_cross_entropy_with_logits(
             input, target, weight, reduction=reduction, pos_weight=pos_weight
         )
 
-    if is_traced() or is_transformed():
+    if is_transformed():
         return peer()
+    if is_traced():
+        from ._ops import recorded_binary
+
+        return recorded_binary(input, target, weight, pos_weight, reduction)
     tensors = input, target, weight, pos_weight
     refuse_others("binary_cross_entropy_with_logits", *tensors)
     if (

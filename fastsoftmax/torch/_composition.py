@@ -51,6 +51,22 @@ def cross_entropy(
     return losses.sum() / counted.sum()
 
 
+def softmax_gradient(upstream, result, dim, log):
+    """Return the gradient of the logits, of that of the softmax or of its logarithm."""
+    if log:
+        return upstream - result.exp() * upstream.sum(dim, keepdim=True)
+    return result * (upstream - (upstream * result).sum(dim, keepdim=True))
+
+
+def binary_gradient(input, target, weight, pos_weight, reduction):
+    """Return the gradient of the binary cross-entropy before it meets an upstream one."""
+    positive = target if pos_weight is None else target * pos_weight
+    gradient = (1 - target + positive) * torch.sigmoid(input) - positive
+    if weight is not None:
+        gradient = gradient * weight
+    return gradient / input.numel() if reduction == "mean" else gradient
+
+
 def gradients(loss_of, tensors, upstream):
     """Return the gradients of loss_of(*tensors), differentiable themselves; None for what takes none."""
     with torch.enable_grad():

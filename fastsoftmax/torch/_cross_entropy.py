@@ -159,13 +159,13 @@ def cross_entropy(
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
+    if is_transformed():
+        checked(z_loss, softcap, temperature, reduction, label_smoothing)
+        return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     if is_traced():
         from ._ops import recorded_cross_entropy
 
         return recorded_cross_entropy(input, target, weight, sample_weight, options)
-    if is_transformed():
-        checked(z_loss, softcap, temperature, reduction, label_smoothing)
-        return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     refuse_others("cross_entropy", input, target, weight, sample_weight)
     dtype = input.dtype
     is_narrow = dtype is torch.bfloat16 or dtype is torch.float16

@@ -14,7 +14,16 @@ from torch.autograd import Function
 from .. import functional
 from . import _composition
 from ._cross_entropy import checked, computed
-from ._tensors import DTYPES, array_of, is_traced, is_transformed, refuse_others, tensor_of
+from ._tensors import (
+    DTYPES,
+    array_of,
+    empty,
+    is_autocast,
+    is_traced,
+    is_transformed,
+    refuse_others,
+    tensor_of,
+)
 
 ROWS_AT_ONCE = 256
 BLOCK_BYTES = 1 << 27
@@ -40,8 +49,8 @@ def _divisor(n_rows, target, weight, sample_weight, options):
     return counted.sum().item()
 
 
-def _run(tensors, options, wants, upstream=None):
-    """Return (losses of the rows, gradients of input, weight and bias); `wants` says which of these are wanted.
+def gradients_and_loss(tensors, options, wants, upstream=None):
+    """Return (loss, gradients of input, weight and bias); `wants` says which of these are wanted.
 
     `upstream` weighs the rows of the gradients.
     """
@@ -50,12 +59,15 @@ def _run(tensors, options, wants, upstream=None):
     divisor = _divisor(n_rows, target, weight, sample_weight, options)
     alpha = 1 / divisor if divisor else float("nan")
     blocks = _blocks(n_rows, n_classes, input.element_size())
-    room = torch.empty((blocks[0].stop if blocks else 0, n_classes), dtype=input.dtype)
+    room = empty((blocks[0].stop if blocks else 0, n_classes), input.dtype)
     wide = input.dtype if input.element_size() > 2 else torch.float32
     grads = [
-        torch.zeros(one.shape, dtype=wide) if want else None
+        empty(one.shape, wide) if want else None
         for one, want in zip((input, linear_weight, linear_bias), wants, strict=True)
     ]
+    for one in grads[1:] if blocks else grads:
+        if one is not None and (one.ndim == 1 or wide != input.dtype or not blocks):
+            one.zero_()  # else the first block writes it
     losses = torch.empty(n_rows, dtype=wide)
     by_row = (*options[:-1], "none")
     for rows in blocks:
@@ -91,7 +103,7 @@ def _add_products(grads, rows, logits, x, linear_weight, alpha):
             of_input[rows] = torch.mm(logits, linear_weight).float() * alpha
     if of_weight is not None:
         if of_weight.dtype == logits.dtype:
-            of_weight.addmm_(logits.t(), x, alpha=alpha)
+            of_weight.addmm_(logits.t(), x, beta=int(rows.start > 0), alpha=alpha)
         else:
             of_weight.add_(torch.mm(logits.t(), x), alpha=alpha)
     if of_bias is not None:
@@ -105,7 +117,7 @@ class _LinearCrossEntropy(Function):
         ctx.save_for_backward(*tensors)
         ctx.options, ctx.wants = options, ctx.needs_input_grad[:3]
         later = options[-1] == "none"
-        loss, grads = _run(tensors, options, (False,) * 3 if later else ctx.wants)
+        loss, grads = gradients_and_loss(tensors, options, (False,) * 3 if later else ctx.wants)
         ctx.grads = None if later else grads
         return loss.to(dtype)
 
@@ -123,7 +135,7 @@ class _LinearCrossEntropy(Function):
         grads, ctx.grads = ctx.grads, None
         if grads is None:
             by_rows = upstream.detach() if ctx.options[-1] == "none" else None
-            _, grads = _run(tensors, ctx.options, ctx.wants, by_rows)
+            _, grads = gradients_and_loss(tensors, ctx.options, ctx.wants, by_rows)
         if upstream.ndim == 0 and upstream.item() != 1:
             grads = [None if one is None else one.mul_(upstream) for one in grads]
         return (
@@ -132,7 +144,7 @@ class _LinearCrossEntropy(Function):
         )
 
 
-def _fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
+def fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
     """Whether the blocks serve the call; all else PyTorch composes, or raises about."""
     others = [one for one in (target, weight, sample_weight) if one is not None]
     matrices = [input, linear_weight] + ([] if linear_bias is None else [linear_bias])
@@ -150,7 +162,7 @@ def _fits(input, linear_weight, linear_bias, target, weight, sample_weight, opti
             and target.dtype in (torch.int64, torch.uint8, torch.int32)
         )
         and not any(one.requires_grad for one in others)
-        and (weight is None or (weight.shape == linear_weight.shape[:1] and bool((weight >= 0).all())))
+        and (weight is None or (weight.shape == linear_weight.shape[:1] and (is_traced() or bool((weight >= 0).all()))))
         and (sample_weight is None or sample_weight.shape == input.shape[:1])
         and options[-1] in ("mean", "sum", "none")
     )  # fmt: skip
@@ -227,17 +239,26 @@ def linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight, reduction=reduction,
             ignore_index=ignore_index, label_smoothing=label_smoothing, options=options,
         )  # fmt: skip
-    if not (is_traced() or is_transformed()):
+    if is_traced():
+        from ._ops import recorded_linear
+    else:
         refuse_others("linear_cross_entropy", *tensors)
+    if not is_transformed():
         checked(z_loss, softcap, temperature, reduction, label_smoothing)
-        if torch.is_autocast_enabled("cpu"):
+        if is_autocast():
             narrow = torch.get_autocast_dtype("cpu")
             layer = [None if one is None else one.to(narrow) for one in tensors[:3]]
             tensors, dtype = (*layer, *tensors[3:]), torch.float32
         else:
             dtype = input.dtype
         is_ignoring = target.is_floating_point() and ignore_index is not None
-        if not is_ignoring and _fits(*tensors, loss_options):
+        if is_traced():
+            if (
+                not is_ignoring
+                and (loss := recorded_linear(tensors, loss_options, dtype)) is not None
+            ):
+                return loss
+        elif not is_ignoring and fits(*tensors, loss_options):
             return _LinearCrossEntropy.apply(*tensors, loss_options, dtype)
     if (is_plain and not is_traced()) or not input.ndim == linear_weight.ndim == 2:
         if not is_plain:

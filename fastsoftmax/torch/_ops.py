@@ -1,29 +1,133 @@
-"""Operators that PyTorch records: torch.compile, torch.export, make_fx, FakeTensor."""
+"""Operators that PyTorch records: torch.compile, torch.export, make_fx, FakeTensor.
+
+Each has a function for shapes alone (fake) and one for its gradient. Operators of losses return the gradient beside the
+loss. Of tensors that require a second derivative, `_composition` computes the first.
+"""
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.library import custom_op
 
-from . import _composition
 from .. import functional
+from . import _composition
 from ._cross_entropy import by_row, computed
-from ._tensors import loss_tensor, tensor_of
+from ._linear import fits, gradients_and_loss
+from ._tensors import array_of, is_autocast, loss_tensor, tensor_of
+
+RECORDED = (torch.float32, torch.float64, torch.bfloat16)
 
 
-@torch.library.custom_op("fastsoftmax::cross_entropy_with_grad", mutates_args=())
+def _is_differentiated_again():
+    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _require_gradient(*tensors):
+    return torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in tensors)
+
+
+def _is_served(input):
+    return input.device.type == "cpu" and input.dtype in RECORDED and input.numel() > 0
+
+
+# softmax and log_softmax
+
+
+@custom_op("fastsoftmax::softmax", mutates_args=())
+def softmax(input: Tensor, dim: int, log: bool) -> Tensor:
+    """Return the softmax over a dimension, or its logarithm."""
+    run = functional.log_softmax if log else functional.softmax
+    return tensor_of(run(array_of(input.contiguous()), dim))
+
+
+@custom_op("fastsoftmax::softmax_backward", mutates_args=())
+def softmax_backward(upstream: Tensor, result: Tensor, dim: int, log: bool) -> Tensor:
+    """Return the gradient of the logits, of that of the result."""
+    run = functional.log_softmax_backward if log else functional.softmax_backward
+    return tensor_of(run(array_of(upstream.contiguous()), array_of(result.contiguous()), dim))
+
+
+@softmax.register_fake
+def _(input, dim, log):
+    return input.new_empty(input.shape)
+
+
+@softmax_backward.register_fake
+def _(upstream, result, dim, log):
+    return result.new_empty(result.shape)
+
+
+def _keep_result(ctx, inputs, output):
+    _, ctx.dim, ctx.log = inputs
+    ctx.save_for_backward(output)
+
+
+def _softmax_gradient(ctx, upstream):
+    (result,) = ctx.saved_tensors
+    compute = _composition.softmax_gradient if _is_differentiated_again() else softmax_backward
+    return compute(upstream, result, ctx.dim, ctx.log), None, None
+
+
+softmax.register_autograd(_softmax_gradient, setup_context=_keep_result)
+
+
+def recorded_softmax(input, dim, dtype, log):
+    """Return the softmax through the operator where it has kernels for the call, else through PyTorch's."""
+    if dtype is not None:
+        input = input.to(dtype)
+    if type(dim) is int and -input.ndim <= dim < input.ndim and _is_served(input):
+        return softmax(input, dim, log)
+    return (F.log_softmax if log else F.softmax)(input, dim)
+
+
+# cross_entropy
+
+
+def _with_signed_weights(input, target, weight, sample_weight, options):
+    """Return losses of rows and their gradient: they are linear in the weights, which may be negative."""
+    ignore_index, smoothing, _, softcap, temperature, _ = options
+    no_z_loss = ignore_index, smoothing, 0.0, softcap, temperature, "none"
+    parts = [
+        computed(functional.cross_entropy_with_grad, input, target, part, sample_weight, some)
+        for part, some in (
+            (weight.clamp(min=0), (*options[:-1], "none")),
+            ((-weight).clamp(min=0), no_z_loss),
+        )
+    ]
+    losses, gradients = (
+        tensor_of(one) - tensor_of(other) for one, other in zip(*parts, strict=True)
+    )
+    divisor = 1.0
+    if options[-1] == "mean":
+        divisor = torch.ones_like(losses)
+        if not target.is_floating_point():
+            used = target != ignore_index
+            divisor = torch.where(used, weight[torch.where(used, target, 0).long()], 0)
+        divisor = (divisor if sample_weight is None else divisor * sample_weight).sum()
+    if options[-1] != "none":
+        losses = losses.sum()
+    return losses / divisor, gradients / divisor
+
+
+@custom_op("fastsoftmax::cross_entropy_with_grad", mutates_args=())
 def cross_entropy_with_grad(
-    input: torch.Tensor,
-    target: torch.Tensor,
-    weight: torch.Tensor | None,
-    sample_weight: torch.Tensor | None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    sample_weight: Tensor | None,
     ignore_index: int,
     label_smoothing: float,
     z_loss: float,
     softcap: float | None,
     temperature: float,
     reduction: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy, in the dtype of `input`, and its gradient."""
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
     tensors = input.contiguous(), target, weight, sample_weight
+    if weight is not None and bool((weight < 0).any()):
+        loss, gradient = _with_signed_weights(*tensors, options)
+        return loss.to(input.dtype), gradient
     loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
     return loss_tensor(loss, input.dtype), tensor_of(gradient)
 
@@ -35,18 +139,18 @@ def _(input, target, weight, sample_weight, *options):
     return loss, input.new_empty(input.shape)
 
 
-def _setup_context(ctx, inputs, output):
-    ctx.tensors, ctx.options = len(inputs), inputs[4:]
+def _keep_cross_entropy(ctx, inputs, output):
+    ctx.options = inputs[4:]
     ctx.save_for_backward(*inputs[:4], output[1])
     ctx.mark_non_differentiable(output[1])
 
 
-def _backward(ctx, upstream, _):
-    input, target, weight, sample_weight, gradient = ctx.saved_tensors
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+def _cross_entropy_gradient(ctx, upstream, _):
+    input, *others, gradient = ctx.saved_tensors
+    if _is_differentiated_again():
 
         def loss_of(input):
-            return _composition.cross_entropy(input, target, weight, sample_weight, *ctx.options)
+            return _composition.cross_entropy(input, *others, *ctx.options)
 
         found = _composition.gradients(loss_of, [input], upstream)
     else:
@@ -54,27 +158,179 @@ def _backward(ctx, upstream, _):
     return (*found, *[None] * 9)
 
 
-cross_entropy_with_grad.register_autograd(_backward, setup_context=_setup_context)
+cross_entropy_with_grad.register_autograd(
+    _cross_entropy_gradient, setup_context=_keep_cross_entropy
+)
 
 
 def recorded_cross_entropy(input, target, weight, sample_weight, options):
     """Return the loss through the operator, or through PyTorch's operations where it has no kernel for the call."""
-    tensors = [one for one in (target, weight, sample_weight) if one is not None]
     if (
-        input.device.type != "cpu"
-        or input.dtype not in (torch.float32, torch.float64, torch.bfloat16)
-        or input.numel() == 0
-        or (torch.is_grad_enabled() and any(one.requires_grad for one in tensors))
+        not _is_served(input)
+        or _require_gradient(target, weight, sample_weight)
         or (target.is_floating_point() and options[0] >= 0)
-        or weight is not None  # perhaps negative: PyTorch takes that
     ):
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
-    dtype = input.dtype
-    if torch.is_autocast_enabled("cpu") and dtype is torch.bfloat16:
+    if input.dtype is torch.bfloat16 and is_autocast():
         input = input.float()
+    return cross_entropy_with_grad(input, target, weight, sample_weight, *_numbers(options))[0]
+
+
+def _numbers(options):
+    """Return the options of a loss in the types that operators declare."""
     ignore_index, label_smoothing, z_loss, softcap, temperature, reduction = options
-    loss, _ = cross_entropy_with_grad(
-        input, target, weight, sample_weight, ignore_index, float(label_smoothing), float(z_loss),
-        None if softcap is None else float(softcap), float(temperature), reduction,
-    )  # fmt: skip
-    return loss
+    softcap = None if softcap is None else float(softcap)
+    return (
+        ignore_index,
+        float(label_smoothing),
+        float(z_loss),
+        softcap,
+        float(temperature),
+        reduction,
+    )
+
+
+# binary_cross_entropy_with_logits
+
+
+@custom_op("fastsoftmax::binary_cross_entropy_with_grad", mutates_args=())
+def binary_with_grad(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    pos_weight: Tensor | None,
+    reduction: str,
+) -> tuple[Tensor, Tensor]:
+    """Return the binary cross-entropy, in the dtype of `input`, and its gradient."""
+    try:
+        loss, gradient = functional.binary_cross_entropy_with_logits_with_grad(
+            array_of(input.contiguous()),
+            array_of(target.contiguous()),
+            weight=array_of(weight),
+            pos_weight=array_of(pos_weight),
+            reduction=reduction,
+        )
+    except (TypeError, ValueError):  # targets beyond 0 and 1, negative weights, or an error
+        options = {"weight": weight, "pos_weight": pos_weight, "reduction": reduction}
+        loss = F.binary_cross_entropy_with_logits(input, target, **options)
+        return loss, _composition.binary_gradient(input, target, **options)
+    return loss_tensor(loss, input.dtype), tensor_of(gradient)
+
+
+@binary_with_grad.register_fake
+def _(input, target, weight, pos_weight, reduction):
+    return input.new_empty(input.shape if reduction == "none" else ()), input.new_empty(input.shape)
+
+
+def _keep_binary(ctx, inputs, output):
+    *tensors, ctx.reduction = inputs
+    ctx.save_for_backward(*tensors, output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _binary_gradient(ctx, upstream, _):
+    input, target, weight, pos_weight, gradient = ctx.saved_tensors
+    if _is_differentiated_again():
+        gradient = _composition.binary_gradient(input, target, weight, pos_weight, ctx.reduction)
+    return gradient * upstream, None, None, None, None
+
+
+binary_with_grad.register_autograd(_binary_gradient, setup_context=_keep_binary)
+
+
+def recorded_binary(input, target, weight, pos_weight, reduction):
+    """Return the loss through the operator, or through PyTorch's operations where it has no kernel for the call."""
+    if (
+        not _is_served(input)
+        or target.dtype != input.dtype
+        or target.shape != input.shape
+        or is_autocast()
+        or _require_gradient(target, weight, pos_weight)
+        or (pos_weight is not None and pos_weight.shape != input.shape[-1:])
+    ):
+        return F.binary_cross_entropy_with_logits(
+            input, target, weight, reduction=reduction, pos_weight=pos_weight
+        )
+    return binary_with_grad(input, target, weight, pos_weight, reduction)[0]
+
+
+# linear_cross_entropy
+
+
+@custom_op("fastsoftmax::linear_cross_entropy_with_grad", mutates_args=())
+def linear_with_grad(
+    input: Tensor,
+    linear_weight: Tensor,
+    linear_bias: Tensor | None,
+    target: Tensor,
+    weight: Tensor | None,
+    sample_weight: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+    z_loss: float,
+    softcap: float | None,
+    temperature: float,
+    reduction: str,
+    upstream: Tensor | None,
+    of_input: bool,
+    of_weight: bool,
+    of_bias: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the loss, and the gradients that are wanted; the others are empty.
+
+    `upstream` weighs the rows of the gradients.
+    """
+    tensors = input.contiguous(), linear_weight, linear_bias, target, weight, sample_weight
+    options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
+    loss, grads = gradients_and_loss(tensors, options, (of_input, of_weight, of_bias), upstream)
+    return loss.to(input.dtype), *(
+        input.new_empty(0) if one is None else one.to(input.dtype) for one in grads
+    )
+
+
+@linear_with_grad.register_fake
+def _(input, linear_weight, linear_bias, *others):
+    reduction, _, *wants = others[-5:]
+    layer = input, linear_weight, linear_bias
+    return input.new_empty(input.shape[:1] if reduction == "none" else ()), *(
+        input.new_empty(one.shape if want else 0) for one, want in zip(layer, wants, strict=True)
+    )
+
+
+def _keep_linear(ctx, inputs, output):
+    ctx.options, ctx.wants = inputs[6:12], inputs[13:]
+    ctx.save_for_backward(*inputs[:6], *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+
+
+def _linear_gradient(ctx, upstream, *_):
+    tensors, grads = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+    layer, others = tensors[:3], tensors[3:]
+    if _is_differentiated_again():
+
+        def loss_of(*layer):
+            return _composition.cross_entropy(F.linear(*layer), *others, *ctx.options)
+
+        return (*_composition.gradients(loss_of, layer, upstream), *[None] * 13)
+    wants = ctx.wants
+    if ctx.options[-1] == "none":
+        wants = [one is not None and one.requires_grad for one in layer]
+        _, *grads = linear_with_grad(*tensors, *ctx.options, upstream, *wants)
+    else:
+        grads = [one * upstream for one in grads]
+    return (
+        *(one if want else None for one, want in zip(grads, wants, strict=True)),
+        *[None] * 13,
+    )
+
+
+linear_with_grad.register_autograd(_linear_gradient, setup_context=_keep_linear)
+
+
+def recorded_linear(tensors, options, dtype):
+    """Return the loss through the operator, or None where it has no kernel for the call."""
+    if not _is_served(tensors[0]) or not fits(*tensors, options):
+        return None
+    is_by_row = options[-1] == "none"  # its gradients are made in the backward pass
+    wants = [not is_by_row and one is not None and _require_gradient(one) for one in tensors[:3]]
+    return linear_with_grad(*tensors, *_numbers(options), None, *wants)[0].to(dtype)

@@ -2,6 +2,9 @@
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
+
+from ..functional._arrays import empty as _empty
 
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
@@ -28,6 +31,13 @@ def tensor_of(array):
     return torch.from_numpy(array)
 
 
+def empty(shape, dtype):
+    """Return an uninitialised tensor whose memory comes from the pool of results, so that it is warm."""
+    if dtype is torch.bfloat16:
+        return empty(shape, torch.int16).view(torch.bfloat16)
+    return torch.from_numpy(_empty(tuple(shape), str(dtype).removeprefix("torch.")))
+
+
 def loss_tensor(loss, dtype):
     """Return a loss, a number or an array, as a tensor of this dtype."""
     if isinstance(loss, np.ndarray):
@@ -40,9 +50,14 @@ def is_traced():
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
+def is_autocast():
+    """Whether autocast is on for the CPU."""
+    return torch.is_autocast_enabled("cpu")
+
+
 def is_transformed():
-    """Whether a transform of torch.func is active; its tensors have no memory of their own."""
-    return torch._C._are_functorch_transforms_active()
+    """Whether a transform of torch.func is active, whose tensors have no memory, or forward-mode autograd."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def refuse_others(name, *tensors):

@@ -1,0 +1,133 @@
+"""What PyTorch records: operators, torch.compile without a graph break, torch.export, fake tensors."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+import fastsoftmax.torch as ft  # noqa: E402
+
+F = torch.nn.functional
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of PyTorch's own modules
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch"),
+    pytest.mark.filterwarnings("ignore:A model attribute:UserWarning"),
+]
+
+X = torch.linspace(-2, 3, 30).reshape(6, 5).sin() * 4
+H, W, B = X[:, :3].contiguous(), X[:5, 2:].contiguous(), X[0] / 4
+Y = torch.tensor([0, 4, -100, 1, 2, 3])
+T, WEIGHT, ROWS = torch.sigmoid(X), torch.rand(5), torch.rand(6)
+
+
+def leaf(x):
+    return x.clone().requires_grad_()
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_operator_of_softmax(log):
+    from fastsoftmax.torch import _ops
+
+    torch.library.opcheck(_ops.softmax, (leaf(X), -1, log))
+    torch.library.opcheck(_ops.softmax, (leaf(X.t()), 1, log))
+    torch.library.opcheck(_ops.softmax_backward, (X, T, 0, log))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", [None, WEIGHT, WEIGHT - 0.5], ids=["none", "positive", "signed"])
+@pytest.mark.parametrize("rows", [None, ROWS], ids=["all", "weighted"])
+def test_operator_of_cross_entropy(reduction, weight, rows):
+    from fastsoftmax.torch import _composition
+    from fastsoftmax.torch._ops import cross_entropy_with_grad
+
+    x, options = leaf(X), (-100, 0.1, 0.2, 3.0, 2.0, reduction)
+    torch.library.opcheck(cross_entropy_with_grad, (x, Y, weight, rows, *options))
+    loss, gradient = cross_entropy_with_grad(x, Y, weight, rows, *options)
+    want = _composition.cross_entropy(x, Y, weight, rows, *options)
+    torch.testing.assert_close(loss, want)
+    torch.testing.assert_close(gradient, *torch.autograd.grad(want.sum(), x))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", [None, T, T - 0.5], ids=["none", "positive", "signed"])
+@pytest.mark.parametrize("target", [T, T * 3 - 1], ids=["probabilities", "beyond"])
+@pytest.mark.parametrize("pos_weight", [None, WEIGHT], ids=["plain", "pos_weight"])
+def test_operator_of_binary(reduction, weight, target, pos_weight):
+    from fastsoftmax.torch._ops import binary_with_grad
+
+    x = leaf(X)
+    torch.library.opcheck(binary_with_grad, (x, target, weight, pos_weight, reduction))
+    loss, gradient = binary_with_grad(x, target, weight, pos_weight, reduction)
+    want = F.binary_cross_entropy_with_logits(
+        x, target, weight, reduction=reduction, pos_weight=pos_weight
+    )
+    torch.testing.assert_close(loss, want)
+    torch.testing.assert_close(gradient, *torch.autograd.grad(want.sum(), x))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_operator_of_a_linear_layer(reduction):
+    from fastsoftmax.torch._ops import linear_with_grad
+
+    options, wants = (-100, 0.1, 0.0, None, 1.0, reduction), [reduction != "none"] * 3
+    layer = leaf(H), leaf(W), leaf(B)
+    torch.library.opcheck(linear_with_grad, (*layer, Y, WEIGHT, ROWS, *options, None, *wants))
+
+
+def calls(module):
+    """Return functions of (features, weights of a layer) with losses and the output of softmax."""
+    return {
+        "softmax": lambda h, w: module.softmax(F.linear(h, w), 1).pow(2).sum(),
+        "log_softmax": lambda h, w: module.log_softmax(F.linear(h, w), -1).pow(2).sum(),
+        "cross_entropy": lambda h, w: module.cross_entropy(F.linear(h, w), Y, WEIGHT),
+        "binary": lambda h, w: module.binary_cross_entropy_with_logits(
+            F.linear(h, w), T, pos_weight=WEIGHT
+        ),
+        "linear_mean": lambda h, w: module.linear_cross_entropy(h, w, Y, linear_bias=B),
+        "linear_none": lambda h, w: (
+            module.linear_cross_entropy(h, w, Y, weight=WEIGHT, reduction="none").pow(2).sum()
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", calls(F))
+def test_compiled_and_exported(name):
+    ours, theirs = calls(ft)[name], calls(F)[name]
+    layer = leaf(H), leaf(W)
+    torch._dynamo.reset()
+    got = torch.compile(ours, fullgraph=True, backend="aot_eager")(*layer)
+    want = theirs(*layer)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(torch.autograd.grad(got, layer), torch.autograd.grad(want, layer))
+
+    class Model(torch.nn.Module):
+        def forward(self, h, w):
+            return ours(h, w)
+
+    program = torch.export.export(Model(), (H, W))
+    assert "fastsoftmax." in str(program.graph)
+    torch.testing.assert_close(program.module()(H, W), want)
+
+
+@pytest.mark.parametrize("name", calls(F))
+def test_fake_tensors(name):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        got = calls(ft)[name](mode.from_tensor(H), mode.from_tensor(W))
+    assert got.shape == ()
+    assert got.dtype == torch.float32
+
+
+def test_modules_compiled_with_their_backward_pass():
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 5))
+    want = F.cross_entropy(model(H), Y)
+    grads = torch.autograd.grad(want, model.parameters())
+    step = torch.compile(
+        lambda h: ft.CrossEntropyLoss()(model(h), Y), fullgraph=True, backend="aot_eager"
+    )
+    got = step(H)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(torch.autograd.grad(got, model.parameters()), grads)
