@@ -159,12 +159,10 @@ def gradient_tile(
         if z_loss != 0 and math.isinf(factor):  # beside a probability of 0 it is nothing
             factor, rest = math.copysign(LARGEST, factor), 0.0
         lanes[FACTOR + i], lanes[FACTOR_ERROR + i] = factor, rest
-        lanes[DISTANCE + i] = row_scale
+        lanes[DISTANCE + i], lanes[DISTANCE_ERROR + i] = row_scale, row_lost
         place = place_of(lanes, i, split)
         p = tile[place] / whole
         own = target * tiles.own_slope(lanes[LOGIT + i] == lanes[MAX + i], p, lanes, i)
-        if has_t:
-            own -= t[place]
         if p != 0:
             own += (share - PART * target) * p / PART
         lanes[LOGIT + i] = row_scale * own + row_lost * own
@@ -172,13 +170,17 @@ def gradient_tile(
     if has_t:
         if split:
             tiles.spread(lanes, DISTANCE)
+            tiles.spread(lanes, DISTANCE_ERROR)
         for c in range(depth):
             at = c * LANES
             for i in range(LANES):
-                tile[at + i] = fma(-lanes[DISTANCE + i], t[at + i], tile[at + i])
+                less = tile[at + i] - lanes[DISTANCE_ERROR + i] * t[at + i]
+                tile[at + i] = fma(-lanes[DISTANCE + i], t[at + i], less)
     if is_index:
         for i in range(n_lanes):
-            tile[place_of(lanes, i, split)] = lanes[LOGIT + i]
+            place, target = place_of(lanes, i, split), lanes[TARGET + i]
+            less = tile[place] - lanes[DISTANCE_ERROR + i] * target
+            tile[place] = fma(-lanes[DISTANCE + i], target, less) if has_t else lanes[LOGIT + i]
 
 
 @cached

@@ -20,7 +20,7 @@ from ..._version import __version__
 
 _TURN_ELEMENTS = 1 << 20
 """Between two looks for Ctrl-C: a few milliseconds."""
-_SHARED_TURN_ELEMENTS = 1 << 15
+_SHARED_TURN_ELEMENTS = 1 << 17
 """The least that is worth handing to a thread."""
 
 _MOST_HELPERS = 256
