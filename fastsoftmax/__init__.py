@@ -5,8 +5,8 @@
 array([[0.5, 0.5]])
 
 The functions are described in `fastsoftmax.functional`; `backend_info()` tells which compiled kernels are
-in use. The estimators `SoftmaxRegression` and `MLPClassifier`, `load_model`, and the modules `datasets`, `plots`
-and `torch` are loaded when they are first asked for.
+in use. The estimators `SoftmaxRegression` and `MLPClassifier`, `load_model`, and the modules `datasets`, `plots`,
+`torch` and `numba_functions` are loaded when they are first asked for.
 """
 
 import importlib
@@ -91,6 +91,7 @@ _LAZY = {
     "estimators": None,
     "export": None,
     "load_model": "estimators",
+    "numba_functions": None,
     "plots": None,
     "torch": None,
 }

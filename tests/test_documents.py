@@ -113,6 +113,15 @@ API_MODULES = {
     "fastsoftmax.dask": ("MLPClassifier", "SoftmaxRegression"),
     "fastsoftmax.datasets": None,
     "fastsoftmax.export": ("to_onnx",),
+    "fastsoftmax.numba_functions": (
+        "binary_cross_entropy_with_logits",
+        "cross_entropy",
+        "cross_entropy_with_grad",
+        "log_softmax",
+        "logsumexp",
+        "sigmoid",
+        "softmax",
+    ),
     "fastsoftmax.plots": None,
     "fastsoftmax.torch": (
         "CrossEntropyLoss",

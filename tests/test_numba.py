@@ -1,16 +1,18 @@
-"""What is Numba's own: forks, concurrent callers, the cache, the serial and parallel twins."""
+"""What is Numba's own: helpers, forks, concurrent callers, the cache."""
 
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
-from fastsoftmax._backends import LossOptions, _numba_driver, numba_impl
+from fastsoftmax._backends import LossOptions, numba_impl
+from fastsoftmax._backends.numba_impl import _run, _softmax
 
 DTYPES = (np.float32, np.float64)
 SHAPES = [(400, 7, 1), (300, 100, 1), (5, 20_000, 1), (6, 50, 40), (3, 5_000, 9)]
@@ -61,49 +63,62 @@ def results(x, n_threads):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_same_bits_from_the_serial_and_the_parallel_twin(shape, dtype):
+def test_same_bits_from_any_number_of_threads(monkeypatch, shape, dtype):
     x = logits(shape, dtype)
-    serial = results(x, 1)
+    alone = results(x, 1)
+    monkeypatch.setattr(_run, "_SHARED_TURN_ELEMENTS", 1 << 8)
     for n_threads in (2, 3, 64):
         for name, array in results(x, n_threads).items():
-            np.testing.assert_array_equal(array.view(np.uint8), serial[name].view(np.uint8), name)
+            np.testing.assert_array_equal(array.view(np.uint8), alone[name].view(np.uint8), name)
 
 
-def test_the_thread_count_is_restored():
-    import numba
+class Kernel:
+    """Remembers which tiles were computed, and by how many threads; waits until as many have come as it should see."""
 
-    before = numba.get_num_threads()
-    results(logits((300, 100, 1), np.float32), 2)
-    assert numba.get_num_threads() == before
+    signatures = ("compiled",)
 
+    def __init__(self, n_threads=1):
+        self.tiles, self.threads = [], set()
+        self.all_came = threading.Barrier(n_threads)
 
-def test_a_taken_team_sends_the_caller_down_the_serial_path(monkeypatch):
-    def unexpected(*arguments):
-        raise AssertionError("the parallel twin ran while its lock was taken")
-
-    monkeypatch.setattr(_numba_driver, "_parallel", unexpected)
-    x = logits((300, 1000, 1), np.float32)
-    out = np.empty_like(x)
-    with _numba_driver._team:
-        numba_impl.softmax(x, out, None, 1.0, 2)
-    np.testing.assert_allclose(out.sum(1), 1, rtol=1e-6)
-    assert not _numba_driver._team.locked()
+    def __call__(self, start, stop, scratch):
+        if threading.get_ident() not in self.threads:
+            self.threads.add(threading.get_ident())
+            self.all_came.wait(60)
+        self.tiles.extend(range(start, stop))
 
 
-def test_the_team_is_released_after_an_error(monkeypatch):
-    def failing(*arguments):
-        raise MemoryError
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_every_tile_is_computed_once(n_threads):
+    kernel = Kernel(n_threads)
+    _run.run(kernel, 999, _run._SHARED_TURN_ELEMENTS, 1, n_threads, ())
+    assert sorted(kernel.tiles) == list(range(999))
+    assert len(kernel.threads) == n_threads
 
-    monkeypatch.setattr(_numba_driver, "_parallel", failing)
-    monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", 2)
-    x = logits((300, 1000, 1), np.float32)
+
+def test_small_calls_stay_in_the_calling_thread():
+    kernel = Kernel()
+    _run.run(kernel, 10, _run._SHARED_TURN_ELEMENTS // 10, 1, 8, ())
+    assert kernel.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("where", ["caller", "helper"])
+def test_an_error_ends_the_call(where):
+    class Failing(Kernel):
+        def __call__(self, start, stop, scratch):
+            super().__call__(start, stop, scratch)
+            if (threading.get_ident() == caller) == (where == "caller"):
+                raise MemoryError
+
+    caller, kernel = threading.get_ident(), Failing(2)
     with pytest.raises(MemoryError):
-        numba_impl.softmax(x, np.empty_like(x), None, 1.0, 2)
-    assert not _numba_driver._team.locked()
+        _run.run(kernel, 999, _run._SHARED_TURN_ELEMENTS, 1, 2, ())
+    n_computed = len(kernel.tiles)
+    _run.run(Kernel(2), 999, _run._SHARED_TURN_ELEMENTS, 1, 2, ())
+    assert len(kernel.tiles) == n_computed
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_concurrent_callers(layer):
+def test_concurrent_callers():
     code = """
         import concurrent.futures
         import numpy as np
@@ -121,12 +136,11 @@ def test_concurrent_callers(layer):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             print(sum(pool.map(call, range(200))))
     """
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "200"
+    assert run_python(code).strip() == "200"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_a_forked_child_computes(layer):
+def test_a_forked_child_computes():
     code = """
         import os
         import warnings
@@ -143,12 +157,13 @@ def test_a_forked_child_computes(layer):
             os._exit(0 if np.array_equal(out, want) else 1)
         print(os.waitpid(child, 0)[1])
     """
-    assert run_python(code, NUMBA_THREADING_LAYER=layer).strip() == "0"
+    assert run_python(code).strip() == "0"
 
 
 USE = """
     import numpy as np
-    from fastsoftmax._backends import _numba_driver, numba_impl
+    from fastsoftmax._backends import numba_impl
+    from fastsoftmax._backends.numba_impl import _softmax
 
     x = np.ones((2, 3, 1), np.float32)
     out = np.empty_like(x)
@@ -158,7 +173,7 @@ USE = """
 
 
 def test_machine_code_is_cached(tmp_path):
-    hits = "print(sum(_numba_driver._serial.stats.cache_hits.values()))"
+    hits = "print(sum(_softmax.softmax.stats.cache_hits.values()))"
     code = textwrap.dedent(USE) + hits
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)).strip() == "0"
     assert run_python(code, NUMBA_CACHE_DIR=str(tmp_path)).strip() == "1"
@@ -171,9 +186,7 @@ def test_without_a_directory_for_the_cache(tmp_path):
         CacheImpl._locator_classes = []
     """
     told = (
-        textwrap.dedent(nowhere)
-        + textwrap.dedent(USE)
-        + "print(_numba_driver._serial.stats.cache_path)"
+        textwrap.dedent(nowhere) + textwrap.dedent(USE) + "print(_softmax.softmax.stats.cache_path)"
     )
     assert run_python(told).strip() == "None"
 
@@ -185,7 +198,7 @@ def test_a_cache_that_cannot_be_written():
             raise OSError("No space left on device")
 
     kernel.calls = 0
-    _numba_driver._launch(kernel, 1)
+    _run.launch(kernel, 1)
     assert kernel.calls == 2
 
 
@@ -223,10 +236,10 @@ def test_without_the_compiler_the_error_says_why():
 def test_read_only_arrays_share_the_compiled_code():
     x = logits((4, 30, 1), np.float32)
     numba_impl.softmax(x, np.empty_like(x), None, 1.0, 1)
-    n_compiled = len(_numba_driver._serial.signatures)
+    n_compiled = len(_softmax.softmax.signatures)
     x.flags.writeable = False
     numba_impl.softmax(x, np.empty_like(x), None, 1.0, 1)
-    assert len(_numba_driver._serial.signatures) == n_compiled
+    assert len(_softmax.softmax.signatures) == n_compiled
 
 
 def test_a_target_that_turns_bad_gives_a_row_of_nan():
