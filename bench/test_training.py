@@ -3,6 +3,8 @@
 `python -m bench training` measures every network and batch size in turns, and prints a table.
 """
 
+import importlib.util
+
 import pytest
 
 from . import training, training_contenders
@@ -16,15 +18,27 @@ CASES = (training.Case((128,), 32, "adam"), training.Case((), 128, "sgd"))
 CONTENDERS = ("fastsoftmax", "PyTorch", "scikit-learn", "Keras")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.hidden}-{case.batch_size}")
-@pytest.mark.parametrize("name", CONTENDERS)
+PARAMETERS = [
+    pytest.param(
+        case,
+        name,
+        id=f"{name}-{case.hidden}-{case.batch_size}-{case.solver}",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(training_contenders.module_of(name)) is None,
+            reason=f"{name} is not installed",
+        ),
+    )
+    for case in CASES
+    for name in CONTENDERS
+    if training_contenders.offers(name, case)
+]
+
+
+@pytest.mark.parametrize(("case", "name"), PARAMETERS)
 def test_training(benchmark, case, name):
-    pytest.importorskip(training_contenders.module_of(name))
     n_images = N_IMAGES_CHECKED if benchmark.disabled else N_IMAGES
     trainer = training.TrainerApart(name, n_images)
     try:
-        if not trainer.offers(case):
-            pytest.skip(f"{name} has no such model")
         trainer.prepare(case, n_images)
         benchmark.group = f"{case.hidden} {case.batch_size} {case.solver}"
         benchmark.extra_info.update(contender=name)

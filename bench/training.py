@@ -88,9 +88,6 @@ class Trainer:
     def version(self):
         return contenders.version(self._contender.distribution)
 
-    def offers(self, case):
-        return self._contender.offers(case)
-
     def prepare(self, case, n_images):
         """Make the model of a case, and take a few steps."""
         self._used = min(n_images, self._n_images)
@@ -113,7 +110,7 @@ class TrainerApart:
         environment = training_contenders.environment_of(name)
         self._worker = Worker(Trainer, name, n_images, environment=environment)
         self.pid = self._worker.pid
-        for method in ("version", "offers", "prepare", "turn", "accuracy"):
+        for method in ("version", "prepare", "turn", "accuracy"):
             setattr(self, method, partial(self._worker.ask, method))
         self.close = self._worker.close
 
@@ -198,7 +195,7 @@ def rows(args, trainers, n_images):
 
 def measure(trainers, case, n_images, seconds):
     """Time one case, and judge what was learnt; return its row."""
-    present = {name: one for name, one in trainers.items() if one.offers(case)}
+    present = {n: one for n, one in trainers.items() if training_contenders.offers(n, case)}
     for one in present.values():
         one.prepare(case, n_images)
     watch = disturbance.Watch([one.pid for one in present.values()])

@@ -36,9 +36,6 @@ class FastSoftmax:
         self._fs, self._X, self._y = fs, X, y
         fs.set_num_threads(threads)
 
-    def offers(self, case):
-        return True
-
     def prepare(self, case, n_images):
         options = {
             "solver": case.solver,
@@ -77,9 +74,6 @@ class ScikitLearn:
         self._network = importlib.import_module("sklearn.neural_network").MLPClassifier
         self._X, self._y = X.astype(np.float32) * np.float32(SCALE), y
 
-    def offers(self, case):
-        return bool(case.hidden)
-
     def prepare(self, case, n_images):
         clf = self._network(
             case.hidden,
@@ -103,9 +97,6 @@ class PyTorch:
         torch.set_num_threads(threads)
         self._images, self._classes = torch.from_numpy(X), torch.from_numpy(y)
         self._compiled, self._steps = compiled, {}
-
-    def offers(self, case):
-        return True
 
     def prepare(self, case, n_images):
         torch = self._torch
@@ -177,9 +168,6 @@ class Keras:
         self._keras = importlib.import_module("keras")
         self._X, self._y = X, y
 
-    def offers(self, case):
-        return True
-
     def prepare(self, case, n_images):
         keras = self._keras
         keras.utils.clear_session()
@@ -226,6 +214,11 @@ def make(name, X, y):
     """Return a contender by its name."""
     kind, options = CONTENDERS[name]
     return kind(X, y, **{"threads": n_threads(), **options})
+
+
+def offers(name, case):
+    """Whether a contender has the model of a case: scikit-learn's networks have hidden layers."""
+    return CONTENDERS[name][0] is not ScikitLearn or bool(case.hidden)
 
 
 def distribution_of(name):

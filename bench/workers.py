@@ -6,6 +6,12 @@ A worker makes an object and runs its methods as it is told; what goes in and ou
 import contextlib
 import multiprocessing
 import os
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.append(ROOT)  # processes inherit it: they import bench by its name
 
 QUIET = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 

@@ -182,11 +182,8 @@ class Learner:
 
     pid = None
 
-    def __init__(self, seconds, accuracy=0.9, linear=True):
-        self._seconds, self._accuracy, self._linear = seconds, accuracy, linear
-
-    def offers(self, case):
-        return self._linear or bool(case.hidden)
+    def __init__(self, seconds, accuracy=0.9):
+        self._seconds, self._accuracy = seconds, accuracy
 
     def prepare(self, case, n_images):
         pass
@@ -203,7 +200,7 @@ def test_training_rows_compare_those_who_have_the_model():
         "fastsoftmax": Learner(1.0),
         "fastsoftmax, 1 thread": Learner(1.5),
         "PyTorch": Learner(4.0),
-        "scikit-learn": Learner(9.0, linear=False),
+        "scikit-learn": Learner(9.0),
     }
     row = training.measure(trainers, training.Case((), 32, "adam"), 1000, 0.0)
     assert set(row["peers"]) == {"PyTorch"}
