@@ -1,6 +1,6 @@
 """Epochs of training beside PyTorch, scikit-learn and Keras: networks, batch sizes, Adam and SGD in one table.
 
-    python -m bench training                               about 5 minutes; Fashion-MNIST where FASTSOFTMAX_DATA has it
+    python -m bench training                               5 to 6 minutes; Fashion-MNIST where FASTSOFTMAX_DATA has it
     python -m bench training --net 128 --net 512,256       these hidden layers; --net linear has none
     python -m bench training --batch 32 --solver adam --contender PyTorch
     python -m bench training --steps 0                     whole epochs, also in small batches
@@ -31,7 +31,7 @@ NETS = ((), (128,), (512,), (128, 64), (512, 256))
 BATCH_SIZES = (32, 128, 512, 2048)
 SOLVERS = ("adam", "sgd")
 N_IMAGES, N_FEATURES, N_CLASSES = 60_000, 784, 10
-STEPS = 250
+STEPS = 200
 MIN_ACCURACY = 0.5
 PAUSE = 0.05
 PAGE = results.ROOT / "docs" / "performance.md"
@@ -116,7 +116,9 @@ class TrainerApart:
 
 
 def add_arguments(parser):
-    options.add_common_arguments(parser, 150, "how long to measure in all, beside a first turn")
+    options.add_common_arguments(
+        parser, 120, "how long to measure in all; slow contenders take one turn anyway"
+    )
     options.add_report_arguments(parser, "docs/performance.md's table")
     parser.add_argument(
         "--net", action="append", type=net, metavar="SIZES", help="linear, 128, ..."
@@ -200,7 +202,7 @@ def measure(trainers, case, n_images, seconds):
         one.prepare(case, n_images)
     watch = disturbance.Watch([one.pid for one in present.values()])
     turns = {name: one.turn for name, one in present.items()}
-    timings = alternate(turns, seconds, pause=PAUSE, min_turns=2)
+    timings = alternate(turns, seconds, pause=PAUSE)
     disturbed = watch.reasons() + disturbance.suspicions(timings, OURS, ONE_THREAD)
     accuracies = {name: one.accuracy() for name, one in present.items()}
     for name, accuracy in accuracies.items():
