@@ -13,7 +13,7 @@ help:
 	@echo "check-all  what takes longer: more seeds, hunt, fuzz, soak, a build without OpenMP, sanitizers"
 	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
-	@echo "bench      every benchmark, and the table of ratios"
+	@echo "bench      the table of speed and error beside every peer; python -m bench --help lists more"
 	@echo "serial     the suite over a build without OpenMP"
 	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
@@ -114,10 +114,10 @@ uncompiled:
 	cd build/uncompiled && FASTSOFTMAX_BACKEND=numpy bin/pytest $(KERNEL_TESTS)
 
 bench:
-	$(BIN)/python bench/table.py
+	$(BIN)/python -m bench table
 
 guard:
-	$(BIN)/python bench/guard.py
+	$(BIN)/python -m bench guard
 
 kernels:
 	FASTSOFTMAX_TEST_KERNELS=all $(BIN)/pytest -q -s tests/kernels

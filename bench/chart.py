@@ -1,21 +1,16 @@
-"""Draw the throughput of each operation beside a copy of the same bytes and beside its peers.
-
-python bench/chart.py                  measure for about 50 seconds, then draw docs/images/throughput.png
-python bench/chart.py results.json     draw what `fastsoftmax bench --json` has printed earlier
-"""
-
-import json
-import sys
-from pathlib import Path
+"""Draws the throughput of each operation beside a copy and beside peers, from a report of `table`."""
 
 import numpy as np
-from matplotlib.figure import Figure
-from readme_table import measure
 
-PATH = Path(__file__).resolve().parent.parent / "docs" / "images" / "throughput.png"
-OURS = "fastsoftmax"
-COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#999999")
-MARKERS = "osD^vP*X"
+from fastsoftmax._measuring.contenders import OURS
+
+from .results import ROOT
+
+PATH = ROOT / "docs" / "images" / "throughput.png"
+COLOURS = (
+    "#000000", "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#999999", "#f0e442", "#7f4f24",
+)  # fmt: skip
+MARKERS = "osD^vP*Xhd"
 
 
 def gigabytes(row, seconds):
@@ -43,7 +38,7 @@ def draw_operation(axes, rows, peers):
         ]
         if found:
             axes.plot(*zip(*found, strict=True), linestyle="-" if name == OURS else "none",
-                      marker=MARKERS[number % 8], color=COLOURS[number % 8], markersize=8 if name == OURS else 6,
+                      marker=MARKERS[number % 10], color=COLOURS[number % 10], markersize=8 if name == OURS else 6,
                       label=name, zorder=3 if name == OURS else 2)  # fmt: skip
     axes.set_yscale("log")
     axes.set_xticks(places, [f"{row['n_rows']}\nx {row['n_classes']}" for row in rows], fontsize=8)
@@ -52,7 +47,9 @@ def draw_operation(axes, rows, peers):
 
 
 def draw(report):
-    """Return the figure of a report of `fastsoftmax bench --json`."""
+    """Return the figure of a report."""
+    from matplotlib.figure import Figure
+
     operations = list(dict.fromkeys(row["operation"] for row in report["rows"]))
     figure = Figure(figsize=(12, 8), layout="constrained")
     panels = figure.subplots(-(-len(operations) // 2), 2, squeeze=False, sharey=True).ravel()
@@ -75,15 +72,3 @@ def draw(report):
         f"{report['machine']['cpu']}, {report['threads']} threads, {report['rows'][0]['dtype']}: higher is faster"
     )
     return figure
-
-
-def main(argv):
-    """Measure or read, and draw."""
-    report = json.loads(Path(argv[0]).read_text()) if argv else measure()
-    PATH.parent.mkdir(exist_ok=True)
-    draw(report).savefig(PATH, dpi=110)
-    print(f"wrote {PATH}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,31 +1,29 @@
 """Benchmarks with pytest-benchmark: every operation, shape and contender, grouped by the first two.
 
-    python bench/table.py                  run all of it and print the table of ratios
+    python -m bench suite                  run all of it and print the table of ratios
     pytest bench/ -k "8192x1000"           a part of it, with pytest-benchmark's own table
     pytest bench/ --benchmark-disable      check every contender on a few rows; nothing is timed
 
-The contenders and the exact results are those of `fastsoftmax bench`, which measures a selection
-in a minute and lets the contenders take turns.
+The contenders and the exact results are those of `python -m bench table`, which lets the contenders take turns.
 """
 
-import functools
-
-import numpy as np
 import pytest
 
 import fastsoftmax
-from fastsoftmax.cli import _operations, _peers
-from fastsoftmax.cli.bench import check
+from fastsoftmax._measuring import contenders, operations
+from fastsoftmax._measuring.beside_peers import Subject, check, inputs
 
-SHAPES = (*_operations.SHAPES, (128, 128256))
+from . import peers
+
+SHAPES = (*operations.SHAPES, (128, 128256))
 CHECKED_ELEMENTS = 1 << 16  # of logits when nothing is timed
-PRESENT, ABSENT = _peers.installed()
+PRESENT, ABSENT = contenders.installed(peers.IN_ONE_PROCESS)
 
 
 def pytest_report_header(config):
     info = fastsoftmax.backend_info()
     lines = [f"fastsoftmax: {info['backend']} {info['isa']}, {info['threads']} threads"]
-    lines += [f"{peer.name} {_peers.version(peer)}" for peer in PRESENT[1:]]
+    lines += [f"{peer.name} {contenders.version(peer.distribution)}" for peer in PRESENT[1:]]
     return [*lines, *(f"without {name}: {reason}" for name, reason in ABSENT.items())]
 
 
@@ -38,7 +36,7 @@ def pytest_generate_tests(metafunc):
         for shape in SHAPES
         for operation in metafunc.module.OPERATIONS
         for peer in PRESENT
-        if _peers.offers(peer, operation)
+        if hasattr(peer, operation)
     ]
     metafunc.parametrize(("shape", "operation", "contender"), cases)
 
@@ -50,15 +48,9 @@ def compare(benchmark):
     def compare(shape, operation, contender):
         if benchmark.disabled:
             shape = (max(1, min(shape[0], CHECKED_ELEMENTS // shape[1])), shape[1])
-        logits, targets = inputs(shape)
-        errors = check([contender], operation, logits, targets)
+        errors = check([Subject(contender)], operation, shape, "float32")
         benchmark.group = f"{operation} {shape[0]}x{shape[1]}"
         benchmark.extra_info.update(contender=contender.name, ulp=errors[contender.name])
-        benchmark(_peers.prepare(contender, operation, logits, targets))
+        benchmark(getattr(contender, operation)(*inputs(shape, "float32")))
 
     return compare
-
-
-@functools.lru_cache(maxsize=1)
-def inputs(shape):
-    return _operations.make_inputs(shape, np.float32)

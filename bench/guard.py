@@ -4,11 +4,14 @@ The bounds stand at two to three times what an undisturbed machine measures, so 
 (a loop no longer vectorised, a copy too many) trips them. A row over its bound is measured twice more.
 """
 
-import sys
+from functools import partial
 
-import numpy as np
+from fastsoftmax._measuring.beside_peers import Subject, measure
+from fastsoftmax._measuring.contenders import FastSoftmax, NumPy
+from fastsoftmax._measuring.results import make_report
 
-from fastsoftmax.cli import _operations, _peers, _timing
+from . import options
+from .results import Layout, shape_of, three_digits
 
 BOUNDS = {
     ("softmax", (1, 10)): 0.35,
@@ -25,32 +28,54 @@ BOUNDS = {
 TRIES = 3
 
 
-def ratio(operation, shape):
-    """Return our time as a share of NumPy's."""
-    logits, targets = _operations.make_inputs(shape, np.float32)
-    contenders = (_peers.FastSoftmax(), _peers.NumPy())
-    calls = {c.name: _peers.prepare(c, operation, logits, targets) for c in contenders}
-    times = _timing.alternate(calls, seconds=0.5)
-    return times["fastsoftmax"] / times["NumPy"]
+def cell(row, name):
+    """Return our share of NumPy's time, the bound, and whether it holds."""
+    return f"{three_digits(share_of(row))}, bound {row['bound']:.2f}"
 
 
-def main():
-    """Measure every row; return the number of rows over their bound."""
-    n_over = 0
+LAYOUT = Layout(
+    heads=("operation", "shape", "verdict"),
+    case=lambda row: (row["operation"], shape_of(row), "TOO SLOW" if is_over(row) else "ok"),
+    cell=cell,
+    note="The median time of a call; our share of NumPy's time and what it may be at most.",
+)
+
+
+def add_arguments(parser):
+    options.add_common_arguments(parser, 6, "how long to measure in all", small=False)
+
+
+def run(args):
+    """Measure every row; return 1 if one is over its bound."""
+    report = options.report_of(args, start, LAYOUT)
+    return int(any(is_over(row) for row in report["rows"]))
+
+
+def start(args):
+    report = make_report({"NumPy": Subject(NumPy()).version()}, {}, dtype="float32")
+    subjects = [Subject(FastSoftmax()), Subject(NumPy())]
+    return report, rows(subjects, args.seconds / len(BOUNDS))
+
+
+def rows(subjects, seconds):
     for (operation, shape), bound in BOUNDS.items():
-        found = ratio(operation, shape)
-        for _ in range(TRIES - 1):
-            if found <= bound:
-                break
-            found = min(found, ratio(operation, shape))
-        over = found > bound
-        n_over += over
-        mark = "TOO SLOW" if over else "ok"
-        print(
-            f"{operation:<24}{shape[0]:>6}x{shape[1]:<8}{found:8.3f} of NumPy, bound {bound:.2f}  {mark}"
-        )
-    return n_over
+        measure_once = partial(measure, subjects, operation, shape, "float32", seconds)
+        yield best_of(measure_once, bound)
 
 
-if __name__ == "__main__":
-    sys.exit(1 if main() else 0)
+def best_of(measure_once, bound, tries=TRIES):
+    """Return the row of the smallest share of NumPy's time, of so many as it takes to keep the bound."""
+    found = []
+    while len(found) < tries:
+        found.append({**measure_once(), "bound": bound})
+        if not is_over(found[-1]):
+            break
+    return min(found, key=share_of)
+
+
+def share_of(row):
+    return 1 / row["peers"]["NumPy"]["ratio"]
+
+
+def is_over(row):
+    return share_of(row) > row["bound"]

@@ -1,10 +1,9 @@
-"""Measure what calls cost where they are made: beside other libraries, on a busy machine, with fresh results.
+"""What calls cost where they are made: beside other libraries, on a busy machine, with fresh results.
 
-python bench/neighbours.py                    everything; a few minutes
-python bench/neighbours.py pairs fresh        these parts: pairs, busy, first, fresh
-python bench/neighbours.py --import torch     a library that is imported before fastsoftmax
-python bench/neighbours.py --threads 4        another number of threads
-python bench/neighbours.py --seconds 0.02     only tries the command
+    python -m bench neighbours                    everything; a few minutes
+    python -m bench neighbours pairs fresh        these parts: pairs, busy, first, fresh
+    python -m bench neighbours --import torch     a library that is imported before fastsoftmax
+    python -m bench neighbours --threads 4        another number of threads
 
 pairs   a product of NumPy and cross_entropy_with_grad, in turns: the time of the pair over the sum of both alone
         ("1.00" is perfect). `waiting` is a pair of the product and of a loop that only waits as long as our call takes:
@@ -23,6 +22,13 @@ import sys
 import time
 
 import numpy as np
+
+from fastsoftmax._measuring import disturbance
+from fastsoftmax._measuring.results import make_report
+from fastsoftmax._measuring.timer import Turn, alternate
+
+from . import options, results
+from .workers import Worker
 
 PAIRS = (
     (256, 512, 1000),
@@ -58,18 +64,8 @@ def each_call(call, n):
 
 
 def median(call, seconds):
-    """Return the median time of a call in microseconds, from turns of some milliseconds."""
-    start = time.perf_counter()
-    call()
-    call()
-    repeats = max(1, int(0.004 / max((time.perf_counter() - start) / 2, 1e-7)))
-    times, end = [], time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        times.append((time.perf_counter() - start) / repeats * 1e6)
-    return statistics.median(times)
+    """Return the median time of a call in microseconds."""
+    return alternate({"": Turn(call)}, seconds, pause=0, min_turns=5)[""].seconds * 1e6
 
 
 def wait(microseconds):
@@ -85,7 +81,7 @@ def in_turn(first_call, second_call):
 
 
 def pairs(fs, args):
-    """Print a line a shape: product and loss, alone and in turns."""
+    """Product and loss, alone and in turns."""
     rng = np.random.default_rng(0)
     torch = sys.modules.get("torch")
     for rows, features, classes in PAIRS:
@@ -101,39 +97,48 @@ def pairs(fs, args):
         if torch is not None:
             calls["torch.softmax"] = functools.partial(torch.softmax, torch.from_numpy(logits), 1)
             times["torch.softmax"] = median(calls["torch.softmax"], args.seconds)
-        line = f"{rows}x{features}x{classes}:"
+        figures = {}
         for name, call in calls.items():
             together = median(functools.partial(in_turn, product, call), args.seconds)
-            line += f"  {name} {together / (alone + times[name]):.2f}"
-        print(f"{line}   (product {alone:.0f} us, ours {times['ours']:.0f} us)", flush=True)
+            figures[name] = together / (alone + times[name])
+        figures |= {"product, us": alone, "ours, us": times["ours"]}
+        yield f"{rows} x {features} x {classes}", figures
 
 
 def busy(fs, args):
-    """Print the distribution of single calls."""
+    """The distribution of single calls."""
     rng = np.random.default_rng(0)
     for rows, classes, n in SINGLE:
         n = n if args.seconds >= 0.5 else 20
         x = rng.standard_normal((rows, classes), dtype=np.float32)
         call = functools.partial(fs.softmax, x, out=np.empty_like(x))
-        print_distribution(f"{rows}x{classes} quiet", each_call(call, n))
-        print_distribution("one thread", each_call(functools.partial(call, n_threads=1), n))
+        shape = f"{rows} x {classes}"
+        yield f"{shape}, quiet", distribution(each_call(call, n))
+        alone = functools.partial(call, n_threads=1)
+        yield f"{shape}, one thread", distribution(each_call(alone, n))
         other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
             time.sleep(0.3)
-            print_distribution("one core taken", each_call(call, n))
+            yield f"{shape}, one core taken", distribution(each_call(call, n))
         finally:
             other.kill()
             other.wait()
 
 
-def print_distribution(name, times):
+def distribution(times):
+    """Return what is told of sorted times, in microseconds."""
     n = len(times)
-    tail = f"p50 {times[n // 2]:.0f}  p90 {times[int(n * 0.9)]:.0f}  p99 {times[int(n * 0.99)]:.0f}"
-    print(f"{name:>22}: {tail}  worst {times[-1]:.0f}  mean {sum(times) / n:.0f} us", flush=True)
+    return {
+        "p50, us": times[n // 2],
+        "p90, us": times[int(n * 0.9)],
+        "p99, us": times[int(n * 0.99)],
+        "worst, us": times[-1],
+        "mean, us": sum(times) / n,
+    }
 
 
 def first(fs, args):
-    """Print how long the calls of a new process take."""
+    """How long the calls of a new process take."""
     times = {}
     for n_threads in (None, 1):
         command = [sys.executable, "-c", FIRST_CALLS.format(n_threads=n_threads)]
@@ -141,14 +146,12 @@ def first(fs, args):
             subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(5)
         ]
         times[n_threads] = statistics.median(float(run.stdout) for run in runs)
-    print(
-        f"calls 2 to 60 of a process, 256x1000: {times[None]:.0f} us, "
-        f"one thread {times[1]:.0f} us, ratio {times[None] / times[1]:.2f}"
-    )
+    figures = {"us": times[None], "one thread, us": times[1], "ratio": times[None] / times[1]}
+    yield "calls 2 to 60 of a process, 256 x 1000", figures
 
 
 def fresh(fs, args):
-    """Print what a fresh result costs beside one that is written to an existing array."""
+    """What a fresh result costs beside one that is written to an existing array."""
     rng = np.random.default_rng(1)
     n = 60 if args.seconds >= 0.5 else 5
     for rows, classes in FRESH:
@@ -162,36 +165,72 @@ def fresh(fs, args):
         into = each_call(functools.partial(fs.softmax, x, out=np.empty_like(x)), n)
         ours, held = each_call(lambda x=x: fs.softmax(x), n), each_call(keep, n)
         middle = n // 2
-        print(
-            f"{rows}x{classes}: fresh / out {ours[middle] / into[middle]:.2f}, four alive "
-            f"{held[middle] / into[middle]:.2f}, worst call {ours[-1] / ours[middle]:.1f} medians "
-            f"(out {into[middle] / 1e3:.2f} ms)",
-            flush=True,
+        yield (
+            f"{rows} x {classes}",
+            {
+                "fresh / out": ours[middle] / into[middle],
+                "four alive / out": held[middle] / into[middle],
+                "worst / median": ours[-1] / ours[middle],
+                "out, ms": into[middle] / 1e3,
+            },
         )
 
 
 PARTS = {part.__name__: part for part in (pairs, busy, first, fresh)}
+CROWDED = {"busy"}
+"""Parts that disturb themselves on purpose."""
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="Measure calls beside other libraries.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+class Part:
+    """The measuring of the parts, in a process that imports what it is told to, in that order."""
+
+    def __init__(self, imported, threads):
+        if imported:
+            importlib.import_module(imported)
+        import fastsoftmax as fs
+
+        fs.set_num_threads(threads)
+        self._fs = fs
+
+    def rows(self, name, args):
+        """Measure a part; return its rows."""
+        found, watch = [], disturbance.Watch()
+        for case, figures in PARTS[name](self._fs, args):
+            disturbed = [] if name in CROWDED | {"first"} else watch.reasons()
+            found.append({"part": name, "case": case, "figures": figures, "disturbed": disturbed})
+            watch = disturbance.Watch()
+        return found
+
+
+def add_arguments(parser):
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *PARTS])
     parser.add_argument("--import", dest="imported", metavar="LIBRARY", help="before ours")
     parser.add_argument("--threads", type=int, help="of our calls")
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each figure, about (1.5)")
-    args = parser.parse_args(argv)
-    unknown = [name for name in args.parts if name not in PARTS]
-    if unknown:
-        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    if args.imported:
-        importlib.import_module(args.imported)
-    import fastsoftmax as fs
-
-    fs.set_num_threads(args.threads)
-    for name in args.parts or PARTS:
-        print(f"\n{name}: {PARTS[name].__doc__}")
-        PARTS[name](fs, args)
+    options.add_common_arguments(parser, 1.5, "how long for each figure, about")
 
 
-if __name__ == "__main__":
-    main()
+def run(args):
+    """Measure and print part after part."""
+    options.warn_of_load()
+    if args.small:
+        args.seconds = min(args.seconds, 0.02)
+    report = make_report({}, {}, imported=args.imported)
+    print(f"fastsoftmax {report['version']}: {results.machine_of(report)}")
+    measuring = argparse.Namespace(seconds=args.seconds)
+    worker = Worker(Part, args.imported, args.threads)
+    try:
+        for name in args.parts or PARTS:
+            print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
+            rows = worker.ask("rows", name, measuring)
+            report["rows"] += rows
+            for row in rows:
+                print(line_of(row), flush=True)
+    finally:
+        worker.close()
+    options.save(args, report)
+
+
+def line_of(row):
+    figures = "  ".join(f"{name} {results.three_digits(x)}" for name, x in row["figures"].items())
+    mark = f" {results.MARK} {'; '.join(row['disturbed'])}" if row["disturbed"] else ""
+    return f"{row['case']:<40} {figures}{mark}"

@@ -1,4 +1,4 @@
-"""What the sections of bench/ratios.py share: inputs, calls, judging, and the choice of kernels."""
+"""What the sections of `ratios` share: inputs, calls, judging, and the choice of kernels."""
 
 import contextlib
 from typing import NamedTuple
@@ -7,49 +7,45 @@ import numpy as np
 
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
-from fastsoftmax.cli import _operations, _timing
-from fastsoftmax.cli._printing import duration, three_digits
+from fastsoftmax._measuring import disturbance, operations
+from fastsoftmax._measuring.results import make_row
+from fastsoftmax._measuring.timer import Turn, alternate
+
+from . import results
 
 SMALL_ROWS = 64
 TOLERANCES = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 1e-4, "float64": 1e-10}
 """Wide: an error is meant to be found here, not a rounding."""
 
 
-class Row(NamedTuple):
-    """A line of a table: cells by the heads of their columns."""
-
-    shape: str
-    operation: str
-    cells: dict
-
-
 class Scale(NamedTuple):
-    """How long to measure a line, and whether on few rows."""
+    """How long to measure a line, how often, and whether on few rows."""
 
     seconds: float
     small: bool
+    tries: int
 
     def rows(self, n_rows):
         return min(n_rows, SMALL_ROWS) if self.small else n_rows
 
     def inputs(self, shape):
         """Return float32 logits (n_rows, n_classes) and class indices."""
-        return _operations.make_inputs((self.rows(shape[0]), shape[1]), np.float32)
+        return operations.make_inputs((self.rows(shape[0]), shape[1]), np.float32)
 
     def compare(self, logits, operation, calls):
-        """Time calls in turns: a row with the time of the first, and of the others as ratios to it."""
-        times = _timing.alternate(calls, self.seconds)
-        base, *others = calls
-        cells = {base: duration(times[base])}
-        return Row(
-            "x".join(map(str, logits.shape)),
-            operation,
-            cells | {name: times_as_long(times[name], times[base]) for name in others},
-        )
+        """Time calls in turns: a row with the time of the first, and of the others beside it."""
+        first = next(iter(calls))
+        turns = {name: Turn(call) for name, call in calls.items()}
 
+        def once():
+            watch = disturbance.Watch()
+            timings = alternate(turns, self.seconds, pause=0)
+            disturbed = watch.reasons() + disturbance.suspicions(timings, first)
+            case = {"operation": operation, "shape": " x ".join(map(str, logits.shape))}
+            row = make_row(case, timings, ours=first)
+            return {**row, "base": first, "disturbed": disturbed}
 
-def times_as_long(one, other):
-    return three_digits(one / other) + "x"
+        return disturbance.until_quiet(once, self.tries, tell=results.tell)
 
 
 def prepare(operation, logits, targets, **options):
@@ -74,8 +70,8 @@ def result(operation, logits, targets, **options):
 
 def judge(operation, logits, targets):
     """Compare what an operation makes of all rows with long double, on the first rows."""
-    few, few_targets = _operations.sample(logits, targets)
-    want = _operations.exact(operation, few.astype(np.float64), few_targets)
+    few, few_targets = operations.sample(logits, targets)
+    want = operations.exact(operation, few.astype(np.float64), few_targets)
     if operation == "cross_entropy_with_grad":
         want *= len(few)  # of the sum
     assert_close(result(operation, logits, targets)[: len(few)], want, logits.dtype.name)

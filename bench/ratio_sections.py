@@ -1,4 +1,4 @@
-"""The sections of bench/ratios.py: each yields the rows of its table, or a string that says what is missing."""
+"""The sections of `ratios`: each yields the rows of its table, or a string that says what is missing."""
 
 import functools
 import importlib.util
@@ -7,24 +7,13 @@ import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
-from ratio_cases import (
-    Row,
-    assert_close,
-    columns,
-    judge,
-    prepare,
-    restored,
-    result,
-    times_as_long,
-    under,
-)
 
 import fastsoftmax as fs
 from fastsoftmax import _dispatch
 from fastsoftmax._backends import cython_impl
-from fastsoftmax.cli import _timing
-from fastsoftmax.cli._operations import OPERATIONS
-from fastsoftmax.cli._printing import duration, three_digits
+from fastsoftmax._measuring.operations import OPERATIONS
+
+from .ratio_cases import assert_close, columns, judge, prepare, restored, result, under
 
 IN_CACHE = ((1024, 10), (256, 1000))
 IN_MEMORY = ((65536, 100), (8192, 1000), (4096, 4096), (512, 32000), (128, 128256))
@@ -120,7 +109,7 @@ def between_implementations(scale, implementations, shapes, operations):
 
 
 def copy(scale):
-    """softmax(out=) beside a copy of the same bytes by as many threads: "softmax / copy"."""
+    """softmax(out=) beside a copy of the same bytes by as many threads."""
     n_threads = fs.get_num_threads()
     with ThreadPoolExecutor(n_threads) as pool:
         for shape in IN_MEMORY:
@@ -131,10 +120,7 @@ def copy(scale):
             copied()
             np.testing.assert_array_equal(out, logits)
             calls = {"softmax": prepare("softmax", logits, targets), "copy": copied}
-            times = _timing.alternate(calls, scale.seconds)
-            cells = {name: duration(seconds) for name, seconds in times.items()}
-            cells["softmax / copy"] = times_as_long(times["softmax"], times["copy"])
-            yield Row("x".join(map(str, logits.shape)), "softmax", cells)
+            yield scale.compare(logits, "softmax", calls)
 
 
 def copy_in_parts(pool, n_parts, out, logits):
@@ -172,7 +158,7 @@ def linear(scale):
         assert_close(got, want)
     calls = {"ours": ours, "logits stored": stored, "products": products}
     row = scale.compare(logits, "linear_cross_entropy_with_grad", calls)
-    yield row._replace(shape=f"{len(x)}x{x.shape[1]}x{len(weight)}")
+    yield {**row, "shape": f"{len(x)} x {x.shape[1]} x {len(weight)}"}
 
 
 def memory(scale):
@@ -183,11 +169,12 @@ def memory(scale):
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             peak = pool.submit(peak_of_linear, n_rows, n_classes).result()
         logits = 4 * n_rows * n_classes
-        cells = {
-            "peak": f"{three_digits(peak / 1e6)} MB",
-            "logits": f"{three_digits(logits / 1e6)} MB",
+        yield {
+            "operation": "linear_cross_entropy_with_grad",
+            "shape": f"{n_rows} x 512 x {n_classes}",
+            "megabytes": {"peak": peak / 1e6, "logits": logits / 1e6},
+            "disturbed": [],
         }
-        yield Row(f"{n_rows}x512x{n_classes}", "linear_cross_entropy_with_grad", cells)
 
 
 def peak_of_linear(n_rows, n_classes):
@@ -201,6 +188,26 @@ def peak_of_linear(n_rows, n_classes):
     return peak - sum(one.nbytes for one in gradients if one is not None)
 
 
+def divergences(scale):
+    """Entropy, divergence and the largest probabilities beside softmax(out=) of the same logits."""
+    for shape in ((1024, 10), (65536, 10), (256, 1000), (8192, 1000)):
+        logits, targets = scale.inputs(shape)
+        others = logits[::-1].copy()
+        judge("softmax", logits, targets)
+        with fs.use_backend("numpy"):
+            few = slice(0, 16)
+            want = fs.kl_div_with_logits(logits[few], others[few], reduction="none")
+        assert_close(fs.kl_div_with_logits(logits[few], others[few], reduction="none"), want)
+        calls = {
+            "softmax": prepare("softmax", logits, targets),
+            "entropy": functools.partial(fs.entropy_with_logits, logits),
+            "entropy, grad": functools.partial(fs.entropy_with_logits_with_grad, logits),
+            "divergence": functools.partial(fs.kl_div_with_logits, logits, others),
+            "largest 5": functools.partial(fs.top_k_softmax, logits, 5),
+        }
+        yield scale.compare(logits, "divergences", calls)
+
+
 SECTIONS = {
     "dtypes": dtypes,
     "spread": spread,
@@ -208,6 +215,7 @@ SECTIONS = {
     "isa": instruction_sets,
     "copy": copy,
     "numba": numba,
+    "divergences": divergences,
     "linear": linear,
     "memory": memory,
 }

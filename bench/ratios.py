@@ -1,43 +1,46 @@
-"""Measure the ratios that docs/performance.md states, and print a table for each.
+"""The ratios that docs/performance.md states: dtypes, columns, instruction sets, back ends, a copy, divergences.
 
-python bench/ratios.py                    everything, in a few minutes
-python bench/ratios.py columns isa        these sections
-python bench/ratios.py --list             what there is
-python bench/ratios.py --seconds 2        longer for each line than the default of 0.5 s
-python bench/ratios.py --small            at most 64 rows: tries the command, the figures mean nothing
+    python -m bench ratios                    everything, in a few minutes
+    python -m bench ratios columns isa        these sections
+    python -m bench ratios --list             what there is
+    python -m bench ratios --seconds 2        longer for each line than the default of 0.5 s
 
-Both sides of a ratio live in one process and take turns; the median counts. What they compute is
-compared first, with long double or with each other. Results are written to arrays that exist (`out=`)
-where the function offers it. The first column of times is ours; "1.20x" takes 1.2 times as long as that,
-unless the section says otherwise.
+Both sides of a ratio live in one process and take turns. What they compute is compared first, with long double or
+with each other. Results are written to arrays that exist (`out=`) where the function offers it.
 """
 
-import argparse
 import inspect
-import sys
 
-from ratio_cases import Scale
-from ratio_sections import SECTIONS
+from fastsoftmax._measuring.results import make_report
+from fastsoftmax._measuring.units import duration, three_digits
 
-import fastsoftmax as fs
-from fastsoftmax.cli import info
+from . import options, results
+from .ratio_cases import Scale
+from .ratio_sections import SECTIONS
 
-WIDTH = 15
+WIDTH = 16
 
 
-def print_section(name, rows):
-    """Print the rows of a section as soon as they are known; a string is a note."""
-    print(f"\n{name}. {summary(name)}")
-    heads = None
-    for row in rows:
-        if isinstance(row, str):
-            print(row)
-            continue
-        if list(row.cells) != heads:
-            heads = list(row.cells)
-            print(f"{'shape':<18}{'operation':<32}" + "".join(f"{h:>{WIDTH}}" for h in heads))
-        cells = "".join(f"{cell:>{WIDTH}}" for cell in row.cells.values())
-        print(f"{row.shape:<18}{row.operation:<32}{cells}", flush=True)
+def add_arguments(parser):
+    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *SECTIONS])
+    parser.add_argument("--list", action="store_true", help="name the sections and stop")
+    options.add_common_arguments(parser, 0.5, "how long for each line")
+
+
+def run(args):
+    """Measure and print section after section."""
+    if args.list:
+        for name in SECTIONS:
+            print(f"{name:<12}{summary(name)}")
+        return
+    options.warn_of_load()
+    report = make_report({}, {})
+    print(f"fastsoftmax {report['version']}: {results.machine_of(report)}")
+    for name in args.names or SECTIONS:
+        scale = Scale(args.seconds, args.small, 1 if args.small else args.tries)
+        for row in print_section(name, SECTIONS[name](scale)):
+            report["rows"].append({"section": name, **row})
+    options.save(args, report)
 
 
 def summary(name):
@@ -45,33 +48,27 @@ def summary(name):
     return " ".join(inspect.getdoc(SECTIONS[name]).partition("\n\n")[0].split())
 
 
-def parse(argv):
-    parser = argparse.ArgumentParser(description="Measure the ratios of docs/performance.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a section (all)")
-    parser.add_argument("--list", action="store_true", help="name the sections and stop")
-    parser.add_argument("--seconds", type=float, default=0.5, help="for each line, about (0.5)")
-    parser.add_argument("--small", action="store_true", help="few rows: only try the command")
-    args = parser.parse_args(argv)
-    unknown = [name for name in args.names if name not in SECTIONS]
-    if unknown:
-        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
-    return args
+def print_section(name, rows):
+    """Print the rows of a section as soon as they are known, and yield them; a string is a note."""
+    print(f"\n{name}. {summary(name)}")
+    heads = None
+    for row in rows:
+        if isinstance(row, str):
+            print(row)
+            continue
+        cells = cells_of(row)
+        if list(cells) != heads:
+            heads = list(cells)
+            print(f"{'shape':<18}{'operation':<32}" + "".join(f"{h:>{WIDTH}}" for h in heads))
+        mark = f" {results.MARK} {'; '.join(row['disturbed'])}" if row["disturbed"] else ""
+        line = "".join(f"{cell:>{WIDTH}}" for cell in cells.values())
+        print(f"{row['shape']:<18}{row['operation']:<32}{line}{mark}", flush=True)
+        yield row
 
 
-def main(argv):
-    args = parse(argv)
-    if args.list:
-        for name in SECTIONS:
-            print(f"{name:<12}{summary(name)}")
-        return
-    facts = fs.backend_info()
-    print(
-        f"fastsoftmax {facts['version']}, {facts['backend']} {facts['isa']}, "
-        f"threads: {facts['threads']}; {info.machine()['cpu']}"
-    )
-    for name in args.names or SECTIONS:
-        print_section(name, SECTIONS[name](Scale(args.seconds, args.small)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def cells_of(row):
+    """Return the cells of a row by their heads: our time and the others' ratios to it, or megabytes."""
+    if "megabytes" in row:
+        return {name: f"{three_digits(size)} MB" for name, size in row["megabytes"].items()}
+    others = {name: f"{three_digits(one['ratio'])}x" for name, one in row["peers"].items()}
+    return {row["base"]: duration(row["seconds"]), **others}

@@ -1,83 +1,103 @@
-"""Run the benchmarks and print a table: our time, and how many times as long each peer takes.
+"""Every peer beside fastsoftmax: the table of the README and its chart, with times and errors.
 
-python bench/table.py                   run everything (some minutes), then print
-python bench/table.py -k 8192x1000      with options of pytest: run a part
-python bench/table.py results.json      print what --benchmark-json has written earlier
+    python -m bench table                      measure and print: 3 to 6 minutes
+    python -m bench table --write              and write the README's table, the chart, and the JSON of both
+    python -m bench table --read FILE --write  write them from a report that --json has written
+    python -m bench table --peer PyTorch --operation softmax --shape 256x1000
+
+PyTorch stands three times: as it comes, with THP_MEM_ALLOC_ENABLE=1, and under torch.compile. It, JAX, ONNX Runtime
+and TensorFlow run in processes of their own. torch.compile takes some seconds for each row before it is timed, less
+when its cache is warm.
 """
 
-import json
-import sys
-import tempfile
-from pathlib import Path
+import argparse
+from functools import partial
 
-import pytest
+from fastsoftmax._measuring import operations
+from fastsoftmax._measuring.beside_peers import measure
+from fastsoftmax._measuring.contenders import ONE_THREAD, OURS
+from fastsoftmax._measuring.results import make_report
 
-from fastsoftmax.cli._printing import duration, three_digits
+from . import chart, options, peers, results
+from .results import Layout, shape_of, times_as_long
 
-OURS = "fastsoftmax"
-BY_OPTION = " by option"
-
-
-def main(argv):
-    """Run or read; return pytest's exit code."""
-    if len(argv) == 1 and argv[0].endswith(".json"):
-        print_table(json.loads(Path(argv[0]).read_text()))
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "results.json")
-        here = str(Path(__file__).parent)
-        options = [f"--benchmark-json={path}", "--benchmark-columns=median,rounds", "-q"]
-        code = pytest.main([here, *options, *argv])
-        if path.exists() and path.stat().st_size:
-            print_table(json.loads(path.read_text()))
-    return code
+JSON = results.ROOT / "docs" / "benchmarks" / "table.json"
+README = results.ROOT / "README.md"
+SMALL_SHAPES = ((32, 10), (16, 1000))
+README_OPERATIONS = ("softmax", "cross_entropy", "cross_entropy_with_grad")
+LAYOUT = Layout(
+    heads=("operation", "shape"),
+    case=lambda row: (row["operation"], shape_of(row)),
+    ours=lambda row: results.duration(row["seconds"]) + results.error_of(row),
+    cell=times_as_long,
+    note="ours: the median time of a call; each peer: how many times as long it takes. In brackets the largest error "
+    "against long double in ULP. A dash: the peer has no such call.",
+)
 
 
-def print_table(results):
-    """Print a line for each group of the results: first beside peers, then by option."""
-    cpu = results["machine_info"].get("cpu", {}).get("brand_raw", "")
-    by_option = [r for r in results["benchmarks"] if r["group"].endswith(BY_OPTION)]
-    beside_peers = [r for r in results["benchmarks"] if r not in by_option]
-    for part, told in ((beside_peers, "each peer"), (by_option, "the same with an option")):
-        if part:
-            print(
-                f"\n{cpu}: the median time of {OURS}, how many times as long {told} takes; (ULP)\n"
+def add_arguments(parser):
+    options.add_common_arguments(parser, 150, "how long to measure in all, without compiling")
+    options.add_report_arguments(parser, "README.md, docs/benchmarks/table.json and the chart")
+    kinds = (*peers.HERE[2:], *peers.APART)
+    parser.add_argument(
+        "--peer", action="append", choices=[kind.name for kind in kinds], help="only this one"
+    )
+    parser.add_argument("--operation", action="append", choices=operations.OPERATIONS)
+    parser.add_argument("--shape", action="append", type=shape, metavar="ROWSxCLASSES")
+
+
+def shape(text):
+    n_rows, _, n_classes = text.partition("x")
+    if not (n_rows.isdigit() and n_classes.isdigit() and int(n_rows) and int(n_classes)):
+        raise argparse.ArgumentTypeError(f"expected ROWSxCLASSES, got {text!r}")
+    return int(n_rows), int(n_classes)
+
+
+def run(args):
+    """Measure or read; print, and write."""
+    report = options.report_of(args, start, LAYOUT)
+    if args.write:
+        write(report)
+
+
+def start(args):
+    """Start the contenders; return the report and its rows, which are measured as they are asked for."""
+    subjects, absent = peers.start(args.peer)
+    versions = {one.name: one.version() for one in subjects if one.name not in (OURS, ONE_THREAD)}
+    report = make_report(versions, absent, dtype="float32")
+    return report, rows(args, subjects)
+
+
+def rows(args, subjects):
+    """Measure row after row, each for an equal share of the seconds."""
+    shapes = args.shape or (SMALL_SHAPES if args.small else operations.SHAPES)
+    todo = [(one, size) for size in shapes for one in args.operation or operations.OPERATIONS]
+    budget = options.Budget(
+        0.1 * len(todo) if args.small else args.seconds, len(todo), 1 if args.small else args.tries
+    )
+    children = [one.pid for one in subjects if hasattr(one, "pid")]
+    try:
+        for operation, size in todo:
+            yield budget.measure(
+                partial(measure, subjects, operation, size, "float32", children=children)
             )
-            _print_part(part)
+    finally:
+        for one in subjects:
+            if hasattr(one, "close"):
+                one.close()
 
 
-def _print_part(benchmarks):
-    groups, names = {}, []
-    for result in benchmarks:
-        info = result["extra_info"]
-        groups.setdefault(result["group"], {})[info["contender"]] = (
-            result["stats"]["median"],
-            info.get("ulp"),
-        )
-        if info["contender"] not in (OURS, *names):
-            names.append(info["contender"])
-    wide = max(len(group) for group in groups) + 2
-    print(f"{'':<{wide}}{OURS:>16}" + "".join(f"{name:>18}" for name in names))
-    for group, found in groups.items():
-        if OURS in found:
-            print(f"{group:<{wide}}{_line(found, names)}")
+def readme_table(report):
+    """Return the README's table: without log_softmax, whose place is the chart."""
+    rows = [row for row in report["rows"] if row["operation"] in README_OPERATIONS]
+    layout = LAYOUT._replace(case=lambda row: (f"`{row['operation']}`", shape_of(row)))
+    return results.markdown({**report, "rows": rows}, layout)
 
 
-def _line(found, names):
-    ours, ulp = found[OURS]
-    line = f"{duration(ours) + _error(ulp):>16}"
-    for name in names:
-        if name in found:
-            theirs, ulp = found[name]
-            line += f"{three_digits(theirs / ours) + 'x' + _error(ulp):>18}"
-        else:
-            line += f"{'-':>18}"
-    return line
-
-
-def _error(ulp):
-    return "" if ulp is None else f" ({three_digits(ulp)})"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def write(report):
+    """Write the report, and the table and the chart that are made of it."""
+    results.save(report, JSON)
+    results.write_between(README, "table", readme_table(report))
+    chart.draw(report).savefig(chart.PATH, dpi=110)
+    for path in (JSON, README, chart.PATH):
+        print(f"wrote {path.relative_to(results.ROOT)}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastsoftmax as fs
-from fastsoftmax.cli._operations import make_inputs
+from fastsoftmax._measuring.operations import make_inputs
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=5, warmup=False)
 

@@ -1,30 +1,49 @@
-"""Training and inference beside scikit-learn, PyTorch and Keras, each in a process of its own.
+"""Training beside PyTorch, scikit-learn and Keras, each in a process of its own.
 
-`python bench/training.py` measures the same in turns, on the whole of the data, and prints a table.
+`python -m bench training` measures every network and batch size in turns, and prints a table.
 """
 
+import importlib.util
+
 import pytest
-import training
+
+from . import training, training_contenders
 
 pytest.importorskip("sklearn")
 pytestmark = pytest.mark.benchmark(max_time=1.0, min_rounds=3, warmup=False)
 
-N_ROWS = 6_000
-N_ROWS_CHECKED = 3_000  # when nothing is timed
+N_IMAGES = 6_000
+N_IMAGES_CHECKED = 3_000  # when nothing is timed
+CASES = (training.Case((128,), 32, "adam"), training.Case((), 128, "sgd"))
+CONTENDERS = ("fastsoftmax", "PyTorch", "scikit-learn", "Keras")
+
 
 PARAMETERS = [
-    pytest.param(case, name, id=f"{name}-{case}")
-    for case in training.CASES
-    for name in training.MODULES
-    if training.offers(name, case)
+    pytest.param(
+        case,
+        name,
+        id=f"{name}-{case.hidden}-{case.batch_size}-{case.solver}",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec(training_contenders.module_of(name)) is None,
+            reason=f"{name} is not installed",
+        ),
+    )
+    for case in CASES
+    for name in CONTENDERS
+    if training_contenders.offers(name, case)
 ]
 
 
 @pytest.mark.parametrize(("case", "name"), PARAMETERS)
 def test_training(benchmark, case, name):
-    pytest.importorskip(training.MODULES[name])
-    n_rows = N_ROWS_CHECKED if benchmark.disabled else N_ROWS
-    with training.Worker(name, case, n_rows=n_rows) as worker:
-        benchmark.group = case
-        benchmark.extra_info.update(contender=name, accuracy=worker.accuracy)
-        benchmark(worker.run)
+    n_images = N_IMAGES_CHECKED if benchmark.disabled else N_IMAGES
+    trainer = training.TrainerApart(name, n_images)
+    try:
+        trainer.prepare(case, n_images)
+        benchmark.group = f"{case.hidden} {case.batch_size} {case.solver}"
+        benchmark.extra_info.update(contender=name)
+        benchmark(trainer.turn)
+        trainer.turn()
+        assert trainer.accuracy() > training.MIN_ACCURACY
+    finally:
+        trainer.close()

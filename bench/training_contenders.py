@@ -1,41 +1,23 @@
-"""The contenders of `training.py`: each case of training and inference, done by each library.
+"""Who trains in `training`: each library with the same images, networks, batch sizes, rates and number of threads.
 
-PyTorch is given what was fastest for it: index batches, the fused Adam, 1 or 2 threads (both are
-shown). Keras runs on TensorFlow with `fit`, as its tutorial does. scikit-learn reads float32 that were
-scaled beforehand. The linear model on lbfgs minimises scikit-learn's objective for 20 iterations.
+A contender is made of images (n_images, 784) of uint8 and classes; `prepare` makes the model of a case and returns two
+functions: one that trains an epoch on the first images and returns its seconds, and one that returns the accuracy.
 """
 
 import importlib
 import itertools
 import os
+import time
 
 import numpy as np
 
-N_FEATURES, N_CLASSES, N_HIDDEN, BATCH_SIZE, RATE = 784, 10, 128, 32, 1e-3
-LBFGS_ITERATIONS = 20
-INFERENCE_ROWS = (1, 32, 10_000)
+from fastsoftmax._measuring.contenders import ONE_THREAD, OURS
 
-OURS = "fastsoftmax"
-MODULES = {OURS: "fastsoftmax", "scikit-learn": "sklearn", "PyTorch": "torch", "Keras": "keras"}
-EPOCHS = ("epoch 784-128-10 uint8", "epoch 784-128-10 float64", "epoch 784-10 uint8")
-LBFGS = f"{LBFGS_ITERATIONS} iterations of lbfgs 784-10 float32"
-INFERENCE = tuple(
-    f"predict_proba {shape} {n_rows} rows"
-    for shape in ("784-10", "784-128-10")
-    for n_rows in INFERENCE_ROWS
-)
-
-
-def offers(name, case):
-    """Whether a contender has the case."""
-    if case in INFERENCE or case == LBFGS:
-        return name in (OURS, "scikit-learn")
-    return name != "scikit-learn" or "128" in case  # it trains no linear softmax with Adam
-
-
-def as_float32(X):
-    """Return images in [0, 1]."""
-    return X.astype(np.float32) / np.float32(255)
+RATES = {"adam": 1e-3, "sgd": 0.01}
+MOMENTUM = 0.9  # Nesterov's
+WARM_STEPS = 3
+JUDGED = 10_000
+SCALE = 1 / 255
 
 
 def n_threads():
@@ -43,114 +25,213 @@ def n_threads():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def fitted_by_scikit_learn(case, X, y):
-    """Return scikit-learn's model that both sides predict with."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neural_network import MLPClassifier
+class FastSoftmax:
+    """partial_fit of MLPClassifier and SoftmaxRegression on uint8."""
 
-    X, y = as_float32(X[:5000]), y[:5000]
-    if "128" in case:
-        return MLPClassifier((N_HIDDEN,), max_iter=5, random_state=0).fit(X, y)
-    return LogisticRegression(max_iter=50).fit(X, y)
+    distribution = "fastsoftmax"
 
+    def __init__(self, X, y, threads):
+        import fastsoftmax as fs
 
-def inference(clf, case, X):
-    """Return (run, predict) of `clf`: a run is one call."""
-    n_rows = int(case.split()[-2])
-    X = as_float32(X)
-    part = X[:n_rows]
-    return lambda: clf.predict_proba(part), lambda: clf.predict(X)
+        self._fs, self._X, self._y = fs, X, y
+        fs.set_num_threads(threads)
 
-
-# A contender takes (case, X, y) and returns (run, predict): what is timed, and what it has learnt.
-
-
-def fastsoftmax(case, X, y):
-    import fastsoftmax as fs
-
-    fs.set_num_threads(n_threads())
-    if case in INFERENCE:
-        clf = fitted_by_scikit_learn(case, X, y)
-        cls = fs.MLPClassifier if "128" in case else fs.SoftmaxRegression
-        return inference(cls.from_sklearn(clf), case, X)
-    if case == LBFGS:
-        clf = fs.SoftmaxRegression(max_iter=LBFGS_ITERATIONS, tol=1e-12)
-        X = as_float32(X)
-        return lambda: clf.fit(X, y), lambda: clf.predict(X)
-    options = {"solver": "adam", "batch_size": BATCH_SIZE, "random_state": 0}
-    clf = (
-        fs.MLPClassifier(N_HIDDEN, **options) if "128" in case else fs.SoftmaxRegression(**options)
-    )
-    if "float64" in case:
-        X = X / 255.0
-    else:
-        clf.set_params(input_scale=1 / 255)
-    classes = np.arange(N_CLASSES)
-    return lambda: clf.partial_fit(X, y, classes=classes), lambda: clf.predict(X)
+    def prepare(self, case, n_images):
+        options = {
+            "solver": case.solver,
+            "batch_size": case.batch_size,
+            "learning_rate_init": RATES[case.solver],
+            "input_scale": SCALE,
+            "random_state": 0,
+        }
+        if case.hidden:
+            clf = self._fs.MLPClassifier(case.hidden, **options)
+        else:
+            clf = self._fs.SoftmaxRegression(**options)
+        return by_partial_fit(clf, self._X, self._y, case, n_images)
 
 
-def scikit_learn(case, X, y):
-    neural_network = importlib.import_module("sklearn.neural_network")
-    linear_model = importlib.import_module("sklearn.linear_model")
-    if case in INFERENCE:
-        return inference(fitted_by_scikit_learn(case, X, y), case, X)
-    X = X / 255.0 if "float64" in case else as_float32(X)
-    if case == LBFGS:
-        clf = linear_model.LogisticRegression(max_iter=LBFGS_ITERATIONS, tol=1e-12)
-        return lambda: clf.fit(X, y), lambda: clf.predict(X)
-    options = {"alpha": 0.0, "batch_size": BATCH_SIZE, "random_state": 0}
-    clf = neural_network.MLPClassifier(N_HIDDEN, **options)
-    classes = np.arange(N_CLASSES)
-    return lambda: clf.partial_fit(X, y, classes=classes), lambda: clf.predict(X)
+def by_partial_fit(clf, X, y, case, n_images):
+    """Return how an estimator trains an epoch, and how accurate it is."""
+    X, y, classes = X[:n_images], y[:n_images], np.arange(10)
+    warm = WARM_STEPS * case.batch_size
+    clf.partial_fit(X[:warm], y[:warm], classes=classes)
+
+    def epoch():
+        start = time.perf_counter()
+        clf.partial_fit(X, y)
+        return time.perf_counter() - start
+
+    return epoch, lambda: float(np.mean(clf.predict(X[:JUDGED]) == y[:JUDGED]))
 
 
-def pytorch(case, X, y, threads=None):
-    torch = importlib.import_module("torch")
-    torch.set_num_threads(threads or n_threads())
-    torch.manual_seed(0)
-    sizes = (N_FEATURES, N_HIDDEN, N_CLASSES) if "128" in case else (N_FEATURES, N_CLASSES)
-    layers = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
-    model = torch.nn.Sequential(layers[0], *[m for x in layers[1:] for m in (torch.nn.ReLU(), x)])
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    images, classes = torch.from_numpy(X), torch.from_numpy(y)
-    if "float64" in case:
-        model, images = model.double(), images.double() / 255.0
+class ScikitLearn:
+    """partial_fit of MLPClassifier on float32 in [0, 1]. It has no linear softmax that is trained in batches."""
 
-    def rows_of(rows):
-        return images[rows] if "float64" in case else images[rows].float() / 255
+    distribution = "scikit-learn"
 
-    def run():
-        for rows in torch.randperm(len(y)).split(BATCH_SIZE):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(rows_of(rows)), classes[rows]).backward()
-            optimizer.step()
+    def __init__(self, X, y, threads):
+        self._network = importlib.import_module("sklearn.neural_network").MLPClassifier
+        self._X, self._y = X.astype(np.float32) * np.float32(SCALE), y
 
-    return run, lambda: model(rows_of(slice(None))).argmax(1).numpy()
+    def prepare(self, case, n_images):
+        clf = self._network(
+            case.hidden,
+            solver=case.solver,
+            alpha=0.0,
+            batch_size=case.batch_size,
+            learning_rate_init=RATES[case.solver],
+            momentum=MOMENTUM,
+            random_state=0,
+        )
+        return by_partial_fit(clf, self._X, self._y, case, n_images)
 
 
-def keras(case, X, y):
-    os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
-    tensorflow = importlib.import_module("tensorflow")
-    keras = importlib.import_module("keras")
-    tensorflow.config.threading.set_intra_op_parallelism_threads(n_threads())
-    tensorflow.config.threading.set_inter_op_parallelism_threads(n_threads())
-    keras.utils.set_random_seed(0)
-    scaling = [] if "float64" in case else [keras.layers.Rescaling(1 / 255)]
-    hidden = [keras.layers.Dense(N_HIDDEN, activation="relu")] if "128" in case else []
-    model = keras.Sequential([*scaling, *hidden, keras.layers.Dense(N_CLASSES)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.Adam(RATE), loss=loss, metrics=["accuracy"])
-    X = X / 255.0 if "float64" in case else X
+class PyTorch:
+    """Batches by index of uint8 tensors, cross_entropy, the fused optimisers."""
 
-    def run():
-        model.fit(X, y, epochs=1, batch_size=BATCH_SIZE, verbose=0)
+    distribution = "torch"
 
-    return run, lambda: model.predict(X, batch_size=4096, verbose=0).argmax(1)
+    def __init__(self, X, y, threads, compiled=False):
+        self._torch = torch = importlib.import_module("torch")
+        torch.set_num_threads(threads)
+        self._images, self._classes = torch.from_numpy(X), torch.from_numpy(y)
+        self._compiled, self._steps = compiled, {}
+
+    def prepare(self, case, n_images):
+        torch = self._torch
+        torch.manual_seed(0)
+        model, loss_of = self._network(case.hidden)
+        rate, parameters = RATES[case.solver], model.parameters()
+        if case.solver == "adam":
+            optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
+        else:
+            optimizer = torch.optim.SGD(
+                parameters, lr=rate, momentum=MOMENTUM, nesterov=True, fused=True
+            )
+        images, classes = self._images[:n_images], self._classes[:n_images]
+
+        def train(order):
+            for rows in order.split(case.batch_size):
+                optimizer.zero_grad()
+                loss_of(images[rows], classes[rows]).backward()
+                optimizer.step()
+
+        def epoch():
+            start = time.perf_counter()
+            train(torch.randperm(len(classes)))
+            return time.perf_counter() - start
+
+        def accuracy():
+            with torch.no_grad():
+                found = model(images[:JUDGED].float() * SCALE).argmax(1)
+            return float((found == classes[:JUDGED]).float().mean())
+
+        last = len(classes) % case.batch_size  # compiled for this size too
+        train(torch.arange(min(len(classes), WARM_STEPS * case.batch_size + last)))
+        return epoch, accuracy
+
+    def _network(self, hidden):
+        """Return a network and its loss on images and classes; a compiled one is compiled once and begins anew."""
+        torch = self._torch
+        if hidden in self._steps:
+            model, loss_of = self._steps[hidden]
+            for layer in model:
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+            return model, loss_of
+        sizes = (self._images.shape[1], *hidden, 10)
+        layers = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+        others = [one for layer in layers[1:] for one in (torch.nn.ReLU(), layer)]
+        model = torch.nn.Sequential(layers[0], *others)
+        cross_entropy = torch.nn.functional.cross_entropy
+
+        def loss_of(images, classes):
+            return cross_entropy(model(images.float() * SCALE), classes)
+
+        if self._compiled:
+            loss_of = torch.compile(loss_of, dynamic=True)
+            self._steps[hidden] = model, loss_of
+        return model, loss_of
+
+
+class Keras:
+    """fit on TensorFlow, with a layer that scales uint8, as its tutorials do."""
+
+    distribution = "keras"
+
+    def __init__(self, X, y, threads):
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
+        self._keras = importlib.import_module("keras")
+        self._X, self._y = X, y
+
+    def prepare(self, case, n_images):
+        keras = self._keras
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        hidden = [keras.layers.Dense(size, activation="relu") for size in case.hidden]
+        model = keras.Sequential([keras.layers.Rescaling(SCALE), *hidden, keras.layers.Dense(10)])
+        rate = RATES[case.solver]
+        if case.solver == "adam":
+            optimizer = keras.optimizers.Adam(rate)
+        else:
+            optimizer = keras.optimizers.SGD(rate, momentum=MOMENTUM, nesterov=True)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer=optimizer, loss=loss)
+        X, y = self._X[:n_images], self._y[:n_images]
+        warm = WARM_STEPS * case.batch_size
+        model.fit(X[:warm], y[:warm], batch_size=case.batch_size, verbose=0)
+
+        def epoch():
+            start = time.perf_counter()
+            model.fit(X, y, epochs=1, batch_size=case.batch_size, verbose=0)
+            return time.perf_counter() - start
+
+        def accuracy():
+            logits = model.predict(X[:JUDGED], batch_size=4096, verbose=0)
+            return float(np.mean(logits.argmax(1) == y[:JUDGED]))
+
+        return epoch, accuracy
 
 
 CONTENDERS = {
-    OURS: fastsoftmax,
-    "scikit-learn": scikit_learn,
-    "PyTorch": pytorch,
-    "Keras": keras,
+    OURS: (FastSoftmax, {}),
+    ONE_THREAD: (FastSoftmax, {"threads": 1}),
+    "PyTorch": (PyTorch, {}),
+    "PyTorch, 1 thread": (PyTorch, {"threads": 1}),
+    "PyTorch, compiled": (PyTorch, {"compiled": True}),
+    "PyTorch, compiled, 1 thread": (PyTorch, {"compiled": True, "threads": 1}),
+    "scikit-learn": (ScikitLearn, {}),
+    "Keras": (Keras, {}),
 }
+NAMES = tuple(CONTENDERS)
+
+
+def make(name, X, y):
+    """Return a contender by its name."""
+    kind, options = CONTENDERS[name]
+    return kind(X, y, **{"threads": n_threads(), **options})
+
+
+def offers(name, case):
+    """Whether a contender has the model of a case: scikit-learn's networks have hidden layers."""
+    return CONTENDERS[name][0] is not ScikitLearn or bool(case.hidden)
+
+
+def distribution_of(name):
+    return CONTENDERS[name][0].distribution
+
+
+def module_of(name):
+    """Return the module that a contender needs."""
+    distribution = distribution_of(name)
+    return {"scikit-learn": "sklearn"}.get(distribution, distribution)
+
+
+def environment_of(name):
+    """Return the environment variables of a contender's process: as many threads of BLAS and OpenMP as it may use."""
+    threads = CONTENDERS[name][1].get("threads")
+    return {} if threads is None else {"OMP_NUM_THREADS": str(threads)}

@@ -12,7 +12,7 @@ PACKAGE = Path(fs.__file__).parent
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"plots", "datasets", "export", "torch", "dask", "numba_functions"},
+    {"plots", "datasets", "export", "torch", "dask", "numba_functions", "_measuring"},
     {"estimators"},
     {"functional"},
     {"_layout", "_validate", "_dispatch"},

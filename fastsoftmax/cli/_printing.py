@@ -51,20 +51,3 @@ def print_fields(fields):
         lines = value if isinstance(value, list) else [value]
         for number, line in enumerate(lines or ["none"]):
             print(f"{name if number == 0 else '':<{width}}{printable(line)}")
-
-
-def duration(seconds):
-    """Return a time in the unit that suits it, three digits."""
-    if seconds >= 1:
-        return f"{three_digits(seconds)} s"
-    if seconds >= 1e-3:
-        return f"{three_digits(seconds * 1e3)} ms"
-    return f"{three_digits(seconds * 1e6)} us"
-
-
-def three_digits(number):
-    """Return a number with three digits, never in scientific notation."""
-    if not math.isfinite(number):
-        return str(number)
-    decimals = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
-    return f"{number:.{decimals}f}"

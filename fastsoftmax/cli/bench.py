@@ -7,21 +7,23 @@ the same random logits, and the median counts. A ratio says how many times as lo
 import argparse
 import time
 
-import numpy as np
-
 from .. import get_num_threads
-from . import _operations as operations
-from . import _peers, _timing
+from .._measuring import contenders, operations
+from .._measuring.beside_peers import Subject, WrongResult, measure
+from .._measuring.results import make_report
+from .._measuring.units import duration, three_digits
 from ._errors import CommandError
-from ._printing import duration, print_json, three_digits
-from .info import collect
+from ._printing import print_json
 
 MAX_SECONDS = 50  # of measuring; loading the peers comes before, the last row's end after
 NOTE = """\
 ours: the median time of a call; copy: the time of logits.copy() as a share of it; then how many
 times as long each peer takes. ULP: the largest error against long double, in units in the last
-place (of the loss of a row, of an entry of the gradient). A dash: the peer has no such call.
+place (of the loss of a row, of an entry of the gradient). A dash: the peer has no such call. A star: something
+disturbed this row, told at the end.
 """
+OURS = (contenders.FastSoftmax, contenders.OneThread)
+MARK = "*"
 
 
 def add_arguments(parser):
@@ -77,14 +79,16 @@ def _shape(text):
 
 def run(args):
     """Measure row after row, and print each as soon as it is known."""
-    contenders, absent = _peers.installed()
+    present, absent = contenders.installed((*OURS, *contenders.PEERS))
+    subjects = [Subject(contender) for contender in present]
     end = time.perf_counter() + args.seconds
     todo = [
         (operation, shape)
         for shape in args.shape or operations.SHAPES
         for operation in args.operation or operations.OPERATIONS
     ]
-    report = _header(args, contenders, absent)
+    peers = {subject.name: subject.version() for subject in subjects[len(OURS) :]}
+    report = make_report(peers, absent, dtype=args.dtype)
     if not args.json:
         _print_header(report)
     for number, (operation, shape) in enumerate(todo):
@@ -92,98 +96,22 @@ def run(args):
         if share <= 0 and number > 0:
             report["left_out"].append(f"{operation} {_times(shape)}")
             continue
-        row = measure(contenders, operation, shape, np.dtype(args.dtype), share)
+        try:
+            row = measure(subjects, operation, shape, args.dtype, share)
+        except WrongResult as error:
+            raise CommandError(str(error)) from None
         report["rows"].append(row)
         if not args.json:
             print(_line(row, report["peers"]), flush=True)
     if args.json:
         print_json(report)
-    elif report["left_out"]:
+        return
+    if report["left_out"]:
         print(f"no time left for: {', '.join(report['left_out'])}")
-
-
-def measure(contenders, operation, shape, dtype, seconds):
-    """
-    Check and time one operation on one shape.
-
-    Parameters
-    ----------
-    contenders : list
-        From `_peers.installed()`, fastsoftmax first.
-    operation, shape, dtype
-        One of `_operations.OPERATIONS`; rows and classes, and the dtype, of the logits.
-    seconds : float
-        About how long to take.
-
-    Returns
-    -------
-    dict
-        operation, n_rows, n_classes, dtype, seconds, ulp, copy_share, and peers: for each its
-        seconds, ratio and ulp.
-    """
-    end = time.perf_counter() + seconds
-    logits, targets = operations.make_inputs(shape, dtype)
-    contenders = [contender for contender in contenders if _peers.offers(contender, operation)]
-    errors = check(contenders, operation, logits, targets)
-    calls = {c.name: _peers.prepare(c, operation, logits, targets) for c in contenders}
-    calls["copy"] = logits.copy
-    times = _timing.alternate(calls, end - time.perf_counter())
-    copy = times.pop("copy")
-    ours = times.pop(contenders[0].name)
-    return {
-        "operation": operation,
-        "n_rows": shape[0],
-        "n_classes": shape[1],
-        "dtype": dtype.name,
-        "seconds": ours,
-        "ulp": errors.pop(contenders[0].name),
-        "copy_share": copy / ours,
-        "peers": {
-            name: {"seconds": theirs, "ratio": theirs / ours, "ulp": errors[name]}
-            for name, theirs in times.items()
-        },
-    }
-
-
-def check(contenders, operation, logits, targets):
-    """
-    Compare every contender with the long double result on a sample of the rows.
-
-    Returns
-    -------
-    dict
-        The largest error of each, in ULP.
-
-    Raises
-    ------
-    CommandError
-        A result is wrong beyond rounding: there is no sense in timing it.
-    """
-    logits, targets = operations.sample(logits, targets)
-    expected = operations.exact(operation, logits, targets)
-    errors = {}
-    for contender in contenders:
-        got = _peers.result(contender, operation, logits, targets)
-        if not operations.agrees(got, expected):
-            raise CommandError(
-                f"{contender.name} computes a wrong {operation} of {_times(logits.shape)} "
-                f"{logits.dtype} logits; nothing is timed"
-            )
-        errors[contender.name] = operations.max_ulp(got, expected)
-    return errors
-
-
-def _header(args, contenders, absent):
-    facts = collect()
-    kept = ("version", "backend", "isa", "threads", "threads_reason", "machine")
-    return {
-        **{name: facts[name] for name in kept},
-        "dtype": args.dtype,
-        "peers": {peer.name: _peers.version(peer) for peer in contenders[1:]},
-        "absent": absent,
-        "rows": [],
-        "left_out": [],
-    }
+    for row in report["rows"]:
+        if row["disturbed"]:
+            shape = _times((row["n_rows"], row["n_classes"]))
+            print(f"{MARK} {row['operation']} {shape}: {'; '.join(row['disturbed'])}")
 
 
 def _print_header(report):
@@ -197,12 +125,13 @@ def _print_header(report):
         print(f"without {name}: {reason}")
     print(f"\n{NOTE}")
     heads = "".join(f"  {name:>{_width(name)}}{'ULP':>7}" for name in report["peers"])
-    print(f"{'operation':<24}{'shape':>10}{'ours':>9}{'ULP':>6}{'copy':>6}{heads}", flush=True)
+    print(f"{'operation':<26}{'shape':>10}{'ours':>9}{'ULP':>6}{'copy':>6}{heads}", flush=True)
 
 
 def _line(row, peers):
+    operation = row["operation"] + (f" {MARK}" if row["disturbed"] else "")
     cells = (
-        f"{row['operation']:<24}{_times((row['n_rows'], row['n_classes'])):>10}"
+        f"{operation:<26}{_times((row['n_rows'], row['n_classes'])):>10}"
         f"{duration(row['seconds']):>9}{three_digits(row['ulp']):>6}{row['copy_share']:>6.0%}"
     )
     for name in peers:

@@ -7,10 +7,10 @@ folder is written as ~.
 
 import importlib.metadata
 import os
-import platform
 from pathlib import Path
 
 from .._dispatch import backend_info
+from .._measuring.machine import machine
 from ._printing import print_fields, print_json
 
 LIBRARIES = (
@@ -68,29 +68,6 @@ def libraries():
 def environment():
     """Return the environment variables that threads and back ends depend on."""
     return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(VARIABLES)}
-
-
-def machine():
-    """Return what the figures of this machine depend on."""
-    import numpy as np
-
-    return {
-        "cpu": _cpu_name(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
-def _cpu_name():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def data_folders():

@@ -1,7 +1,4 @@
-"""What is measured: the operations, the shapes, their inputs, and their exact results.
-
-`fastsoftmax bench` and the suite in bench/ share this module, _peers.py and _timing.py.
-"""
+"""What is measured: the operations, the shapes, their inputs, and their exact results."""
 
 import numpy as np
 

@@ -1,0 +1,1 @@
+"""The project's measuring: `python -m bench --help`, and the suite `pytest bench`."""

@@ -1,0 +1,120 @@
+"""Objects in processes of their own: their libraries' threads, allocators and settings disturb nobody else's.
+
+A worker makes an object and runs its methods as it is told; what goes in and out is pickled.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.append(ROOT)  # processes inherit it: they import bench by its name
+
+QUIET = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+class WorkerError(RuntimeError):
+    """A worker's process ended before it answered."""
+
+
+class Worker:
+    """
+    An object in another process.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the object; importable by name.
+    *arguments
+        Of `make`.
+    environment : dict, optional
+        Environment variables that the process starts with.
+
+    Raises
+    ------
+    Exception
+        Whatever `make` raises in its process.
+    """
+
+    def __init__(self, make, *arguments, environment=None):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, make, arguments), daemon=True, name=make.__name__
+        )
+        with environment_variables({**QUIET, **(environment or {})}):
+            self._process.start()
+        theirs.close()
+        self._answer()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def ask(self, method, *arguments):
+        """Call a method of the object; return its result, or raise what it raises."""
+        self._pipe.send((method, arguments))
+        return self._answer()
+
+    def _answer(self):
+        try:
+            raised, answer = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise WorkerError(f"its process ended with {self._process.exitcode}") from None
+        if raised:
+            raise answer
+        return answer
+
+    def close(self):
+        """End the process."""
+        self._pipe.close()
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def _serve(pipe, make, arguments):
+    """Be a worker: make the object, then answer until nobody asks any more."""
+    try:
+        served = make(*arguments)
+        pipe.send((False, None))
+    except Exception as error:
+        pipe.send((True, _plain(error)))
+        return
+    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+        while True:
+            method, arguments = pipe.recv()
+            try:
+                pipe.send((False, getattr(served, method)(*arguments)))
+            except Exception as error:
+                pipe.send((True, _plain(error)))
+
+
+def _plain(error):
+    """Return an exception that the other process can raise without this one's libraries."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, ModuleNotFoundError):
+        return ModuleNotFoundError(text, name=error.name)
+    if type(error).__module__ == "builtins":
+        return type(error)(text)
+    return RuntimeError(f"{type(error).__name__}: {text}")
+
+
+@contextlib.contextmanager
+def environment_variables(variables):
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
