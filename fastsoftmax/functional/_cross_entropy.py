@@ -193,12 +193,13 @@ def cross_entropy(
     reduction: Reduction = "mean",
     n_threads: int | None = None,
 ) -> Loss:
-    """Compute the cross-entropy of targets under softmax(logits): the loss of a classifier.
+    """Compute -log(softmax(logits)[target]), the cross-entropy of a classifier's logits.
 
-    With z = logits / temperature, then softcap * tanh(z / softcap); L = lse(z) - max(z); and
-    t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes), the loss of a row is::
+    For targets that are probabilities y the loss of a row is -sum(y * log(softmax(logits))). With all options it is,
+    for z = softcap * tanh(logits / temperature / softcap), y which is 1 at the target and else 0, and
+    t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes)::
 
-        sample_weight * [ sum(t) * L + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
+        sample_weight * [ sum(t) * (lse(z) - max(z)) + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
 
     Parameters
     ----------
