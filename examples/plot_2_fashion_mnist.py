@@ -24,7 +24,8 @@ plt.style.use("fastsoftmax.plots.style")
 # A quick run, for tests.
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 
-# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+# The networks below learn for a few epochs, on purpose: without this line ``fit``
+# would say that the loss still falls.
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 # %%

@@ -23,7 +23,8 @@ plt.style.use("fastsoftmax.plots.style")
 
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
 
-# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+# The networks below learn for a few epochs, on purpose: without this line ``fit``
+# would say that the loss still falls.
 warnings.simplefilter("ignore", ConvergenceWarning)
 N_TRAIN, N_TEST, EPOCHS = (1500, 500, 10) if SMALL else (12_000, 3000, 25)
 LABELS = ("car", "bus", "pedestrian")
