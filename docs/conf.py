@@ -22,6 +22,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "typeset",
     "breaks",
+    "pictures",
 ]
 html_math_renderer = "mathml"
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]

@@ -85,7 +85,7 @@ print("probabilities", np.round(probs, 4), f"(the first is {probs[0]:.1e})")
 # Slope and intercept of a class's line
 # -------------------------------------
 # The article draws a line for each class: the points where its logit is 0. Solved for the score, it has
-# the slope -w_k1 / w_k2 and the intercept -b_k / w_k2:
+# the slope :math:`-w_{k1} / w_{k2}` and the intercept :math:`-b_k / w_{k2}`:
 
 
 def line(w, b):

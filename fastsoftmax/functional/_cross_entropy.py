@@ -195,9 +195,9 @@ def cross_entropy(
 ) -> Loss:
     """Compute -log(softmax(logits)[target]), the cross-entropy of a classifier's logits.
 
-    For targets that are probabilities y the loss of a row is -sum(y * log(softmax(logits))). With all options it is,
-    for z = softcap * tanh(logits / temperature / softcap), y which is 1 at the target and else 0, and
-    t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes)::
+    For targets that are probabilities y the loss of a row is -sum(y * log(softmax(logits))). With the options it is,
+    for z = logits / temperature, capped to softcap * tanh(z / softcap), for y which is 1 at the target and else 0,
+    and for t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes)::
 
         sample_weight * [ sum(t) * (lse(z) - max(z)) + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
 
