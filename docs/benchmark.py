@@ -1,9 +1,9 @@
 """Draw the picture of speed and error, and write the table and the sentences that go with it, from one file of figures.
 
-python docs/benchmark.py                  from docs/benchmark.json
+python docs/benchmark.py                  from docs/benchmarks/table.json
 python docs/benchmark.py results.json     from what `fastsoftmax bench --json` has printed, which takes its place
 
-Written are docs/benchmark.json, docs/images/benchmark-light.svg and -dark.svg, and what stands between the marks
+Written are docs/benchmarks/table.json, docs/images/benchmark-light.svg and -dark.svg, and what stands between the marks
 `<!-- figures -->` and `<!-- end of figures -->` in README.md and docs/benchmark.md.
 """
 
@@ -17,10 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from fastsoftmax.cli._printing import duration, three_digits
-
 DOCS = Path(__file__).resolve().parent
-FIGURES = DOCS / "benchmark.json"
+FIGURES = DOCS / "benchmarks" / "table.json"
 START, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 OPERATIONS = {
@@ -36,13 +34,15 @@ MARKERS = {
     "NumPy": ("s", "#E69F00"),
     "SciPy": ("P", "#CC79A7"),
     "PyTorch": ("^", "#D55E00"),
+    "PyTorch, huge pages": (">", "#D55E00"),
+    "PyTorch, compiled": ("<", "#D55E00"),
     "scikit-learn": ("D", "#009E73"),
     "JAX": ("v", "#56B4E9"),
     "ONNX Runtime": ("X", "#0072B2"),
     "TensorFlow": ("h", "#8A8A8A"),
 }
 OURS = ("o", "fastsoftmax")
-THEMES = {  # ink, and the background that only tests of contrast need: pictures are transparent
+THEMES = {
     "light": {"ink": "#1f2328", "grid": "#d0d7de", "ONNX Runtime": "#0072B2"},
     "dark": {"ink": "#f0f6fc", "grid": "#3d444d", "ONNX Runtime": "#4C9BE8"},
 }
@@ -70,7 +70,7 @@ def draw(report, theme):
     panels[-1, 1].set_xlabel("largest error, units in the last place (ULP)")
     handles = [_mark(OURS[0], colours["ink"], OURS[1])]
     handles += [_mark(MARKERS[name][0], _colour(name, colours), name) for name in peers]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False,
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), frameon=False,
                   labelcolor=colours["ink"], fontsize=9, handletextpad=0.1, columnspacing=1.0)  # fmt: skip
     for ax in panels.flat:
         _paint(ax, colours)
@@ -198,16 +198,23 @@ def summary(report):
     )
     return (
         f"fastsoftmax is the fastest {fastest} of the [full table](docs/benchmark.md): the next library takes "
-        f"{three_digits(min(best))} to {three_digits(max(best))} times as long, the median of all is "
+        f"{three_digits(min(best))} to {three_digits(max(best))} times as long, and the median of all is "
         f"{three_digits(float(np.median(ratios(report))))} times. Its largest error is {three_digits(ours)} ULP, "
-        f"the others' {three_digits(min(errors))} to {_number(max(errors))}. {machine(report)}\n"
+        f"the others' {three_digits(min(errors))} to {three_digits(max(errors))}. {machine(report)}\n"
     )
 
 
-def _number(value):
-    return (
-        f"{float(three_digits(value)):,.0f}" if value >= 1000 else three_digits(value)
-    )
+def three_digits(value):
+    """Return a number with three significant digits, from 100 on with its thousands apart."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return np.format_float_positional(value, 3, fractional=False, trim="-")
+
+
+def duration(seconds):
+    """Return a time in us or ms."""
+    unit, factor = ("us", 1e6) if seconds < 1e-3 else ("ms", 1e3)
+    return f"{three_digits(factor * seconds)} {unit}"
 
 
 def machine(report):
@@ -229,7 +236,7 @@ def table(report):
         if row["operation"] not in OPERATIONS:
             continue
         cells = [
-            f"`{row['operation']}`",
+            f"`{row['operation']}`" + (" *" if row.get("disturbed") else ""),
             f"{row['n_rows']} x {row['n_classes']}",
             f"{duration(row['seconds'])} ({three_digits(row['ulp'])})",
         ]
@@ -244,7 +251,9 @@ def table(report):
     versions = ", ".join(
         f"{name} {version}" for name, version in report["peers"].items()
     )
-    return "\n".join([*lines, "", f"{machine(report)} Beside {versions}.\n"])
+    stars = any(row.get("disturbed") for row in report["rows"])
+    note = " A star: other processes disturbed this row." if stars else ""
+    return "\n".join([*lines, "", f"{machine(report)} Beside {versions}.{note}\n"])
 
 
 def texts(report):
@@ -267,6 +276,7 @@ def between_marks(path):
 def main(argv):
     """Read, draw and write."""
     report = json.loads(Path(argv[0] if argv else FIGURES).read_text())
+    FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps(report, indent=1) + "\n")
     save_pictures(report)
     for path, text in texts(report).items():
