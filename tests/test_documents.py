@@ -244,3 +244,16 @@ def test_every_name_of_the_readme_is_public():
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"\bfs\.(\w+)", text):
         assert name in dir(fs), name
+
+
+@pytest.mark.parametrize(
+    ("words", "pages"),
+    [
+        ("label smoothing", ["docs/getting_started.md", "docs/gradient.md"]),
+        ("pandas", ["docs/data_science.md"]),
+        ("license", ["docs/index.md"]),
+    ],
+)
+def test_words_that_people_look_for_are_there(words, pages):
+    for page in pages:
+        assert words in (ROOT / page).read_text().lower()

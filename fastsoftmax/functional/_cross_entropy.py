@@ -219,7 +219,7 @@ def cross_entropy(
         Rows with this target have loss and gradient 0, whatever their logits are. There is no default: PyTorch's
         is -100.
     label_smoothing : float in [0, 1], default 0.0
-        Share of the target spread evenly over all classes.
+        Label smoothing: the share of the target that is spread evenly over all classes.
     z_loss : float, default 0.0
         Factor of lse(z)**2, which keeps logits from drifting.
     softcap : float, optional
