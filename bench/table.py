@@ -1,7 +1,7 @@
-"""Every peer beside fastsoftmax: the table of the README and its chart, with times and errors.
+"""Every peer beside fastsoftmax: the table of the site and the picture of it, with times and errors.
 
     python -m bench table                      measure and print: 3 to 6 minutes
-    python -m bench table --write              and write the README's table, the chart, and the JSON of both
+    python -m bench table --write              and write docs/benchmarks/table.json, and what docs/benchmark.py makes of it
     python -m bench table --read FILE --write  write them from a report that --json has written
     python -m bench table --peer PyTorch --operation softmax --shape 256x1000
 
@@ -11,6 +11,8 @@ when its cache is warm.
 """
 
 import argparse
+import subprocess
+import sys
 from functools import partial
 
 from fastsoftmax._measuring import operations
@@ -18,13 +20,11 @@ from fastsoftmax._measuring.beside_peers import measure
 from fastsoftmax._measuring.contenders import ONE_THREAD, OURS
 from fastsoftmax._measuring.results import make_report
 
-from . import chart, options, peers, results
+from . import options, peers, results
 from .results import Layout, shape_of, times_as_long
 
 JSON = results.ROOT / "docs" / "benchmarks" / "table.json"
-README = results.ROOT / "README.md"
 SMALL_SHAPES = ((32, 10), (16, 1000))
-README_OPERATIONS = ("softmax", "cross_entropy", "cross_entropy_with_grad")
 LAYOUT = Layout(
     heads=("operation", "shape"),
     case=lambda row: (row["operation"], shape_of(row)),
@@ -37,7 +37,7 @@ LAYOUT = Layout(
 
 def add_arguments(parser):
     options.add_common_arguments(parser, 150, "how long to measure in all, without compiling")
-    options.add_report_arguments(parser, "README.md, docs/benchmarks/table.json and the chart")
+    options.add_report_arguments(parser, "docs/benchmarks/table.json, and the picture, table and sentences made of it")
     kinds = (*peers.HERE[2:], *peers.APART)
     parser.add_argument(
         "--peer", action="append", choices=[kind.name for kind in kinds], help="only this one"
@@ -87,17 +87,7 @@ def rows(args, subjects):
                 one.close()
 
 
-def readme_table(report):
-    """Return the README's table: without log_softmax, whose place is the chart."""
-    rows = [row for row in report["rows"] if row["operation"] in README_OPERATIONS]
-    layout = LAYOUT._replace(case=lambda row: (f"`{row['operation']}`", shape_of(row)))
-    return results.markdown({**report, "rows": rows}, layout)
-
-
 def write(report):
-    """Write the report, and the table and the chart that are made of it."""
+    """Write the report, and the picture, table and sentences that are made of it."""
     results.save(report, JSON)
-    results.write_between(README, "table", readme_table(report))
-    chart.draw(report).savefig(chart.PATH, dpi=110)
-    for path in (JSON, README, chart.PATH):
-        print(f"wrote {path.relative_to(results.ROOT)}")
+    subprocess.run([sys.executable, results.ROOT / "docs" / "benchmark.py"], check=True)

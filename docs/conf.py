@@ -3,9 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.path.abspath(".."))
+sys.path[:0] = [os.path.abspath(".."), os.path.abspath("extensions")]
 
 import fastsoftmax
+from fastsoftmax.datasets._sources import FASHION_MNIST, find_folder
 
 project = "fastsoftmax"
 author = "The fastsoftmax developers"
@@ -19,12 +20,20 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "typeset",
+    "breaks",
+    "pictures",
 ]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
 templates_path = ["_templates"]
-default_role = "py:obj"  # docstrings write `name` for parameters and for what they refer to
+default_role = (
+    "py:obj"  # docstrings write `name` for parameters and for what they refer to
+)
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+repository = "https://github.com/fastsoftmax/fastsoftmax"
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3
 
 toc_object_entries_show_parents = "hide"
@@ -35,10 +44,12 @@ numpydoc_use_plots = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# Without the files of Fashion-MNIST the page of tutorial 2 has its text and code, and no output.
+HAS_CLOTHES = find_folder(FASHION_MNIST) is not None
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/plot_",
+    "filename_pattern": r"/plot_" if HAS_CLOTHES else r"/plot_(?!2_)",
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),  # what a tutorial wants to show, it prints
     "remove_config_comments": True,
@@ -57,6 +68,25 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_theme_options = {"navigation_with_keys": True}
-pygments_style = "friendly"
-pygments_dark_style = "native"
+html_theme_options = {
+    "navigation_with_keys": True,
+    "source_repository": repository,
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+
+def say_that_there_is_no_output(app, docname, source):
+    """Say at the end of tutorial 2's page why it has no output."""
+    if docname == "auto_examples/plot_2_fashion_mnist" and not HAS_CLOTHES:
+        source[0] += (
+            "\n\n.. note::\n\n   This page was built without Fashion-MNIST, and so without the script's output "
+            "and pictures: FASTSOFTMAX_DATA names the folder of the files.\n"
+        )
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.connect("source-read", say_that_there_is_no_output)

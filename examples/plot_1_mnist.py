@@ -16,10 +16,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 
+plt.style.use("fastsoftmax.plots.style")
+
 # A quick run, for tests.
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"
 
-# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+# The networks below learn for a few epochs, on purpose: without this line ``fit``
+# would say that the loss still falls.
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 # %%
@@ -46,16 +49,16 @@ except FileNotFoundError:
         random_state=0,
     )
     brightest = 16
-    print("data: the digits of scikit-learn, because the files of MNIST are not on this machine")
+    print("data: the digits of scikit-learn; MNIST is not on this machine")
 if SMALL:
     X, y, X_test, y_test = X[:1000], y[:1000], X_test[:300], y_test[:300]
 print(f"to learn from: {X.shape}, to test with: {X_test.shape}")
 print(f"pixels from {X.min()} to {X.max()}")
 
 # %%
-fig, axes = plt.subplots(1, 10, figsize=(9, 1.4), layout="constrained")
+fig, axes = plt.subplots(1, 10, figsize=(9, 1.4))
 for ax, image, label in zip(axes, X[:10], y[:10], strict=True):
-    ax.imshow(image, cmap="gray_r")
+    ax.imshow(image)
     ax.set(title=str(label), xticks=[], yticks=[])
 
 # %%
@@ -91,7 +94,9 @@ print(
 # 32. ``verbose=1`` prints a line per epoch, ``X_val`` adds the figures on images that it does not
 # learn from.
 
-clf = fs.MLPClassifier((128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1)
+clf = fs.MLPClassifier(
+    (128,), solver="adam", batch_size=32, max_iter=5, random_state=0, verbose=1
+)
 clf.fit(rows, y, X_val=X_test, y_val=y_test)
 sizes = [weights.shape[0] for weights in clf.coefs_] + [len(clf.classes_)]
 n_parameters = sum(array.size for array in clf.coefs_ + clf.intercepts_)
@@ -117,11 +122,11 @@ probs = clf.predict_proba(X_test)
 predicted = clf.predict(X_test)
 wrong = np.flatnonzero(predicted != y_test)
 worst = wrong[np.argsort(-probs[wrong].max(axis=1))][:6]
-fig, axes = plt.subplots(1, 6, figsize=(9, 2.2), layout="constrained")
+fig, axes = plt.subplots(1, 6, figsize=(9, 2.2))
 for ax in axes:
     ax.set_axis_off()
 for ax, i in zip(axes[: len(worst)], worst, strict=True):
-    ax.imshow(X_test[i], cmap="gray_r")
+    ax.imshow(X_test[i])
     ax.set_title(
         f"is {y_test[i]}, read as {predicted[i]}\n({probs[i].max():.0%} sure)",
         fontsize=9,
@@ -148,6 +153,8 @@ print(f"-log(p) = {-np.log(p_right):.4f}, cross_entropy = {loss:.4f}")
 
 print(f"log(10) = {np.log(10):.4f}")
 print(f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}")
+
+plt.show()
 
 # %%
 # Where to go on: :ref:`the next tutorial <sphx_glr_auto_examples_plot_2_fashion_mnist.py>` does the

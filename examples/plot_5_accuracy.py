@@ -16,6 +16,8 @@ import numpy as np
 
 import fastsoftmax as fs
 
+plt.style.use("fastsoftmax.plots.style")
+
 # sphinx_gallery_thumbnail_number = 2
 
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
@@ -51,7 +53,9 @@ def ulp_error(got, exact):
     """Return the error of each result in units in the last place of its dtype."""
     got = np.asarray(got)
     exponent = np.frexp(exact)[1] - 1 - np.finfo(got.dtype).nmant
-    return np.abs(got.astype(np.longdouble) - exact) / np.ldexp(np.longdouble(1), exponent)
+    return np.abs(got.astype(np.longdouble) - exact) / np.ldexp(
+        np.longdouble(1), exponent
+    )
 
 
 # %%
@@ -98,8 +102,8 @@ if torch:
 if sk_loss:
     loss = sk_loss.HalfBinomialLoss()
     binary["scikit-learn: HalfBinomialLoss"] = loss.loss(ones, z)
-binary["fastsoftmax: binary_cross_entropy_with_logits"] = fs.binary_cross_entropy_with_logits(
-    z, ones, reduction="none"
+binary["fastsoftmax: binary_cross_entropy_with_logits"] = (
+    fs.binary_cross_entropy_with_logits(z, ones, reduction="none")
 )
 
 for name, losses in binary.items():
@@ -114,19 +118,22 @@ def draw(ax, x, exact, losses_by_name, every=1):
     for i, (name, losses) in enumerate(losses_by_name.items()):
         ours = name.startswith("fastsoftmax")
         error = np.maximum(ulp_error(losses, exact).astype(float), 0.02)
-        ax.plot(
-            x[::every], error[::every], STYLES[i] + "-", ms=4, lw=2 if ours else 1, label=name,
-            color="black" if ours else f"C{i}",
-        )  # fmt: skip
+        look = {"color": "black", "lw": 2} if ours else {"color": f"C{i}", "lw": 1}
+        ax.plot(x[::every], error[::every], STYLES[i] + "-", ms=4, label=name, **look)
     ax.axhline(4, color="gray", lw=1, ls="--")
-    ax.text(0.99, 5, "4 ULP", transform=ax.get_yaxis_transform(), ha="right", color="gray")
+    ax.text(
+        0.99, 5, "4 ULP", transform=ax.get_yaxis_transform(), ha="right", color="gray"
+    )
     ax.set(yscale="log", ylim=(0.015, 1e8))
     ax.grid(alpha=0.3)
 
 
-fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
+fig, ax = plt.subplots(figsize=(8, 5.5))
 draw(ax, z, exact, binary)
-ax.set(xlabel="logit of the right answer", ylabel="error of the loss in ULP (0.02 stands for less)")
+ax.set(
+    xlabel="logit of the right answer",
+    ylabel="error of the loss in ULP (0.02 stands for less)",
+)
 ax.set_title("Two classes, float32")
 fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 
@@ -171,15 +178,21 @@ def losses_by_name(logits, targets):
     log_sums = np.log(np.exp(shifted).sum(axis=1))
     found["NumPy, from the logits"] = log_sums - shifted[rows, targets]
     if special:
-        found["SciPy: -log_softmax"] = -special.log_softmax(logits, axis=1)[rows, targets]
+        found["SciPy: -log_softmax"] = -special.log_softmax(logits, axis=1)[
+            rows, targets
+        ]
     if torch:
         found["PyTorch: cross_entropy"] = torch.nn.functional.cross_entropy(
             torch.tensor(logits), torch.tensor(targets), reduction="none"
         ).numpy()
     if sk_loss:
         loss = sk_loss.HalfMultinomialLoss(n_classes=logits.shape[1])
-        found["scikit-learn: HalfMultinomialLoss"] = loss.loss(targets.astype(logits.dtype), logits)
-    found["fastsoftmax: cross_entropy"] = fs.cross_entropy(logits, targets, reduction="none")
+        found["scikit-learn: HalfMultinomialLoss"] = loss.loss(
+            targets.astype(logits.dtype), logits
+        )
+    found["fastsoftmax: cross_entropy"] = fs.cross_entropy(
+        logits, targets, reduction="none"
+    )
     return found
 
 
@@ -188,7 +201,7 @@ many = losses_by_name(logits, right)
 for name, losses in many.items():
     print(f"{name:50} largest error {ulp_error(losses, exact).max():12.3g} ULP")
 
-fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
+fig, ax = plt.subplots(figsize=(8, 5.5))
 draw(ax, margin, exact, many)
 ax.set(
     xlabel="distance of the right logit from the next",
@@ -219,7 +232,9 @@ if torch:
 softmaxes["fastsoftmax"] = fs.softmax(logits)
 
 normal = probs >= np.finfo(np.float32).smallest_normal
-softmax_errors = {name: ulp_error(p, probs)[normal].max() for name, p in softmaxes.items()}
+softmax_errors = {
+    name: ulp_error(p, probs)[normal].max() for name, p in softmaxes.items()
+}
 loss_errors = {
     name.split(":")[0].split(",")[0]: ulp_error(losses, exact).max()
     for name, losses in losses_by_name(logits, targets).items()
@@ -229,18 +244,29 @@ for kind, errors in (("softmax", softmax_errors), ("loss of a row", loss_errors)
         print(f"{kind:14} {name:21} {float(error):10.3g} ULP")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.4))
 for ax, title, errors in zip(
     axes, ("softmax", "loss of a row"), (softmax_errors, loss_errors), strict=True
 ):
     names = list(errors)[::-1]
     values = [float(errors[name]) for name in names]
-    bars = ax.barh(names, values, color=["black" if n == "fastsoftmax" else "C0" for n in names])
-    ax.bar_label(
-        bars, [f"{value:,.0f}" if value > 100 else f"{value:.3g}" for value in values], padding=3
+    bars = ax.barh(
+        names, values, color=["black" if n == "fastsoftmax" else "C0" for n in names]
     )
-    ax.set(xscale="log", xlim=(0.5, max(values) * 20), title=title, xlabel="largest error in ULP")
+    ax.bar_label(
+        bars,
+        [f"{value:,.0f}" if value > 100 else f"{value:.3g}" for value in values],
+        padding=3,
+    )
+    ax.set(
+        xscale="log",
+        xlim=(0.5, max(values) * 20),
+        title=title,
+        xlabel="largest error in ULP",
+    )
     ax.spines[["top", "right"]].set_visible(False)
+
+plt.show()
 
 # %%
 # What to take home

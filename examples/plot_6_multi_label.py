@@ -17,11 +17,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 import fastsoftmax as fs
 
+plt.style.use("fastsoftmax.plots.style")
+
 # sphinx_gallery_thumbnail_number = 3
 
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
 
-# The networks below learn for a few epochs, on purpose: ``fit`` would say that the loss still falls.
+# The networks below learn for a few epochs, on purpose: without this line ``fit``
+# would say that the loss still falls.
 warnings.simplefilter("ignore", ConvergenceWarning)
 N_TRAIN, N_TEST, EPOCHS = (1500, 500, 10) if SMALL else (12_000, 3000, 25)
 LABELS = ("car", "bus", "pedestrian")
@@ -54,12 +57,15 @@ X_test, Y_test = draw_streets(N_TEST, rng)
 
 def names_of(present):
     """Return the names of the labels that are 1."""
-    return " + ".join(name for name, one in zip(LABELS, present, strict=True) if one) or "nothing"
+    return (
+        " + ".join(name for name, one in zip(LABELS, present, strict=True) if one)
+        or "nothing"
+    )
 
 
-fig, axes = plt.subplots(2, 4, figsize=(9, 3), layout="constrained")
+fig, axes = plt.subplots(2, 4, figsize=(9, 3))
 for ax, image, present in zip(axes.flat, X, Y, strict=False):
-    ax.imshow(image, cmap="gray_r", vmin=-0.5, vmax=2)
+    ax.imshow(image, vmin=-0.5, vmax=2)
     ax.set(title=names_of(present), xticks=[], yticks=[])
     ax.title.set_fontsize(9)
 
@@ -70,8 +76,14 @@ for ax, image, present in zip(axes.flat, X, Y, strict=False):
 # sigmoid, and the loss is the binary cross-entropy of all of them. The hidden layer is shared: what
 # it learns of edges serves all three.
 
-OPTIONS = {"max_iter": EPOCHS, "batch_size": 64, "learning_rate": "cosine", "learning_rate_init": 3e-3,
-           "tol": 0.0, "random_state": 0}  # fmt: skip
+OPTIONS = {
+    "max_iter": EPOCHS,
+    "batch_size": 64,
+    "learning_rate": "cosine",
+    "learning_rate_init": 3e-3,
+    "tol": 0.0,
+    "random_state": 0,
+}
 
 
 def fit(X, y, units=64):
@@ -138,12 +150,19 @@ predictions = {
     "three sigmoids": one.predict(X_test),
     "three networks": np.column_stack([clf.predict(X_test) for clf in three]),
     "softmax over 3 names": names.predict_proba(X_test) > 1 / 4,
-    "softmax over 8 combinations": (combinations.predict(X_test)[:, np.newaxis] & code) > 0,
+    "softmax over 8 combinations": (combinations.predict(X_test)[:, np.newaxis] & code)
+    > 0,
 }
-sizes = [n_parameters(one), n_parameters(*three), n_parameters(names), n_parameters(combinations)]
+sizes = [
+    n_parameters(one),
+    n_parameters(*three),
+    n_parameters(names),
+    n_parameters(combinations),
+]
 seconds = [seconds_of_one, seconds_of_three, seconds_of_names, seconds_of_combinations]
 
-print(f"{'':28} {'all right':>9} {'each label right':>25} {'parameters':>11} {'seconds':>8}")
+head = f"{'':28} {'all right':>9} {'each label right':>25}"
+print(head + f" {'parameters':>11} {'seconds':>8}")
 all_right = {}
 for (name, found), size, taken in zip(predictions.items(), sizes, seconds, strict=True):
     all_right[name] = (found == Y_test).all(axis=1).mean()
@@ -151,21 +170,27 @@ for (name, found), size, taken in zip(predictions.items(), sizes, seconds, stric
     print(f"{name:28} {all_right[name]:9.3f} {each:>25} {size:11,} {taken:8.2f}")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained", width_ratios=(1.1, 1))
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), width_ratios=(1.1, 1))
 bars = axes[0].barh(list(all_right)[::-1], list(all_right.values())[::-1], color="C0")
-axes[0].bar_label(bars, [f"{share:.2f}" for share in list(all_right.values())[::-1]], padding=3)
+axes[0].bar_label(
+    bars, [f"{share:.2f}" for share in list(all_right.values())[::-1]], padding=3
+)
 axes[0].set(xlim=(0, 1.15), title="streets with all three answers right")
 by_number = [Y_test.sum(axis=1) == n for n in range(4)]
 for (name, found), marker in zip(predictions.items(), "os^D", strict=True):
     right = (found == Y_test).all(axis=1)
-    axes[1].plot(range(4), [right[rows].mean() for rows in by_number], marker + "-", label=name)
+    axes[1].plot(
+        range(4), [right[rows].mean() for rows in by_number], marker + "-", label=name
+    )
 axes[1].set(
     xticks=range(4),
     xlabel="how much is in the street",
     ylim=(-0.05, 1.05),
     title="the same, by what there is",
 )
-fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=9)
+fig.legend(
+    *axes[1].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=9
+)
 for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -177,13 +202,15 @@ shown = [
     np.flatnonzero((Y_test == present).all(axis=1))[0]
     for present in ((1, 0, 0), (1, 1, 0), (1, 1, 1), (0, 0, 0))
 ]
-fig, axes = plt.subplots(2, 4, figsize=(9, 3.8), layout="constrained", sharey="row")
+fig, axes = plt.subplots(2, 4, figsize=(9, 3.8), sharey="row")
 places = np.arange(3)
 for column, row in zip(axes.T, shown, strict=True):
-    column[0].imshow(X_test[row], cmap="gray_r", vmin=-0.5, vmax=2)
+    column[0].imshow(X_test[row], vmin=-0.5, vmax=2)
     column[0].set(xticks=[], yticks=[])
     column[0].set_title(names_of(Y_test[row]), fontsize=9)
-    column[1].bar(places - 0.2, one.predict_proba(X_test[[row]])[0], 0.38, label="three sigmoids")
+    column[1].bar(
+        places - 0.2, one.predict_proba(X_test[[row]])[0], 0.38, label="three sigmoids"
+    )
     column[1].bar(
         places + 0.2,
         names.predict_proba(X_test[[row]])[0],
@@ -208,15 +235,18 @@ z = np.linspace(-6, 6, 121)
 pairs = np.column_stack([z, np.zeros_like(z)])
 as_softmax = fs.softmax(pairs)[:, 0]
 print(f"largest difference: {np.abs(fs.sigmoid(z) - as_softmax).max():.1e}")
-print("loss of the answer yes at z = 2:",
-      fs.binary_cross_entropy_with_logits([2.0], [1]), "and", fs.cross_entropy([[2.0, 0.0]], [0]))  # fmt: skip
+of_sigmoid = fs.binary_cross_entropy_with_logits([2.0], [1])
+of_softmax = fs.cross_entropy([[2.0, 0.0]], [0])
+print(f"loss of the answer yes at z = 2: {of_sigmoid} and {of_softmax}")
 
-fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 3))
 ax.plot(z, fs.sigmoid(z), lw=4, alpha=0.4, label="sigmoid(z)")
 ax.plot(z, as_softmax, "k--", lw=1, label="softmax([z, 0]), first entry")
 ax.set(xlabel="logit z", ylabel="probability")
 ax.legend()
 ax.grid(alpha=0.3)
+
+plt.show()
 
 # %%
 # When to use which

@@ -16,6 +16,8 @@ from threadpoolctl import threadpool_limits
 
 import fastsoftmax as fs
 
+plt.style.use("fastsoftmax.plots.style")
+
 # sphinx_gallery_thumbnail_number = 2
 
 SMALL = os.environ.get("FASTSOFTMAX_EXAMPLES_SMALL") == "1"  # a quick run, for tests
@@ -50,11 +52,13 @@ def draw_contexts(n, rng):
 
 X_test, y_test = draw_contexts(1000, rng)
 best_bias = (log_frequency - np.square(directions).sum(axis=1) / 2).astype(np.float32)
-best_loss = float(fs.linear_cross_entropy(X_test, directions, y_test, linear_bias=best_bias))
-print(
-    f"{N_WORDS:,} words; the ten most frequent make up {np.exp(log_frequency[:10]).sum():.0%} of a text"
+best_loss = float(
+    fs.linear_cross_entropy(X_test, directions, y_test, linear_bias=best_bias)
 )
-print(f"loss of a constant guess {np.log(N_WORDS):.2f}, of the best possible model {best_loss:.2f}")
+share = np.exp(log_frequency[:10]).sum()
+print(f"{N_WORDS:,} words; the ten most frequent make up {share:.0%} of a text")
+print(f"loss of a constant guess {np.log(N_WORDS):.2f},", end=" ")
+print(f"of the best possible model {best_loss:.2f}")
 
 # %%
 # An estimate of the loss
@@ -67,15 +71,15 @@ sizes = [8, 32, 128, 512, 2048]
 x, y = X_test[:BATCH], y_test[:BATCH]
 weight, bias = 0.5 * directions, best_bias
 exact = fs.linear_cross_entropy(x, weight, y, linear_bias=bias)
+estimate = fs.sampled_softmax_cross_entropy
 estimates = np.array([
-    [fs.sampled_softmax_cross_entropy(x, weight, y, k, linear_bias=bias, seed=seed) for seed in range(30)]
+    [estimate(x, weight, y, k, linear_bias=bias, seed=seed) for seed in range(30)]
     for k in sizes
 ])  # fmt: skip
 print(f"exact loss {exact:.3f}")
 for k, values in zip(sizes, estimates, strict=True):
-    print(
-        f"{k:5} words drawn: {values.mean():.3f} on average, standard deviation {values.std():.3f}"
-    )
+    print(f"{k:5} words drawn: {values.mean():.3f} on average,", end=" ")
+    print(f"standard deviation {values.std():.3f}")
 
 
 def seconds_of(function, repeats=5):
@@ -94,14 +98,20 @@ cost = [
         x, weight, y, k, linear_bias=bias, seed=0))
     for k in sizes
 ]  # fmt: skip
-full_cost = seconds_of(lambda: fs.linear_cross_entropy_with_grad(x, weight, y, linear_bias=bias))
+full_cost = seconds_of(
+    lambda: fs.linear_cross_entropy_with_grad(x, weight, y, linear_bias=bias)
+)
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.6))
 axes[0].axhline(exact, color="black", lw=1.5, label="full softmax")
-axes[0].errorbar(sizes, estimates.mean(axis=1), estimates.std(axis=1), fmt="o", capsize=4, color="C0",
-                 label="sampled: mean and standard deviation")  # fmt: skip
+means, deviations = estimates.mean(axis=1), estimates.std(axis=1)
+label = "sampled: mean and standard deviation"
+axes[0].errorbar(sizes, means, deviations, fmt="o", capsize=4, label=label)
 axes[0].set(
-    xscale="log", xlabel="words drawn", ylabel="loss of one batch", title="quality of the estimate"
+    xscale="log",
+    xlabel="words drawn",
+    ylabel="loss of one batch",
+    title="quality of the estimate",
 )
 axes[1].axhline(1000 * full_cost, color="black", lw=1.5, label="full softmax")
 axes[1].plot(sizes, 1000 * np.array(cost), "o-", color="C0", label="sampled")
@@ -117,9 +127,8 @@ for ax in axes:
     ax.minorticks_off()
     ax.grid(alpha=0.3)
     ax.legend(fontsize=9)
-print(
-    f"loss and gradients: full {1000 * full_cost:.1f} ms, {sizes[2]} words {1000 * cost[2]:.2f} ms"
-)
+print(f"loss and gradients: full {1000 * full_cost:.1f} ms,", end=" ")
+print(f"{sizes[2]} words {1000 * cost[2]:.2f} ms")
 
 # %%
 # Training
@@ -137,8 +146,14 @@ class Layer:
     """A linear layer and Adagrad's sums."""
 
     def __init__(self):
-        self.weight, self.bias = np.zeros_like(directions), log_frequency.astype(np.float32)
-        self.weight_sums, self.bias_sums = np.zeros_like(self.weight), np.zeros_like(self.bias)
+        self.weight, self.bias = (
+            np.zeros_like(directions),
+            log_frequency.astype(np.float32),
+        )
+        self.weight_sums, self.bias_sums = (
+            np.zeros_like(self.weight),
+            np.zeros_like(self.bias),
+        )
 
     def update(self, rows, grad_weight, grad_bias):
         """Take a step in some rows, or in all of them with a slice."""
@@ -151,11 +166,13 @@ class Layer:
 
     def test_loss(self):
         """Return the loss of the full softmax on the test rows."""
-        return float(fs.linear_cross_entropy(X_test, self.weight, y_test, linear_bias=self.bias))
+        return float(
+            fs.linear_cross_entropy(X_test, self.weight, y_test, linear_bias=self.bias)
+        )
 
 
 def train(num_sampled):
-    """Train for SECONDS; return (seconds, test losses, steps). None is the full softmax."""
+    """Return seconds, test losses and steps of a training; None is the full softmax."""
     rng, layer = np.random.default_rng(1), Layer()
     spent, steps, next_look = 0.0, 0, 0.0
     times, losses = [], []
@@ -172,8 +189,10 @@ def train(num_sampled):
             )
             layer.update(slice(None), grad_weight, grad_bias)
         else:
-            _, _, rows, grad_weight, grad_bias = fs.sampled_softmax_cross_entropy_with_grad(
-                x, layer.weight, y, num_sampled, linear_bias=layer.bias, seed=rng
+            _, _, rows, grad_weight, grad_bias = (
+                fs.sampled_softmax_cross_entropy_with_grad(
+                    x, layer.weight, y, num_sampled, linear_bias=layer.bias, seed=rng
+                )
             )
             layer.update(rows, grad_weight, grad_bias)
         spent += time.perf_counter() - start
@@ -190,7 +209,7 @@ for name, (_, losses, steps) in runs.items():
 print(f"{'best possible':18} {'':27} loss {best_loss:.3f}")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), sharey=True)
 for (name, (times, losses, steps)), style in zip(
     runs.items(), ("k-", "C0--", "C1-.", "C2:"), strict=True
 ):
@@ -210,6 +229,8 @@ axes[0].annotate(
 axes[0].set_ylabel("full loss on new contexts")
 axes[0].legend(fontsize=9)
 limits.restore_original_limits()
+
+plt.show()
 
 # %%
 # What to take home

@@ -12,10 +12,11 @@ import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.inspection import DecisionBoundaryDisplay
-from sklearn.metrics import ConfusionMatrixDisplay, balanced_accuracy_score, classification_report
+from sklearn.metrics import balanced_accuracy_score, classification_report
 
 import fastsoftmax as fs
+
+plt.style.use("fastsoftmax.plots.style")
 
 # sphinx_gallery_thumbnail_number = 2
 
@@ -44,7 +45,8 @@ rng = np.random.default_rng(0)
 X, y = draw_rows(N, rng)
 X_test, y_test = draw_rows(N, rng)
 print("rows of each class:", dict(zip(NAMES, np.bincount(y).tolist(), strict=True)))
-print(f"always saying {NAMES[0]!r} is right in {np.mean(y_test == 0):.3f} of the test rows")
+share = np.mean(y_test == 0)
+print(f"always saying {NAMES[0]!r} is right in {share:.3f} of the test rows")
 
 # %%
 # Without weights, and with
@@ -62,12 +64,15 @@ print("weights:", dict(zip(NAMES, weight.round(2).tolist(), strict=True)))
 # sum of the weights of the rows, so the loss of a constant guess stays log(3).
 
 guess = np.zeros((len(y), 3))
-print("loss of a constant guess, with weights and without:",
-      fs.cross_entropy(guess, y, weight=weight), fs.cross_entropy(guess, y))  # fmt: skip
+losses = fs.cross_entropy(guess, y, weight=weight), fs.cross_entropy(guess, y)
+print("loss of a constant guess, with weights and without:", *losses)
 for name, clf in (("without", plain), ("with", weighted)):
     logits = clf.decision_function(X_test)
-    print(f"trained {name:7} weights: loss {fs.cross_entropy(logits, y_test):.3f},",
-          f"weighted loss {fs.cross_entropy(logits, y_test, weight=weight):.3f}")  # fmt: skip
+    loss = fs.cross_entropy(logits, y_test)
+    weighted_loss = fs.cross_entropy(logits, y_test, weight=weight)
+    print(
+        f"trained {name:7} weights: loss {loss:.3f}, weighted loss {weighted_loss:.3f}"
+    )
 
 # %%
 # Confusion matrices
@@ -75,14 +80,12 @@ for name, clf in (("without", plain), ("with", weighted)):
 # Each row is a true class and sums to 1: the diagonal is the share that was found.
 
 models = {"without weights": plain, "with weights": weighted}
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.9))
 for ax, (name, clf) in zip(axes, models.items(), strict=True):
-    ConfusionMatrixDisplay.from_predictions(
-        y_test, clf.predict(X_test), display_labels=NAMES, normalize="true", values_format=".2f",
-        cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1}, ax=ax,
-    )  # fmt: skip
+    fs.plots.plot_confusion_matrix(
+        clf, X_test, y_test, normalize="true", class_names=NAMES, ax=ax
+    )
     ax.set_title(name)
-axes[1].set(ylabel="", yticklabels=[])
 
 # %%
 # Classification reports
@@ -94,7 +97,11 @@ axes[1].set(ylabel="", yticklabels=[])
 for name, clf in models.items():
     predicted = clf.predict(X_test)
     print(name)
-    print(classification_report(y_test, predicted, target_names=NAMES, digits=3, zero_division=0))
+    print(
+        classification_report(
+            y_test, predicted, target_names=NAMES, digits=3, zero_division=0
+        )
+    )
     print(f"balanced accuracy: {balanced_accuracy_score(y_test, predicted):.3f}\n")
 
 # %%
@@ -103,32 +110,25 @@ for name, clf in models.items():
 # The borders between the classes. Without weights they lie where the *numbers* of rows balance,
 # deep in the land of the rare classes; with weights where the *densities* balance.
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
 some = np.r_[
     np.flatnonzero(y_test == 0)[:1500],
     np.flatnonzero(y_test == 1)[:150],
     np.flatnonzero(y_test == 2)[:60],
 ]
-colours = ["C0", "C1", "C2"]
 for ax, (name, clf) in zip(axes, models.items(), strict=True):
-    DecisionBoundaryDisplay.from_estimator(
-        clf, X_test[some], response_method="predict", multiclass_colors=colours, alpha=0.25, ax=ax, eps=0.5,
-        grid_resolution=500,
-    )  # fmt: skip
-    for k, marker in enumerate("os^"):
-        rows = some[y_test[some] == k]
-        ax.scatter(
-            *X_test[rows].T,
-            s=(6, 14, 22)[k],
-            c=colours[k],
-            marker=marker,
-            lw=0.3,
-            edgecolors="white",
-        )
-        ax.scatter([], [], s=30, c=colours[k], marker=marker, label=NAMES[k])
-    ax.set(title=name, xlabel="first measurement")
-axes[0].set_ylabel("second measurement")
-axes[0].legend(loc="lower right", title="true class")
+    fs.plots.plot_decision_regions(
+        clf,
+        X_test[some],
+        y_test[some],
+        class_names=NAMES,
+        feature_names=["first measurement", "second measurement"],
+        ax=ax,
+    )
+    ax.set_title(name)
+    ax.get_legend().remove()
+axes[1].set_ylabel("")
+fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=6)
 
 # %%
 # The price: probabilities
@@ -144,16 +144,17 @@ told = {
     "true share": rows_of_crack,
     "without weights": plain.predict_proba(X_test)[:, 2].mean(),
     "with weights": weighted.predict_proba(X_test)[:, 2].mean(),
-    "with weights, shares added": fs.softmax(weighted.decision_function(X_test) + log_shares)[
-        :, 2
-    ].mean(),
+    "with weights, shares added": fs.softmax(
+        weighted.decision_function(X_test) + log_shares
+    )[:, 2].mean(),
 }
 for name, share in told.items():
     print(f"{name:27} mean probability of {NAMES[2]!r}: {share:.4f}")
 moved = (plain.decision_function(X_test) - log_shares).argmax(axis=1)
-print(
-    f"\nwithout weights, borders moved afterwards: balanced accuracy {balanced_accuracy_score(y_test, moved):.3f}"
-)
+balanced = balanced_accuracy_score(y_test, moved)
+print(f"\nwithout weights, borders moved afterwards: balanced accuracy {balanced:.3f}")
+
+plt.show()
 
 # %%
 # What to take home

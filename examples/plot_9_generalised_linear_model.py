@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs
 
+plt.style.use("fastsoftmax.plots.style")
+
 CLASSES = ["cat", "dog", "sheep"]
 COLOURS, STYLES = ("#0072B2", "#E69F00", "#009E73"), ("-", "--", ":")
 
@@ -34,7 +36,7 @@ print("loss from one-hot rows: ", fs.cross_entropy(logits, one_hot))
 # %%
 # The gradient shows why this pair of function and distribution belongs together (it is the *canonical
 # link* of the GLM). With respect to the logits it is the mean predicted minus the target, as it is in
-# linear regression:
+# linear regression (:doc:`/gradient` derives it):
 
 loss, gradient = fs.cross_entropy_with_grad(logits, targets, reduction="sum")
 print(np.round(gradient, 4))
@@ -51,9 +53,12 @@ print(
 
 cat = np.linspace(-4, 6, 201)
 rows = np.column_stack([cat, np.full(201, 1.0), np.full(201, 0.1)])
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
 for ax, probs, title in zip(
-    axes, (fs.softmax(rows), fs.sigmoid(rows)), ("softmax", "three sigmoids"), strict=True
+    axes,
+    (fs.softmax(rows), fs.sigmoid(rows)),
+    ("softmax", "three sigmoids"),
+    strict=True,
 ):
     for name, p, style, colour in zip(CLASSES, probs.T, STYLES, COLOURS, strict=True):
         ax.plot(cat, p, style, color=colour, linewidth=2, label=name)
@@ -62,8 +67,8 @@ axes[0].set_ylabel("probability")
 axes[0].legend(loc="center right")
 
 # %%
-# By how much, says the matrix of derivatives, ``diag(p) - p p^T``: the row of *cat* tells what a small
-# rise of its logit does to each probability. Only its own rises, and each row sums to 0.
+# By how much, says the matrix of derivatives, :math:`\operatorname{diag}(p) - p p^T`: the row of *cat* tells
+# what a small rise of its logit does to each probability. Only its own rises, and each row sums to 0.
 
 probs = fs.softmax(np.array([2.0, 1.0, 0.1]))
 jacobian = np.array([fs.softmax_backward(row, probs) for row in np.eye(3)])
@@ -73,11 +78,14 @@ for name, row in zip(CLASSES, jacobian, strict=True):
 # %%
 # Hyperplanes between classes
 # ---------------------------
-# Each class has a weight vector; logits are linear. Where two logits are equal, ``(w_i - w_j) x + b_i -
-# b_j = 0``: a hyperplane, in two dimensions a line. Three made-up animals with two measures:
+# Each class has a weight vector; logits are linear. Where two logits are equal,
+# :math:`(w_i - w_j) \cdot x + b_i - b_j = 0`: a hyperplane, in two dimensions a line. Three made-up animals
+# with two measures:
 
 rng = np.random.default_rng(0)
-centres = np.array([[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]])  # shoulder height in cm, weight in kg
+centres = np.array(
+    [[25.0, 4.5], [50.0, 22.0], [70.0, 60.0]]
+)  # shoulder height in cm, weight in kg
 spread = np.array([[4.0, 1.5], [12.0, 9.0], [8.0, 11.0]])
 which = np.repeat(np.arange(3), 80)
 X = np.abs(centres[which] + spread[which] * rng.normal(size=(240, 2)))
@@ -154,7 +162,9 @@ print(
 # and wrong. The right answer here is "yes", the logit says "no":
 
 z = np.linspace(-8, 8, 321)
-_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(z, np.ones_like(z), reduction="none")
+_, of_sigmoid = fs.binary_cross_entropy_with_logits_with_grad(
+    z, np.ones_like(z), reduction="none"
+)
 _, of_softmax = fs.cross_entropy_with_grad(
     np.column_stack([0 * z, z]), np.ones(len(z), dtype=int), reduction="none"
 )
@@ -164,7 +174,7 @@ curves = {
     "sigmoid, cross-entropy": of_sigmoid,
     "tanh, squared error": 2 * (t - 1) * (1 - t**2),
 }
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.8), layout="constrained")
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.8))
 for (name, values), style, colour in zip(
     {"sigmoid (softmax of 0 and z)": fs.sigmoid(z), "tanh": t}.items(),
     ("-", ":"),
@@ -193,7 +203,9 @@ for name, values in curves.items():
 
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 one_hot = np.eye(3)[which]
-start = np.array([[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]])  # large is a cat, small a sheep
+start = np.array(
+    [[4.0, 4.0], [0.0, 0.0], [-4.0, -4.0]]
+)  # large is a cat, small a sheep
 
 
 def train(gradient_of, steps=300, rate=0.5):
@@ -218,16 +230,20 @@ runs = {
     "softmax, cross-entropy": train(lambda s: fs.cross_entropy_with_grad(s, which)[1]),
     "sigmoid, cross-entropy": train(
         lambda s: (
-            fs.binary_cross_entropy_with_logits_with_grad(s, one_hot, reduction="sum")[1] / len(s)
+            fs.binary_cross_entropy_with_logits_with_grad(s, one_hot, reduction="sum")[
+                1
+            ]
+            / len(s)
         )
     ),
     "tanh, squared error": train(tanh_gradient),
 }
-fig, ax = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(6.8, 3.8))
 for (name, right), style, colour in zip(runs.items(), STYLES, COLOURS, strict=True):
     ax.plot(right, style, color=colour, linewidth=2, label=name)
-    print(
-        f"{name:24s} right after 20 steps {right[20]:.1%}, after {len(right) - 1} {right[-1]:.1%}"
-    )
+    print(f"{name:24s} right after 20 steps {right[20]:.1%}", end=", ")
+    print(f"after {len(right) - 1} {right[-1]:.1%}")
 ax.set(xlabel="step", ylabel="share of animals right", ylim=(0, 1.02))
 ax.legend(loc="lower right")
+
+plt.show()

@@ -170,6 +170,71 @@ def test_links_lead_somewhere(path):
         assert target.startswith("http") or (path.parent / target).exists(), target
 
 
+def test_pictures_of_the_readme_exist():
+    found = re.findall(r'(?:src|srcset)="([^"]+)"', (ROOT / "README.md").read_text())
+    assert len(found) == 2
+    for target in found:
+        assert (ROOT / target).exists(), target
+
+
+COLUMN = 88
+"""Letters of code that the column of the site holds."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOCUMENTS if path.parent.name == "docs"]
+    + sorted(ROOT.glob("examples/plot_*.py")),
+    ids=lambda path: path.name,
+)
+def test_code_fits_its_column(path):
+    text = path.read_text()
+    code = (
+        text.split('"""', 2)[2]
+        if path.suffix == ".py"
+        else "".join(re.findall(r"```\w+\n(.*?)```", text, re.DOTALL))
+    )
+    for line in code.splitlines():
+        assert len(line) <= COLUMN or line.startswith("# "), line
+
+
+def from_docs(monkeypatch, folder, name):
+    """Import a module of the documentation."""
+    monkeypatch.syspath_prepend(ROOT / "docs" / folder)
+    return importlib.import_module(name)
+
+
+def test_every_function_has_a_formula_on_its_page(monkeypatch):
+    formulas = from_docs(monkeypatch, "extensions", "formulas").FORMULAS
+    assert set(formulas) == set(fs.functional.__all__)
+
+
+def test_table_and_words_are_those_of_the_figures(monkeypatch):
+    pytest.importorskip("matplotlib")
+    benchmark = from_docs(monkeypatch, "", "benchmark")
+    report = json.loads(benchmark.FIGURES.read_text())
+    for path, text in benchmark.texts(report).items():
+        assert benchmark.between_marks(path)[1].strip() == text.strip(), (
+            f"{path.name}: run `python docs/benchmark.py`"
+        )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_picture_has_every_figure_of_its_rows(monkeypatch, theme):
+    pytest.importorskip("matplotlib")
+    benchmark = from_docs(monkeypatch, "", "benchmark")
+    report = json.loads(benchmark.FIGURES.read_text())
+    panels = benchmark.draw(report, theme).axes
+    for operation, (times, errors) in zip(benchmark.DRAWN, (panels[:2], panels[2:4]), strict=True):
+        rows = [benchmark._row(report, operation, shape) for shape in benchmark.SHAPES]
+        drawn = sorted(line.get_xdata()[0] for line in errors.lines if len(line.get_xdata()) == 1)
+        told = [row["ulp"] for row in rows] + [p["ulp"] for r in rows for p in r["peers"].values()]
+        assert drawn == sorted(told)
+        drawn = sorted(line.get_xdata()[0] for line in times.lines if len(line.get_xdata()) == 1)
+        told = [1] * len(rows) + [p["ratio"] for r in rows for p in r["peers"].values()]
+        assert drawn == sorted(told)
+
+
 def test_commands_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"\bfastsoftmax (info|bench|train|evaluate|predict)\b", text))
@@ -189,3 +254,16 @@ def test_every_name_of_the_readme_is_public():
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"\bfs\.(\w+)", text):
         assert name in dir(fs), name
+
+
+@pytest.mark.parametrize(
+    ("words", "pages"),
+    [
+        ("label smoothing", ["docs/getting_started.md", "docs/gradient.md"]),
+        ("pandas", ["docs/data_science.md"]),
+        ("license", ["docs/index.md"]),
+    ],
+)
+def test_words_that_people_look_for_are_there(words, pages):
+    for page in pages:
+        assert words in (ROOT / page).read_text().lower()

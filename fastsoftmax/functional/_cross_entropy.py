@@ -193,12 +193,13 @@ def cross_entropy(
     reduction: Reduction = "mean",
     n_threads: int | None = None,
 ) -> Loss:
-    """Compute the cross-entropy of targets under softmax(logits): the loss of a classifier.
+    """Compute -log(softmax(logits)[target]), the cross-entropy of a classifier's logits.
 
-    With z = logits / temperature, then softcap * tanh(z / softcap); L = lse(z) - max(z); and
-    t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes), the loss of a row is::
+    For targets that are probabilities y the loss of a row is -sum(y * log(softmax(logits))). With the options it is,
+    for z = logits / temperature, capped to softcap * tanh(z / softcap), for y which is 1 at the target and else 0,
+    and for t = weight * ((1 - label_smoothing) * y + label_smoothing / n_classes)::
 
-        sample_weight * [ sum(t) * L + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
+        sample_weight * [ sum(t) * (lse(z) - max(z)) + sum(t * (max(z) - z)) + z_loss * lse(z)**2 ]
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def cross_entropy(
         Rows with this target have loss and gradient 0, whatever their logits are. There is no default: PyTorch's
         is -100.
     label_smoothing : float in [0, 1], default 0.0
-        Share of the target spread evenly over all classes.
+        Label smoothing: the share of the target that is spread evenly over all classes.
     z_loss : float, default 0.0
         Factor of lse(z)**2, which keeps logits from drifting.
     softcap : float, optional

@@ -1,4 +1,4 @@
-"""Tables, JSON and charts of bench/ are made of one report, and agree with it."""
+"""Tables and JSON of bench/ are made of one report, and agree with it."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 results = pytest.importorskip("bench.results", reason="bench/ is not here")
-from bench import chart, forms, table, training  # noqa: E402
+from bench import forms, training  # noqa: E402
 from fastsoftmax._measuring.results import make_report, make_row  # noqa: E402
 from fastsoftmax._measuring.timer import Timing  # noqa: E402
 
@@ -96,35 +96,18 @@ def test_printed_table_shows_every_row_and_reason(report, capsys):
     assert out.count("log_softmax") == 1
 
 
-def test_chart_draws_the_numbers_of_the_table(report):
-    pytest.importorskip("matplotlib")
-    figure = chart.draw(report)
-    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
-    assert set(panels) == {"softmax", "log_softmax", "cross_entropy"}
-    for operation, axes in panels.items():
-        drawn = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
-        rows = [one for one in report["rows"] if one["operation"] == operation]
-        sizes = np.array([one["n_rows"] * one["n_classes"] * 4 for one in rows])
-        ours = np.array([one["seconds"] for one in rows])
-        np.testing.assert_allclose(drawn["fastsoftmax"], sizes / ours / 1e9)
-        ratios = np.array([one["peers"]["NumPy"]["ratio"] for one in rows])
-        np.testing.assert_allclose(drawn["NumPy"], sizes / (ours * ratios) / 1e9)
-        np.testing.assert_allclose(drawn["copy of the logits"], sizes / (0.5 * ours) / 1e9)
-
-
-def test_published_table_and_forms_are_those_of_their_json():
+def test_published_tables_are_those_of_their_json():
     checked = 0
     for path, document, name, make in (
-        (table.JSON, table.README, "table", table.readme_table),
-        (table.JSON.with_name("forms.json"), forms.PAGE, "forms", forms.page_table),
-        (table.JSON.with_name("training.json"), training.PAGE, "training", training.page_table),
+        (forms.JSON, forms.PAGE, "forms", forms.page_table),
+        (training.JSON, training.PAGE, "training", training.page_table),
     ):
         if path.exists():
             published = results.between(document.read_text(encoding="utf-8"), name)
             assert published == make(results.read(path)).strip()
             checked += 1
     if not checked:
-        pytest.skip("no report is published: python -m bench table --write makes one")
+        pytest.skip("no report is published: python -m bench forms --write makes one")
 
 
 def test_documents_keep_what_surrounds_the_table():
@@ -139,7 +122,6 @@ def test_documents_keep_what_surrounds_the_table():
 
 def test_documents_have_their_marks():
     for document, name in (
-        (table.README, "table"),
         (forms.PAGE, "forms"),
         (training.PAGE, "training"),
     ):
