@@ -1,7 +1,7 @@
 """Every peer beside fastsoftmax: the table of the site and the picture of it, with times and errors.
 
     python -m bench table                      measure and print: 3 to 6 minutes
-    python -m bench table --write              and write docs/benchmarks/table.json, and what docs/benchmark.py makes of it
+    python -m bench table --write              and write docs/benchmarks/table.json and all that is made of it
     python -m bench table --read FILE --write  write them from a report that --json has written
     python -m bench table --peer PyTorch --operation softmax --shape 256x1000
 
@@ -37,7 +37,9 @@ LAYOUT = Layout(
 
 def add_arguments(parser):
     options.add_common_arguments(parser, 150, "how long to measure in all, without compiling")
-    options.add_report_arguments(parser, "docs/benchmarks/table.json, and the picture, table and sentences made of it")
+    options.add_report_arguments(
+        parser, "docs/benchmarks/table.json, and the picture, table and sentences made of it"
+    )
     kinds = (*peers.HERE[2:], *peers.APART)
     parser.add_argument(
         "--peer", action="append", choices=[kind.name for kind in kinds], help="only this one"

@@ -44,7 +44,9 @@ generator = torch.Generator().manual_seed(0)
 images = torch.rand(BATCH, 1, SIDE, SIDE, generator=generator)
 labels = torch.randint(10, (BATCH,), generator=generator)
 nets = {name: net() for name in LOSSES}
-optimizers = {name: torch.optim.SGD(one.parameters(), lr=0.05) for name, one in nets.items()}
+optimizers = {
+    name: torch.optim.SGD(one.parameters(), lr=0.05) for name, one in nets.items()
+}
 losses = {name: [] for name in LOSSES}
 steps, parts = ({name: [] for name in LOSSES} for _ in range(2))
 for _ in range(N_STEPS):

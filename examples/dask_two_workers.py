@@ -42,14 +42,21 @@ def main():
                 f"{n_workers} workers: {model.n_iter_} iterations, accuracy {model.score(X, y):.4f}"
             )
             if n_workers == 2:
-                network = MLPClassifier((32,), max_iter=5, random_state=0, verbose=1, client=client)
+                network = MLPClassifier(
+                    (32,), max_iter=5, random_state=0, verbose=1, client=client
+                )
                 network.fit(X, y)
-                print("probabilities, computed when they are asked for:", network.predict_proba(X))
+                print(
+                    "probabilities, computed when they are asked for:",
+                    network.predict_proba(X),
+                )
                 print(network.predict_proba(X[:2]).compute().round(3))
     same = np.array_equal(models[0].coef_, models[1].coef_)
     print(f"the same bits: {same}")
     local = models[0].to_local()
-    print("on this machine alone:", local.predict(np.zeros((1, N_FEATURES), np.float32)))
+    print(
+        "on this machine alone:", local.predict(np.zeros((1, N_FEATURES), np.float32))
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ N_STEPS = 3 if SMALL else 12
 # are never a target, as most words of a large vocabulary are not in most batches.
 
 words = re.findall(r"\w+|\s+|[^\w\s]", " ".join(topics.values()))
-known = {word: i for i, (word, _) in enumerate(Counter(words).most_common(N_CLASSES - 1))}
+known = {
+    word: i for i, (word, _) in enumerate(Counter(words).most_common(N_CLASSES - 1))
+}
 tokens = torch.tensor([known.get(word, N_CLASSES - 1) for word in words])
 print(f"{len(tokens):,} tokens of {len(known):,} kinds, {N_CLASSES:,} classes")
 
@@ -52,7 +54,9 @@ class Layer(torch.nn.Module):
         self.queries = torch.nn.Linear(WIDTH, 3 * WIDTH)
         self.out = torch.nn.Linear(WIDTH, WIDTH)
         self.wide = torch.nn.Sequential(
-            torch.nn.Linear(WIDTH, 4 * WIDTH), torch.nn.GELU(), torch.nn.Linear(4 * WIDTH, WIDTH)
+            torch.nn.Linear(WIDTH, 4 * WIDTH),
+            torch.nn.GELU(),
+            torch.nn.Linear(4 * WIDTH, WIDTH),
         )
 
     def forward(self, x):
@@ -109,7 +113,9 @@ LOSSES = {
 def batch(step):
     """Return tokens and the tokens that follow them."""
     starts = torch.randint(
-        len(tokens) - LENGTH - 1, (BATCH,), generator=torch.Generator().manual_seed(step)
+        len(tokens) - LENGTH - 1,
+        (BATCH,),
+        generator=torch.Generator().manual_seed(step),
     )
     rows = torch.stack([tokens[start : start + LENGTH + 1] for start in starts])
     return rows[:, :-1], rows[:, 1:].flatten()
@@ -145,7 +151,9 @@ for number in range(N_STEPS):
         run.step(number)
 
 middle = {name: sorted(run.seconds)[N_STEPS // 2] for name, run in runs.items()}
-print(f"{'':22}{'first loss':>12}{'last loss':>12}{'ms a step':>12}{'times as fast':>15}")
+print(
+    f"{'':22}{'first loss':>12}{'last loss':>12}{'ms a step':>12}{'times as fast':>15}"
+)
 for name, run in runs.items():
     ratio = middle["PyTorch"] / middle[name]
     print(

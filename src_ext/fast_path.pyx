@@ -50,7 +50,8 @@ def use_kernels(table, int max_threads):
     if table is not None:
         found = <KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
         if found.layout != CALL_LAYOUT:
-            raise ImportError("the compiled modules of fastsoftmax were built from different sources; build all of them again")
+            raise ImportError("the compiled modules of fastsoftmax were built from different sources; "
+                              "build all of them again")
     kernels, MAX_THREADS = found, max_threads
 
 

@@ -106,7 +106,7 @@ include "training/network.pxi"
 
 
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double, ptrdiff_t first=0):
-    """Return a vector or matrix of REAL, from row `first` on, with rows of whole vectors: as it is, or a padded copy."""
+    """Return a vector or matrix of REAL from row `first` on, with rows of whole vectors: as it is, or padded."""
     cdef int ndim = cnp.PyArray_NDIM(array)
     cdef ptrdiff_t size = 8 if is_double else 4
     cdef ptrdiff_t rows = cnp.PyArray_DIM(array, 0) if ndim == 2 else 1
@@ -121,10 +121,12 @@ cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double, ptrdiff_t firs
     shape[0], shape[1] = rows - first, width
     packed = cnp.PyArray_EMPTY(2, shape, cnp.PyArray_TYPE(array), 0)
     if is_double:
-        pack_f64(<const double *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step, column_step,
+        pack_f64(<const double *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step,
+                 column_step,
                  <double *>cnp.PyArray_DATA(packed), width)
     else:
-        pack_f32(<const float *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step, column_step,
+        pack_f32(<const float *>cnp.PyArray_DATA(array) + first * row_step, rows - first, columns, row_step,
+                 column_step,
                  <float *>cnp.PyArray_DATA(packed), width)
     return packed
 
@@ -198,7 +200,8 @@ cdef int run_forward(cnp.ndarray X, double input_scale, list weights, list biase
         matrix, bias = weights[i], whole_vectors(biases[i], is_double)
         widths[i] = (sizes[i] * real + VECTOR_BYTES - 1) // VECTOR_BYTES * (VECTOR_BYTES // real)
         n_ends[i] = 0
-        if job.n_rows == 1 and cnp.PyArray_STRIDE(matrix, 1) == real and cnp.PyArray_STRIDE(matrix, 0) >= real * sizes[i]:
+        if (job.n_rows == 1 and cnp.PyArray_STRIDE(matrix, 1) == real
+                and cnp.PyArray_STRIDE(matrix, 0) >= real * sizes[i]):
             step = cnp.PyArray_STRIDE(matrix, 0) // real
             depth = cnp.PyArray_DIM(matrix, 0)
             n_ends[i] = min(depth, (widths[i] - sizes[i] + step - 1) // step)

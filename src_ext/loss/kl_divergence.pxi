@@ -86,7 +86,8 @@ cdef inline void terms_of_chunk(const Pair *pair, int which, Py_ssize_t k, Py_ss
         return
     nothing.read = nothing.write = NULL
     terms[0] = <real *>pair.stages[which]
-    sum_chunk(<const real *>row.x + k * CHUNK, <const real *>NULL, <const real *>NULL, terms[0], chunk_size(n_classes, k), &row.plan,
+    sum_chunk(<const real *>row.x + k * CHUNK, <const real *>NULL, <const real *>NULL, terms[0],
+              chunk_size(n_classes, k), &row.plan,
               &nothing, &again)
 
 
@@ -212,7 +213,8 @@ cdef inline void exp_of_tile(const Geometry *g, const real *x, real *terms, Py_s
     """The terms of a tile, and the maxima and sums of its lanes."""
     lanes_max(x, width, g.n_classes, m, NULL, <real *>NULL)
     memcpy(terms, x, width * g.n_classes * sizeof(real))
-    lanes_exp_sum(terms, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL, <real *>NULL, True, True, ahead, sums)
+    lanes_exp_sum(terms, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL,
+                  <real *>NULL, True, True, ahead, sums)
 
 
 cdef inline void sum_divergence_of_lanes(const Geometry *g, const real *p, const real *q, const real *ep,
@@ -262,7 +264,7 @@ cdef struct DivergenceScratch:
 
 
 cdef inline void factors_of_lanes(bint is_double, const LaneSums *a, Py_ssize_t width, const double *unit,
-                                    double divisor, double *factor, double *error) noexcept nogil:
+                                  double divisor, double *factor, double *error) noexcept nogil:
     """What turns the terms of lanes into probabilities * unit / divisor, in two parts; without a unit, UNIT_POWER."""
     cdef Py_ssize_t lane
     if is_double:

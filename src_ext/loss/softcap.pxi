@@ -1,5 +1,5 @@
-# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap): what is computed with is z - m, m the
-# capped maximum, in two parts; loss/softcap.h says how, and which rows are wide.
+# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap): what is computed with is z - m, m
+# the capped maximum, in two parts; loss/softcap.h says how, and which rows are wide.
 
 cdef extern from "loss/softcap.h":
     int CAP_WIDE
@@ -151,8 +151,8 @@ cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, real *x, const 
             x[i * step] = values[i]
 
 
-cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense, const CapScratch *scratch,
-                            Part *parts) noexcept nogil:
+cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense,
+                            const CapScratch *scratch, Part *parts) noexcept nogil:
     """Compute a row in scratch; the gradient takes its place."""
     cdef LossTask capped
     cdef Row row
@@ -190,7 +190,8 @@ cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t 
     cdef Cap cap = plan_cap(task.softcap, task.temperature, size, real is double)
     if cap.method == CAP_WIDE:
         for lane in range(n_lanes):
-            wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane, width, scratch.wide, parts)
+            wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane, width, scratch.wide,
+                     parts)
         return
     lanes_cap(tile, <real *>scratch.low, slope, width, n, max, &cap, arrays.lanes.lse_max)
     capped = capped_task(task, 0)
@@ -222,6 +223,7 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
         capped_tile(task, first, n_lanes, tile, dense, &scratch, parts)
     else:
         for lane in range(n_lanes):
-            capped_row(task, first + lane, tile + lane * n, dense if dense == NULL else dense + lane * n, &scratch, parts)
+            capped_row(task, first + lane, tile + lane * n, dense if dense == NULL else dense + lane * n, &scratch,
+                       parts)
     if task.grad != NULL:
         tile_store(tile, g, first, n_lanes, task.grad, &task.grad_steps)

@@ -42,7 +42,8 @@ cdef inline void logsumexp_tile(const Geometry *g, real *tile, Py_ssize_t n_lane
     cdef real *m = <real *>a.max
     cdef Py_ssize_t lane, width = width_of(g, n_lanes)
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL, <real *>NULL, False, True, ahead, &a.sums)
+    lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, 1.0, <const real *>NULL, <const real *>NULL,
+                  <real *>NULL, False, True, ahead, &a.sums)
     lanes_sum_rest(&a.sums, width, real is double, a.sums.sum)
     for lane in range(n_lanes):
         out[lane] = <real>lse_of(m[lane], a.sums.sum[lane],

@@ -1,7 +1,7 @@
 # A row with its classes side by side: its maximum, its sums, and the factor of its terms.
 #
 # Rows of more than CHUNK classes are taken in chunks, each with a maximum of its own: the same chunks whether one
-# thread takes a whole row or several share it. Chunks, and rows of doubles, are merged in pairs of doubles, so that this
+# thread takes a whole row or several share it. Chunks, and rows of doubles, are merged in pairs of doubles, so that it
 # adds one rounding in double; a row of floats in one chunk does without. A row of 16 bits passes through scratch
 # chunk by chunk: read and widened while its maximum is sought, rounded while its terms are scaled.
 
@@ -109,8 +109,8 @@ cdef inline real chunk_max(real *x, Py_ssize_t at, Py_ssize_t n, const RowPlan *
     return row_max(x, n)
 
 
-cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *stage, Py_ssize_t n, const RowPlan *plan,
-                           const Upcoming *ahead, Part *part) noexcept nogil:
+cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *stage, Py_ssize_t n,
+                           const RowPlan *plan, const Upcoming *ahead, Part *part) noexcept nogil:
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
@@ -206,8 +206,8 @@ cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil
     return result
 
 
-cdef inline void reduce_row(const real *x, const real *low, const real *t, real *stage, Py_ssize_t n_classes, const RowPlan *plan,
-                            Part *parts, Stat *stat) noexcept nogil:
+cdef inline void reduce_row(const real *x, const real *low, const real *t, real *stage,
+                            Py_ssize_t n_classes, const RowPlan *plan, Part *parts, Stat *stat) noexcept nogil:
     """Maximum and sums of a row. While all but the last chunk are computed, the next one is fetched."""
     cdef Py_ssize_t k, at, n = n_chunks(n_classes)
     cdef const real *targets = t

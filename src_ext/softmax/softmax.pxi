@@ -88,7 +88,8 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     cdef double *total = a.sums.sum
     cdef Py_ssize_t lane
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
-    lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, temperature, <const real *>NULL, <const real *>NULL, <real *>NULL, not log, log, ahead,
+    lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, temperature, <const real *>NULL,
+                  <const real *>NULL, <real *>NULL, not log, log, ahead,
                   &a.sums)
     if log:
         lanes_sum_rest(&a.sums, width, real is double, total)
@@ -201,7 +202,8 @@ cdef inline void reduce_chunk(const SoftmaxTask *task, Py_ssize_t block, const r
     cdef Py_ssize_t at = place_shared(task, block, &x, &out, &plan)
     cdef Py_ssize_t n = chunk_size(task.g.n_classes, at // CHUNK)
     task.parts[block].max = chunk_max(<real *>x, at, n, &plan)
-    sum_chunk(x, <const real *>NULL, <const real *>NULL, <real *>NULL if task.log else out, n, &plan, &plan.ahead, task.parts + block)
+    sum_chunk(x, <const real *>NULL, <const real *>NULL, <real *>NULL if task.log else out, n, &plan, &plan.ahead,
+              task.parts + block)
 
 
 cdef inline void finish_shared_chunk(const SoftmaxTask *task, Py_ssize_t block, const real *x,

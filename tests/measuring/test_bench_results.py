@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 results = pytest.importorskip("bench.results", reason="bench/ is not here")
-from bench import forms, training  # noqa: E402
+from bench import forms, table, training  # noqa: E402
 from fastsoftmax._measuring.results import make_report, make_row  # noqa: E402
 from fastsoftmax._measuring.timer import Timing  # noqa: E402
 
@@ -64,26 +64,25 @@ def test_json_has_no_numbers_that_json_lacks(report, tmp_path):
     assert results.markdown(results.read(tmp_path / "report.json"), table.LAYOUT)
 
 
-def test_readme_table_says_what_the_report_holds(report):
-    lines = table.readme_table(report).splitlines()
+def test_table_says_what_the_report_holds(report):
+    lines = results.markdown(report, table.LAYOUT).splitlines()
     assert cells(lines[0]) == ["operation", "shape", "ours", "NumPy", "PyTorch"]
-    assert cells(lines[2]) == ["`softmax`", "32 x 10", "1.00 us (1.50)", "8.00x (12.0)", "4.00x"]
-    shown = [row for row in report["rows"] if row["operation"] != "log_softmax"]
-    for line, one in zip(lines[2:], shown, strict=False):
+    assert cells(lines[2]) == ["softmax", "32 x 10", "1.00 us (1.50)", "8.00x (12.0)", "4.00x"]
+    for line, one in zip(lines[2:], report["rows"], strict=False):
         assert cells(line)[1] == results.shape_of(one)
         ratio = float(re.match(r"[\d.]+", cells(line)[3])[0])
         assert ratio == pytest.approx(one["peers"]["NumPy"]["ratio"], abs=0.01)
 
 
 def test_disturbed_rows_bear_a_star_that_is_explained(report):
-    text = table.readme_table(report)
-    starred = [line for line in text.splitlines() if line.startswith("| `softmax` * |")]
+    text = results.markdown(report, table.LAYOUT)
+    starred = [line for line in text.splitlines() if line.startswith("| softmax * |")]
     assert len(starred) == 1
     assert "256 x 1000" in starred[0]
     assert text.rstrip().endswith(results.DISTURBED)
     for one in report["rows"]:
         one["disturbed"] = []
-    assert "*" not in table.readme_table(report)
+    assert "*" not in results.markdown(report, table.LAYOUT)
 
 
 def test_printed_table_shows_every_row_and_reason(report, capsys):
@@ -99,8 +98,8 @@ def test_printed_table_shows_every_row_and_reason(report, capsys):
 def test_published_tables_are_those_of_their_json():
     checked = 0
     for path, document, name, make in (
-        (forms.JSON, forms.PAGE, "forms", forms.page_table),
-        (training.JSON, training.PAGE, "training", training.page_table),
+        (table.JSON.with_name("forms.json"), forms.PAGE, "forms", forms.page_table),
+        (table.JSON.with_name("training.json"), training.PAGE, "training", training.page_table),
     ):
         if path.exists():
             published = results.between(document.read_text(encoding="utf-8"), name)
