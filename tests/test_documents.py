@@ -112,7 +112,7 @@ API_MODULES = {
     "fastsoftmax.estimators.callbacks": ("Callback", "CSVLogger", "ModelCheckpoint"),
     "fastsoftmax.dask": ("MLPClassifier", "SoftmaxRegression"),
     "fastsoftmax.datasets": None,
-    "fastsoftmax.export": ("to_onnx",),
+    "fastsoftmax.export": ("register_skl2onnx", "to_onnx"),
     "fastsoftmax.numba_functions": (
         "binary_cross_entropy_with_logits",
         "cross_entropy",
