@@ -224,7 +224,7 @@ static void FN(row_log_softmax_backward_wide)(const REAL *g, const REAL *log_p, 
         out[i] = (REAL)wide_value(wide_sum(wide_of(g[i]), wide_product(wide_exp(wide_of(log_p[i])), sum)));
 }
 
-/* out = p * (g - dot); out may be either. Three roundings; in long double where dot is so large or so
+/* out = p * (g - dot); out may be either. Three roundings; number by number in Wide where dot is so large or so
  * small that digits would be lost, or not finite. */
 static void FN(row_softmax_backward)(const REAL *g, const REAL *p, REAL *out, ptrdiff_t n, double dot) {
     const int loses_digits = sizeof(REAL) == sizeof(double) && FN(is_beyond)(dot); /* products of floats have them */
