@@ -268,7 +268,7 @@ def check_options(estimator):
             value = number(params[name], name, **bounds)
             if name in _BELOW_ONE and value >= 1:
                 raise ValueError(f"{name} must be less than 1, got {value}")
-    integer(params["max_iter"], "max_iter", low=params["solver"] in BATCH_SOLVERS)
+    integer(params["max_iter"], "max_iter", low=int(params["solver"] in BATCH_SOLVERS))
     integer(params["n_iter_no_change"], "n_iter_no_change", low=1)
     if not isinstance(params["batch_size"], str) or params["batch_size"] != "auto":
         integer(params["batch_size"], "batch_size", low=1)

@@ -70,6 +70,16 @@ static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, 
     }
 }
 
+/* Write `value` where the mask of a row, bytes `step` apart, is false. */
+static void FN(row_mask)(REAL *restrict x, const uint8_t *restrict where, ptrdiff_t step, ptrdiff_t n, REAL value) {
+    if (step == 1) {
+        for (ptrdiff_t i = 0; i < n; i++) x[i] = where[i] ? x[i] : value;
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (!where[i * step]) x[i] = value;
+}
+
 /* Write `value` where the mask is 0, over a whole tile; what is elsewhere stays, NaN too. */
 static void FN(lanes_mask)(REAL *tile, const REAL *mask, ptrdiff_t n, REAL value) {
     for (ptrdiff_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;

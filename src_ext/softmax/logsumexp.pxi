@@ -72,7 +72,7 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
         return
     for lane in range(n_lanes):
         if task.where != NULL:
-            mask_row(tile + lane * n, mask_of(task, first + lane), task.where_steps.classes, n, <real>-INFINITY)
+            row_mask(tile + lane * n, mask_of(task, first + lane), task.where_steps.classes, n, <real>-INFINITY)
         out[first + lane] = <real>logsumexp_row(tile + lane * n, n, &plan, parts)
 
 

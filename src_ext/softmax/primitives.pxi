@@ -63,6 +63,7 @@ cdef extern from "softmax/primitives.h" nogil:
     double row_target_gap(...)
     void row_target(...)
     void row_combine(...)
+    void row_mask(...)
     void lanes_mask(...)
     void lanes_target(...)
     void lanes_target_gap(...)

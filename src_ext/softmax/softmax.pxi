@@ -101,14 +101,6 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
         lanes_scale(tile, width, g.n_classes, total, a.sums.sum_error, NULL, <const real *>NULL)
 
 
-cdef inline void mask_row(real *x, const uint8_t *where, Py_ssize_t step, Py_ssize_t n, real value) noexcept nogil:
-    """Write `value` where the mask is false."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if not where[i * step]:
-            x[i] = value
-
-
 cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noexcept nogil:
     """Return where the mask of a lane starts."""
     cdef Py_ssize_t inner = task.g.inner
@@ -135,10 +127,10 @@ cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssiz
     for lane in range(n_lanes):
         row = rows + lane * n
         if task.where != NULL:
-            mask_row(row, mask_of(task, first + lane), step, n, <real>-INFINITY)
+            row_mask(row, mask_of(task, first + lane), step, n, <real>-INFINITY)
         softmax_row(row, row, n, task.log, plan, parts)
         if task.where != NULL:
-            mask_row(row, mask_of(task, first + lane), step, n, <real>-INFINITY if task.log else 0)
+            row_mask(row, mask_of(task, first + lane), step, n, <real>-INFINITY if task.log else 0)
 
 
 cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes,
