@@ -94,12 +94,14 @@ cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
 
 
 cdef void fill_base(real *base, const LossCall *call) noexcept nogil:
-    """Write smoothing / n_classes * weight for each class: what label smoothing adds to every target."""
+    """Write smoothing * weight / n_classes, rounded once, for each class: what label smoothing adds to every target."""
     cdef Py_ssize_t c
-    cdef double weight
+    cdef double weight, product, quotient, n = <double>call.block.n_classes
     for c in range(call.block.n_classes):
         weight = 1 if call.weight == NULL else call.weight[c]
-        base[c] = <real>(call.smoothing / call.block.n_classes * weight)
+        product = call.smoothing * weight
+        quotient = product / n
+        base[c] = <real>(quotient + (fma(-quotient, n, product) + fma(call.smoothing, weight, -product)) / n)
 
 
 cdef int call_cross_entropy(const LossCall *call) except -1:

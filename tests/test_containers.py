@@ -185,7 +185,9 @@ def test_logits_without_a_dimension(implementation, dtype):
     for call in (fs.softmax, fs.logsumexp, fs.entropy_with_logits):
         with pytest.raises(ValueError, match=r"axis must be in \[0, 0\)"):
             call(x)
-    with pytest.raises(ValueError, match="x must have at least one dimension, that of the features"):
+    with pytest.raises(
+        ValueError, match="x must have at least one dimension, that of the features"
+    ):
         fs.linear_cross_entropy(x, x, [0])
 
 

@@ -82,7 +82,8 @@ INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double uni
                 zero_equal_f64(a.far * (abs_f64(v) + log_term), a.far, zero);
     }
     if (grad) {
-        const vec_f64 near_share = near_term * inverse;
+        vec_f64 near_share = near_term * inverse;
+        if (sizeof(REAL) == sizeof(double)) near_share = near_term / (1.0 + e); /* one rounding less */
         vec_f64 slope = a.far * inverse - a.near * near_share * size;
         if (sizeof(REAL) == sizeof(double) && weighted)
             slope += a.far_error * inverse - a.near_error * near_share * size;

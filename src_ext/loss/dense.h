@@ -54,19 +54,20 @@ static void FN(row_target)(const REAL *y, const double *w, double smoothing, REA
     for (ptrdiff_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
 }
 
-/* out = (factor + error) * stage - scale * t; out may be stage. The factor in two parts is one rounding, product
- * and difference are one each. */
+/* out = (factor + error) * stage - (scale + scale_error) * t; out may be stage. A product with a factor in two parts is
+ * one rounding, and so is the difference. */
 static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, double factor, double error,
-                            double scale) {
+                            double scale, double scale_error) {
     FN(shrink_for)(stage, n, &factor, &error);
-    const VEC b = FN(all)((REAL)scale), zero = {0};
     const REAL rounded = (REAL)factor;
+    const VEC b = FN(all)((REAL)scale), b_low = FN(all)(FN(factor_error)(scale - (REAL)scale + scale_error)), zero = {0};
     const FN(factor) a = FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
                                        FN(all)(FN(lowest_factor)(factor)));
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t k = n - i < LANES ? n - i : LANES;
         VEC e = FN(load_part)(stage + i, k, zero), tv = FN(load_part)(t + i, k, zero);
-        FN(store_part)(out + i, k, FN(scaled)(e, &a) - b * tv);
+        const VEC low = FN(product_from)(a.lowest_error, e, a.error) - b_low * tv;
+        FN(store_part)(out + i, k, (FN(zero_less)(e, e, a.lowest) * a.value + low) - b * tv);
     }
 }
 

@@ -175,7 +175,8 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
         else:
             if factor.shrinks:
                 row_shrink(grad + at, chunk_size(n, k), factor.value)
-            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale)
+            row_combine(grad + at, t + at, grad + at, chunk_size(n, k), factor.value, factor.error, loss.scale,
+                        loss.scale_error)
             store_narrow(grad, at, chunk_size(n, k), plan)
     if task.target_form != PROBABILITIES:
         grad[r.y] = <real>target_entry(r, loss, 0 if t == NULL else t[r.y], stat, probability)

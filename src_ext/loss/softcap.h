@@ -97,13 +97,14 @@ INLINE void capped_max_to_doubles_f32(const capped_max_f32 *m, double *out) { me
 
 /* z - m, 0 where x is the maximum. */
 INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, vec_f32 *low, vec_f32 *slope /* OUT */) {
+                                int method, vec_f32 *low, vec_f32 *slope, vec_f32 *slope_low /* OUT */) {
     vec_f64 s[2];
     const vec_f64 d0 = cap_doubles(widen_low(x), cap, f, method, &s[0]) - m->z[0];
     const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, &s[1]) - m->z[1];
     const vec_f32 high = narrow(d0, d1);
     *low = zero_equal_f32(narrow(d0 - widen_low(high), d1 - widen_high(high)), x, max);
     *slope = narrow(s[0], s[1]);
+    *slope_low = narrow(s[0] - widen_low(*slope), s[1] - widen_high(*slope));
     return zero_equal_f32(high, x, max);
 }
 
@@ -154,7 +155,8 @@ INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, 
 
 /* softcap * tanh(u) in two parts: error 2**-59 of the cap. Each product that an addition follows goes through an intrinsic or
  * bits, so that no compiler fuses them. */
-INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *low, vec_f64 *slope /* OUT */) {
+INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *low, vec_f64 *slope,
+                            vec_f64 *slope_low /* OUT */) {
     const vec_f64 zero = {0}, bound = LONGEST_ARGUMENT / (2 * cap->argument) + zero, twice = 2 * cap->argument + zero;
     const vec_f64 size = select_f64(abs_f64(x) > bound, bound, abs_f64(x));
     const vec_f64 y = size * twice, y_low = product_error_f64(size, twice, y) + size * (2 * cap->argument_error);
@@ -176,7 +178,8 @@ INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, v
     const vec_f64 half = e * inverse, whole = half * inverse;
     const vec_f64 rest_of_slope = product_error_f64(half, inverse, whole) + inverse * product_error_f64(e, inverse, half) +
                                   inverse * inverse * e_low + 2.0 * whole * lost;
-    *slope = 4.0 * (whole + (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < 1.0)));
+    const vec_f64 counted = (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < 1.0)), sum = whole + counted;
+    *slope = 4.0 * sum, *slope_low = 4.0 * ((whole - sum) + counted);
     const ivec_f64 sign = (ivec_f64)x & INT64_MIN;
     *low = (vec_f64)((ivec_f64)z_low ^ sign);
     return (vec_f64)((ivec_f64)z ^ sign);
@@ -191,8 +194,8 @@ typedef struct {
 INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method) {
     (void)method;
     capped_max_f64 result;
-    vec_f64 slope;
-    result.z = cap_in_pairs(m, cap, f, &result.low, &slope);
+    vec_f64 slope, slope_low;
+    result.z = cap_in_pairs(m, cap, f, &result.low, &slope, &slope_low);
     return result;
 }
 INLINE void capped_max_to_doubles_f64(const capped_max_f64 *m, double *out) {
@@ -201,10 +204,10 @@ INLINE void capped_max_to_doubles_f64(const capped_max_f64 *m, double *out) {
 }
 
 INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, vec_f64 *low, vec_f64 *slope /* OUT */) {
+                                int method, vec_f64 *low, vec_f64 *slope, vec_f64 *slope_low /* OUT */) {
     (void)method;
     vec_f64 z_low;
-    const vec_f64 z = cap_in_pairs(x, cap, f, &z_low, slope);
+    const vec_f64 z = cap_in_pairs(x, cap, f, &z_low, slope, slope_low);
     const vec_f64 d = z - m->z, part = d - z, d_low = ((z - (d - part)) - (m->z + part)) + (z_low - m->low);
     const vec_f64 high = d + d_low;
     *low = zero_equal_f64((d - high) + d_low, x, max);

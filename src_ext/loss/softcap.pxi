@@ -32,8 +32,8 @@ cdef enum:
 
 # Scratch memory for caps, behind that of the loss.
 cdef struct CapScratch:
-    char *low                   # two tiles of the computing dtype: what rounding has taken from z - m,
-    char *slope                 # and temperature * dz/dx
+    char *low                   # a tile of the computing dtype: what rounding has taken from z - m
+    char *slope                 # two tiles: temperature * dz/dx, and what rounding has taken from it
     double *wide                # WIDE_ROWS rows
 
 
@@ -41,14 +41,18 @@ cdef inline Py_ssize_t wide_length(const Geometry *g) noexcept nogil:
     return round_up(g.n_classes, LANES_F64)
 
 
+cdef inline Py_ssize_t slope_bytes(const Geometry *g) noexcept nogil:
+    return 2 * (scratch_bytes(g) + LANES_F32 * sizeof(float))      # whole vectors
+
+
 cdef inline Py_ssize_t cap_bytes(const Geometry *g) noexcept nogil:
-    return CACHE_LINE + 2 * scratch_bytes(g) + WIDE_ROWS * wide_length(g) * sizeof(double)
+    return CACHE_LINE + scratch_bytes(g) + slope_bytes(g) + WIDE_ROWS * wide_length(g) * sizeof(double)
 
 
 cdef inline CapScratch cap_scratch(const Geometry *g, char *at) noexcept nogil:
     cdef CapScratch scratch
     scratch.low, scratch.slope = at, at + scratch_bytes(g)
-    scratch.wide = <double *>(at + 2 * scratch_bytes(g))
+    scratch.wide = <double *>(at + scratch_bytes(g) + slope_bytes(g))
     return scratch
 
 

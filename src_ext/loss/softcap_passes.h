@@ -36,11 +36,11 @@ INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrd
                            const FN(capped_max) *m, const Cap *cap, const exp_frame_f64 *f, int method, int with_slope) {
     for (ptrdiff_t i = 0; i < n; i++) {
         const ptrdiff_t k = i == n - 1 ? last : LANES;
-        VEC rest, slopes;
-        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, &rest, &slopes);
+        VEC rest, slopes, slopes_low;
+        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, &rest, &slopes, &slopes_low);
         FN(store_part)(x, k, d);
         FN(store_part)(low, k, rest);
-        if (with_slope) FN(store_part)(slope, k, slopes), slope += step;
+        if (with_slope) FN(store)(slope, slopes), FN(store)(slope + LANES, slopes_low), slope += 2 * step;
         x += step, low += step;
     }
 }
@@ -58,7 +58,8 @@ INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptr
     FN(capped_max_to_doubles)(&m, capped_max);
 }
 
-/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless NULL. Returns m. */
+/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless
+ * NULL: a vector, and one of what rounding has taken from it, for each vector of the row. Returns m. */
 static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, const Cap *cap) {
     const ptrdiff_t vectors = (n + LANES - 1) / LANES;
     double lanes[LANES];
@@ -70,17 +71,18 @@ static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max
 static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
                           const Cap *cap, double *capped_max /* OUT */) {
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES)
-        FN(cap_columns)(tile + lane, low + lane, slope ? slope + lane : NULL, stride, n_classes, LANES,
+        FN(cap_columns)(tile + lane, low + lane, slope ? slope + 2 * lane : NULL, stride, n_classes, LANES,
                         FN(load)(max + lane), cap, capped_max + lane);
 }
 
-/* grad *= slope; 0 stays 0: a row that is ignored may have a slope of NaN. */
+/* grad *= slope, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. */
 static void FN(times_slopes)(REAL *grad, const REAL *slope, ptrdiff_t n) {
     const VEC zero = {0};
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const ptrdiff_t k = n - i < LANES ? n - i : LANES;
         const VEC v = FN(load_part)(grad + i, k, zero);
-        FN(store_part)(grad + i, k, FN(zero_equal)(v * FN(load_part)(slope + i, k, zero), v, zero));
+        const VEC product = v * FN(load)(slope + 2 * i) + v * FN(load)(slope + 2 * i + LANES);
+        FN(store_part)(grad + i, k, FN(zero_equal)(product, v, zero));
     }
 }
 
