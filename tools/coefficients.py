@@ -42,8 +42,11 @@ def coefficients(header, bits):
 
 
 def value(q, r):
-    """Return 1 + r + r**2 * q(r)."""
-    return 1 + r + r * r * mp.polyval(q, r)
+    """Return 1 + r + r**2 * q(r); q from the highest power on."""
+    total = mp.mpf(0)
+    for coefficient in q:
+        total = total * r + coefficient
+    return 1 + r + r * r * total
 
 
 def error(q, r):
