@@ -17,6 +17,7 @@ from ..estimators._checks import BATCH_SOLVERS, check_options
 from ..estimators._data import Problem, computing_dtype
 from ..estimators._inputs import validation_split
 from ..estimators._progress import Reporter
+from ..estimators._tasks import tasks_of
 from ..estimators.callbacks import CallbackList
 from . import _tasks
 from ._averaging import AveragedEpochs
@@ -57,7 +58,7 @@ class DistributedClassifier(LazyPrediction):
 
     # Training
 
-    def _fit_alone(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
+    def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         local = self._as_local(fitted=False)
         check_options(local.get_params(deep=False), self._solvers)
         if self.n_replicas is not None:
@@ -85,7 +86,9 @@ class DistributedClassifier(LazyPrediction):
             plan = plan._replace(held_share=float(self.validation_fraction), seed=state.seed)
             validation = Validation(rows(plan._replace(want_held=True)).partitions)
         problem = Problem(rows(plan), validation, self._loss)
-        self._train(problem, state, self.max_iter, callbacks)
+        by_batches = self.solver in BATCH_SOLVERS
+        tasks = tasks_of(self, X, y, sample_weight, self.max_iter, by_batches=by_batches)
+        self._train(problem, state, self.max_iter, callbacks, tasks)
 
     def _learn_whole(self, whole):
         """Set what the fitted estimator knows of its data."""
@@ -120,7 +123,7 @@ class DistributedClassifier(LazyPrediction):
         found = _read_by(cluster, partitions, numbers, plan, keeps, held)
         return Validation(_train_of(found, facts).partitions)
 
-    def _train(self, problem, state, n_epochs, callbacks):
+    def _train(self, problem, state, n_epochs, callbacks, tasks):
         """Run the solver over the partitions and keep what it reached."""
         n_rows = problem.train.n_rows
         batch_size = self._batch_size(n_rows)
@@ -130,7 +133,7 @@ class DistributedClassifier(LazyPrediction):
             "batch_size": batch_size,
             "verbose": self.verbose,
         }
-        hooks = CallbackList(callbacks, self, told)
+        hooks = CallbackList(callbacks, self, told, tasks)
         if hooks.want_batches:
             raise ValueError(
                 "callbacks must have no hooks for batches, on_train_batch_begin and "
@@ -154,7 +157,7 @@ class DistributedClassifier(LazyPrediction):
             epochs = AveragedEpochs(*arguments, n_replicas=self.n_replicas_)
             epochs.run(n_epochs)
             epochs.warn_unless_converged(n_epochs)
-        self.n_iter_ = max(1, state.epoch)
+        self._count(max(min(1, n_epochs), state.epoch))
 
     def _full_batch_solver(self, problem):
         """Return the solver that "auto" stands for: Newton's method needs few rounds, or passes.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import estimators
+from ..estimators.callbacks import training
 from ._base import DistributedClassifier
 
 if TYPE_CHECKING:
@@ -163,4 +164,6 @@ class MLPClassifier(DistributedClassifier, estimators.MLPClassifier):
             If partitions contradict each other, or come from data that have been scattered, which
             are lost with their worker; and whatever the class of one machine refuses.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        with training(self):
+            self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
+        return self
