@@ -60,7 +60,7 @@ class DistributedClassifier(LazyPrediction):
 
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         local = self._as_local(fitted=False)
-        check_options(local.get_params(deep=False), self._solvers)
+        check_options(local)
         if self.n_replicas is not None:
             integer(self.n_replicas, "n_replicas", low=1)
         cluster = Cluster(self.client_)
