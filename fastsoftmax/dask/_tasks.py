@@ -236,7 +236,7 @@ def train_on(reached, piece, given, number, plan, epoch):
     rng = np.random.default_rng((epoch.seed, 1, epoch.number, number))
     order, tally = rng.permutation(split.n_rows), reached.tally
     rows_a_call = max(1, BLOCK_ROWS // epoch.batch_size) * epoch.batch_size
-    is_fused = _compiled.fits(split.rows, reached.network, epoch.rule)
+    is_fused = _compiled.fits(split.rows, reached.network, epoch.rule, epoch.batch_size)
     network, (step, *moments) = aligned_network(reached.network), reached.optimizer
     optimizer = OptimizerState(step, *([aligned(array) for array in part] for part in moments))
     with on_threads(compiled=is_fused):
