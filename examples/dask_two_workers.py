@@ -1,4 +1,8 @@
-"""Softmax regression and a network on two worker processes of Dask, which the script starts itself.
+"""
+Two workers of Dask
+===================
+
+Softmax regression and a network on two worker processes of Dask, which the script starts itself::
 
     pip install "fastsoftmax[dask]"
     python examples/dask_two_workers.py
