@@ -1,6 +1,8 @@
 """What may be fitted on, and what is lazy: arrays, frames, pieces; uint8 as it is; refusals."""
 
+import gc
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -93,7 +95,15 @@ def test_empty_partitions_take_no_part(two_workers):
 
 
 @quiet
+def forget_other_fits(client):
+    """Let the workers give up the pieces of estimators that nobody holds any more."""
+    gc.collect()
+    while any(client.run(pieces_held).values()):
+        time.sleep(0.01)
+
+
 def test_uint8_is_read_where_it_lies(two_workers):
+    forget_other_fits(two_workers)
     images = np.random.default_rng(0).integers(0, 256, (600, 6, 5), dtype=np.uint8)
     y = (images[:, 0, 0] > 127).astype(int) + (images[:, 1, 1] > 127)
     X_cut, y_cut = cut(images, y, n_partitions=4)
