@@ -94,7 +94,6 @@ def test_empty_partitions_take_no_part(two_workers):
     assert model.predict(some[list("01")]).compute(scheduler=two_workers).shape == (900,)
 
 
-@quiet
 def forget_other_fits(client):
     """Let the workers give up the pieces of estimators that nobody holds any more."""
     gc.collect()
@@ -102,6 +101,7 @@ def forget_other_fits(client):
         time.sleep(0.01)
 
 
+@quiet
 def test_uint8_is_read_where_it_lies(two_workers):
     forget_other_fits(two_workers)
     images = np.random.default_rng(0).integers(0, 256, (600, 6, 5), dtype=np.uint8)
