@@ -5,6 +5,7 @@ functions: one that trains an epoch on the first images and returns its seconds,
 """
 
 import importlib
+import importlib.util
 import itertools
 import os
 import time
@@ -161,7 +162,8 @@ class Keras:
     distribution = "keras"
 
     def __init__(self, X, y, threads):
-        os.environ["KERAS_BACKEND"] = "tensorflow"
+        found = importlib.util.find_spec("tensorflow")
+        os.environ["KERAS_BACKEND"] = "torch" if found is None else "tensorflow"
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
