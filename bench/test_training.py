@@ -15,6 +15,8 @@ pytestmark = pytest.mark.benchmark(max_time=1.0, min_rounds=3, warmup=False)
 N_IMAGES = 6_000
 N_IMAGES_CHECKED = 3_000  # when nothing is timed
 CASES = (training.Case((128,), 32, "adam"), training.Case((), 128, "sgd"))
+NEEDS = {"Keras": ("tensorflow",)}
+"""Modules beside a contender's own."""
 CONTENDERS = ("fastsoftmax", "PyTorch", "scikit-learn", "Keras")
 
 
@@ -24,7 +26,10 @@ PARAMETERS = [
         name,
         id=f"{name}-{case.hidden}-{case.batch_size}-{case.solver}",
         marks=pytest.mark.skipif(
-            importlib.util.find_spec(training_contenders.module_of(name)) is None,
+            any(
+                importlib.util.find_spec(module) is None
+                for module in (training_contenders.module_of(name), *NEEDS.get(name, ()))
+            ),
             reason=f"{name} is not installed",
         ),
     )

@@ -5,7 +5,6 @@ functions: one that trains an epoch on the first images and returns its seconds,
 """
 
 import importlib
-import importlib.util
 import itertools
 import os
 import time
@@ -162,8 +161,7 @@ class Keras:
     distribution = "keras"
 
     def __init__(self, X, y, threads):
-        found = importlib.util.find_spec("tensorflow")
-        os.environ["KERAS_BACKEND"] = "torch" if found is None else "tensorflow"
+        os.environ["KERAS_BACKEND"] = "tensorflow"
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
