@@ -204,3 +204,22 @@ def test_backward_functions(implementation, dtype, rng, size):
     want = wide - e * wide.sum(1, keepdims=True)
     scale = np.abs(wide) + e * np.abs(wide).sum(1, keepdims=True)
     assert ulp_error(fs.log_softmax_backward(g, log_probs), want, scale) <= ULP
+
+
+@pytest.mark.parametrize("options", [{}, {"softcap": 200.0}], ids=["plain", "capped"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_bit_depends_on_other_rows(implementation, dtype, rng, axis, options):
+    """How a row is computed may depend on its own logits, on the options and on the shape."""
+    n_rows = 4000  # rounding hides most of what differs
+    x, targets = rng.uniform(-90, 90, (n_rows, 10)), rng.integers(0, 10, n_rows)
+    results = []
+    for size in (0.01, 1000):
+        x[1::2] *= size
+        logits = x.astype(dtype)
+        logits = np.ascontiguousarray(logits.T) if axis == 0 else logits
+        loss, grad = fs.cross_entropy_with_grad(
+            logits, targets, axis=axis, reduction="none", **options
+        )
+        results.append((loss[::2], np.moveaxis(grad, axis, 1)[::2]))
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)

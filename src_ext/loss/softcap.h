@@ -3,10 +3,13 @@
  * A row is computed from the distances z - m of its capped maximum m, in two parts of the dtype each: the second is what
  * rounding has taken from the first. exp takes both, so that caps cost no digit. What is asked for decides how:
  *
- * CAP_SERIES  float, abs(u) <= 1/2 for u = x / temperature / softcap: tanh(u) = u * P(u**2) in double.
+ * CAP_SERIES  float rows, abs(u) <= 1/2 for u = x / temperature / softcap: tanh(u) = u * P(u**2) in double.
  * CAP_EXP     with e = exp(-2 * abs(u)), tanh(abs(u)) = (1 - e) / (1 + e): float in double, double in pairs of doubles.
  * CAP_WIDE    caps and logits so large that z - m would lose the digits of x - m: softcap_row and, for double,
  *             capped_row_extended, one row at a time.
+ *
+ * CAP_MIXED is for lanes of which some take the series and the others exp. A row's own logits decide, or the options alone: no bit
+ * depends on other rows.
  *
  * The wide rows use, for u the argument of m and v that of z, of one sign,
  *
@@ -25,18 +28,18 @@
 #define HAS_FUSED_PRODUCTS 0
 #endif
 
-enum { CAP_WIDE, CAP_SERIES, CAP_EXP };
+enum { CAP_WIDE, CAP_SERIES, CAP_EXP, CAP_MIXED };
 
 typedef struct {
-    double softcap;
+    double softcap, largest_of_series; /* logits of the series are no larger; those of a double row have none */
     double argument, argument_error; /* 1 / (temperature * softcap), in two parts */
     int method;
 } Cap;
 
-/* Choose how to compute logits of at most `size`, in absolute value. */
+/* Choose how to compute logits of at most `size`, in absolute value; infinity: by the options alone. */
 static inline Cap plan_cap(double softcap, double temperature, double size, int is_double) {
     const double product = temperature * softcap, error = fma(temperature, softcap, -product), z = size / temperature;
-    Cap cap = {softcap, 1 / product, 0, CAP_WIDE};
+    Cap cap = {softcap, -1, 1 / product, 0, CAP_WIDE};
     cap.argument_error = (fma(-cap.argument, product, 1) - cap.argument * error) / product;
     const double bound = softcap < z ? softcap : z; /* of abs(capped) */
     if (!(product > 0x1p-900 && product < 0x1p900 && temperature > 0x1p-900 && temperature < 0x1p900)) return cap;
@@ -44,11 +47,11 @@ static inline Cap plan_cap(double softcap, double temperature, double size, int 
 #if HAS_FUSED_PRODUCTS /* else the gradient would err by up to 4.5 ULP */
         if (softcap <= 64) cap.method = CAP_EXP;
 #endif
-    } else if (size * cap.argument <= 0.5 && z <= 0x1p10) {
-        cap.method = CAP_SERIES;
-    } else if (bound <= 0x1p20) {
-        cap.method = CAP_EXP;
+        return cap;
     }
+    cap.largest_of_series = fmin(0.5 * product, 0x1p10 * temperature);
+    if (size <= cap.largest_of_series) cap.method = CAP_SERIES;
+    else if (bound <= 0x1p20) cap.method = CAP_EXP;
     return cap;
 }
 
@@ -63,44 +66,73 @@ INLINE void exp_of_minus(vec_f64 y, const exp_frame_f64 *f, vec_f64 *e, vec_f64 
     *less = select_f64(near, -p, 1.0 - *e);
 }
 
-/* z for abs(u) <= 1/2. P is minimax for the relative error: 2**-42.3. */
-INLINE vec_f64 cap_by_series(vec_f64 x, const Cap *cap, vec_f64 *slope /* OUT */) {
+/* tanh(u) for abs(u) <= 1/2. P is minimax for the relative error: 2**-42.3. */
+INLINE vec_f64 tanh_by_series(vec_f64 x, const Cap *cap, vec_f64 *slope /* OUT */) {
     const vec_f64 u = x * cap->argument, w = u * u, w2 = w * w, w4 = w2 * w2;
     const vec_f64 p01 = -0x1.55555553b2684p-2 * w + 0x1.ffffffffff976p-1, p23 = -0x1.ba1b16a0aac88p-5 * w + 0x1.11110ffd09947p-3;
     const vec_f64 p45 = -0x1.21406644cabeap-7 * w + 0x1.663dfb00afd78p-6, p67 = -0x1.0235d5dea12fbp-10 * w + 0x1.bfa8cf548b361p-9;
     const vec_f64 p = (p01 + w2 * p23) + w4 * (p45 + w2 * p67), tanh_of_u = u * p;
     *slope = 1.0 - tanh_of_u * tanh_of_u;
-    return cap->softcap * tanh_of_u;
+    return tanh_of_u;
 }
 
-INLINE vec_f64 cap_by_exp(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *slope /* OUT */) {
+INLINE vec_f64 tanh_by_exp(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *slope /* OUT */) {
     vec_f64 e, less;
     exp_of_minus(abs_f64(x * (2 * cap->argument)), f, &e, &less);
     const vec_f64 inverse = 1.0 / (1.0 + e), size = less * inverse;
     *slope = 4.0 * e * (inverse * inverse);
-    return cap->softcap * select_f64(x < 0.0, -size, size);
+    return select_f64(x < 0.0, -size, size);
 }
 
 typedef struct {
     vec_f64 z[LANES_F32 / LANES_F64]; /* of each half of the floats */
 } capped_max_f32;
 
-INLINE vec_f64 cap_doubles(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, int method, vec_f64 *slope /* OUT */) {
-    if (method == CAP_SERIES) return cap_by_series(x, cap, slope);
-    return cap_by_exp(x, cap, f, slope);
+/* Which lanes take the series, in two halves. */
+typedef struct {
+    ivec_f64 low, high;
+} cap_lanes_f32;
+
+INLINE cap_lanes_f32 lanes_of_series_f32(vec_f32 size, const Cap *cap) {
+    return (cap_lanes_f32){widen_low(size) <= cap->largest_of_series, widen_high(size) <= cap->largest_of_series};
 }
-INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method) {
+INLINE int method_of_lanes_f32(vec_f32 size, const Cap *cap) {
+    const cap_lanes_f32 series = lanes_of_series_f32(size, cap);
+    int n = 0;
+    for (int i = 0; i < LANES_F64; i++) n += (series.low[i] != 0) + (series.high[i] != 0);
+    return n == 0 ? CAP_EXP : n == LANES_F32 ? CAP_SERIES : CAP_MIXED;
+}
+
+/* softcap * tanh(u). The product comes last, whatever the method, so that what the compiler fuses it with is the same. */
+INLINE vec_f64 cap_doubles(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, int method, ivec_f64 series,
+                           vec_f64 *slope /* OUT */) {
+    vec_f64 tanh_of_u;
+    if (method == CAP_SERIES) {
+        tanh_of_u = tanh_by_series(x, cap, slope);
+    } else if (method == CAP_EXP) {
+        tanh_of_u = tanh_by_exp(x, cap, f, slope);
+    } else {
+        vec_f64 slope_of_series;
+        const vec_f64 by_series = tanh_by_series(x, cap, &slope_of_series);
+        tanh_of_u = select_f64(series, by_series, tanh_by_exp(x, cap, f, slope));
+        *slope = select_f64(series, slope_of_series, *slope);
+    }
+    return cap->softcap * tanh_of_u;
+}
+INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method, const cap_lanes_f32 *series) {
     vec_f64 slope;
-    return (capped_max_f32){{cap_doubles(widen_low(m), cap, f, method, &slope), cap_doubles(widen_high(m), cap, f, method, &slope)}};
+    return (capped_max_f32){{cap_doubles(widen_low(m), cap, f, method, series->low, &slope),
+                             cap_doubles(widen_high(m), cap, f, method, series->high, &slope)}};
 }
 INLINE void capped_max_to_doubles_f32(const capped_max_f32 *m, double *out) { memcpy(out, m->z, sizeof m->z); }
 
 /* z - m, 0 where x is the maximum. */
 INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, vec_f32 *low, vec_f32 *slope, vec_f32 *slope_low /* OUT */) {
+                                int method, const cap_lanes_f32 *series, vec_f32 *low, vec_f32 *slope,
+                                vec_f32 *slope_low /* OUT */) {
     vec_f64 s[2];
-    const vec_f64 d0 = cap_doubles(widen_low(x), cap, f, method, &s[0]) - m->z[0];
-    const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, &s[1]) - m->z[1];
+    const vec_f64 d0 = cap_doubles(widen_low(x), cap, f, method, series->low, &s[0]) - m->z[0];
+    const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, series->high, &s[1]) - m->z[1];
     const vec_f32 high = narrow(d0, d1);
     *low = zero_equal_f32(narrow(d0 - widen_low(high), d1 - widen_high(high)), x, max);
     *slope = narrow(s[0], s[1]);
@@ -191,8 +223,22 @@ typedef struct {
     vec_f64 z, low;
 } capped_max_f64;
 
-INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method) {
-    (void)method;
+/* Doubles have one method. */
+typedef struct {
+    int none;
+} cap_lanes_f64;
+
+INLINE cap_lanes_f64 lanes_of_series_f64(vec_f64 size, const Cap *cap) {
+    (void)size, (void)cap;
+    return (cap_lanes_f64){0};
+}
+INLINE int method_of_lanes_f64(vec_f64 size, const Cap *cap) {
+    (void)size, (void)cap;
+    return CAP_EXP;
+}
+
+INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method, const cap_lanes_f64 *series) {
+    (void)method, (void)series;
     capped_max_f64 result;
     vec_f64 slope, slope_low;
     result.z = cap_in_pairs(m, cap, f, &result.low, &slope, &slope_low);
@@ -204,8 +250,9 @@ INLINE void capped_max_to_doubles_f64(const capped_max_f64 *m, double *out) {
 }
 
 INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, vec_f64 *low, vec_f64 *slope, vec_f64 *slope_low /* OUT */) {
-    (void)method;
+                                int method, const cap_lanes_f64 *series, vec_f64 *low, vec_f64 *slope,
+                                vec_f64 *slope_low /* OUT */) {
+    (void)method, (void)series;
     vec_f64 z_low;
     const vec_f64 z = cap_in_pairs(x, cap, f, &z_low, slope, slope_low);
     const vec_f64 d = z - m->z, part = d - z, d_low = ((z - (d - part)) - (m->z + part)) + (z_low - m->low);
@@ -226,7 +273,6 @@ INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m,
 
 #define row_sizes(x, ...) INSTANCE(row_sizes, x)(x, __VA_ARGS__)
 #define row_cap(x, ...) INSTANCE(row_cap, x)(x, __VA_ARGS__)
-#define lanes_sizes(tile, ...) INSTANCE(lanes_sizes, tile)(tile, __VA_ARGS__)
 #define lanes_cap(tile, ...) INSTANCE(lanes_cap, tile)(tile, __VA_ARGS__)
 #define times_slopes(grad, ...) INSTANCE(times_slopes, grad)(grad, __VA_ARGS__)
 

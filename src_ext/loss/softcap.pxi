@@ -8,7 +8,6 @@ cdef extern from "loss/softcap.h":
     Cap plan_cap(double softcap, double temperature, double size, bint is_double) noexcept nogil
     double row_sizes(...) noexcept nogil
     double row_cap(...) noexcept nogil
-    double lanes_sizes(...) noexcept nogil
     void lanes_cap(...) noexcept nogil
     void times_slopes(...) noexcept nogil
     void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double max, double temperature,
@@ -168,7 +167,7 @@ cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, real *x, cons
     if cap.method == CAP_WIDE:
         wide_row(task, lane, x, dense, 1, scratch.wide, parts)
         return
-    capped = capped_task(task, row_cap(x, <real *>scratch.low, slope, n, max, &cap))
+    capped = capped_task(task, row_cap(x, <real *>scratch.low, slope, n, max, size, &cap))
     plan_row(&task.g, NULL, NULL, NULL, NULL, lane, 1.0, True, &row.plan)
     row.x, row.low, row.stage = x, scratch.low, NULL
     if task.grad != NULL:
@@ -188,16 +187,14 @@ cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t 
     cdef Upcoming ahead
     cdef Py_ssize_t lane, n = g.n_classes, width = width_of(g, n_lanes)
     carve_lane_arrays(&arrays, behind_values(g, tile), g)
-    cdef real *max = <real *>arrays.max
     cdef real *slope = NULL if task.grad == NULL else <real *>scratch.slope
-    cdef double size = lanes_sizes(tile, width, n, n_lanes, max)
-    cdef Cap cap = plan_cap(task.softcap, task.temperature, size, real is double)
+    cdef Cap cap = plan_cap(task.softcap, task.temperature, INFINITY, real is double)
     if cap.method == CAP_WIDE:
         for lane in range(n_lanes):
             wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane, width, scratch.wide,
                      parts)
         return
-    lanes_cap(tile, <real *>scratch.low, slope, width, n, max, &cap, arrays.lanes.lse_max)
+    lanes_cap(tile, <real *>scratch.low, slope, width, n, &cap, arrays.lanes.lse_max)
     capped = capped_task(task, 0)
     ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
     ahead.targets = targets_after(task, first)

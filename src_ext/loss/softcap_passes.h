@@ -16,28 +16,13 @@ static double FN(row_sizes)(const REAL *x, ptrdiff_t n, REAL *max /* OUT */) {
     return largest > smallest ? largest : smallest;
 }
 
-/* The largest value of each lane, and the largest absolute value of the first n_lanes. */
-static double FN(lanes_sizes)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t n_lanes, REAL *max /* OUT */) {
-    double size = 0;
-    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
-        VEC high = FN(all)(-INFINITY), low = high;
-        for (ptrdiff_t c = 0; c < n_classes; c++) {
-            const VEC v = FN(load)(tile + c * stride + lane);
-            high = FN(max)(v, high), low = FN(max)(-v, low);
-        }
-        FN(store)(max + lane, high);
-        const VEC both = FN(max)(high, low);
-        for (int i = 0; i < LANES && lane + i < n_lanes; i++) size = both[i] > size ? both[i] : size;
-    }
-    return size;
-}
-
 INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
-                           const FN(capped_max) *m, const Cap *cap, const exp_frame_f64 *f, int method, int with_slope) {
+                           const FN(capped_max) *m, const Cap *cap, const exp_frame_f64 *f, int method,
+                           const FN(cap_lanes) *series, int with_slope) {
     for (ptrdiff_t i = 0; i < n; i++) {
         const ptrdiff_t k = i == n - 1 ? last : LANES;
         VEC rest, slopes, slopes_low;
-        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, &rest, &slopes, &slopes_low);
+        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, series, &rest, &slopes, &slopes_low);
         FN(store_part)(x, k, d);
         FN(store_part)(low, k, rest);
         if (with_slope) FN(store)(slope, slopes), FN(store)(slope + LANES, slopes_low), slope += 2 * step;
@@ -45,34 +30,46 @@ INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrd
     }
 }
 
-INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
+/* n vectors, `step` values apart, of which the last has `last` lanes; `size` is the largest absolute value of each row. */
+INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max, VEC size,
                             const Cap *cap, double *capped_max /* OUT, a vector */) {
     const exp_frame_f64 f = exp_setup_f64((vec_f64){0}, 1, 0);
-    const FN(capped_max) m = FN(cap_max)(max, cap, &f, cap->method);
-#define COLUMN(method, with_slope) FN(cap_column)(x, low, slope, step, n, last, max, &m, cap, &f, method, with_slope)
-    if (cap->method == CAP_SERIES && slope) COLUMN(CAP_SERIES, 1);
-    else if (cap->method == CAP_SERIES) COLUMN(CAP_SERIES, 0);
-    else if (slope) COLUMN(CAP_EXP, 1);
-    else COLUMN(CAP_EXP, 0);
+    const int method = FN(method_of_lanes)(size, cap);
+    const FN(cap_lanes) series = FN(lanes_of_series)(size, cap);
+    const FN(capped_max) m = FN(cap_max)(max, cap, &f, method, &series);
+#define COLUMN(method, with_slope) \
+    FN(cap_column)(x, low, slope, step, n, last, max, &m, cap, &f, method, &series, with_slope)
+    if (method == CAP_SERIES && slope) COLUMN(CAP_SERIES, 1);
+    else if (method == CAP_SERIES) COLUMN(CAP_SERIES, 0);
+    else if (method == CAP_EXP && slope) COLUMN(CAP_EXP, 1);
+    else if (method == CAP_EXP) COLUMN(CAP_EXP, 0);
+    else if (slope) COLUMN(CAP_MIXED, 1);
+    else COLUMN(CAP_MIXED, 0);
 #undef COLUMN
     FN(capped_max_to_doubles)(&m, capped_max);
 }
 
-/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless
- * NULL: a vector, and one of what rounding has taken from it, for each vector of the row. Returns m. */
-static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, const Cap *cap) {
+/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless NULL: a vector, and
+ * one of what rounding has taken from it, for each vector of the row. Returns m. */
+static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, double size, const Cap *cap) {
     const ptrdiff_t vectors = (n + LANES - 1) / LANES;
     double lanes[LANES];
-    FN(cap_columns)(x, low, slope, LANES, vectors, n - (vectors - 1) * LANES, FN(all)(max), cap, lanes);
+    FN(cap_columns)(x, low, slope, LANES, vectors, n - (vectors - 1) * LANES, FN(all)(max), FN(all)((REAL)size), cap, lanes);
     return lanes[0];
 }
 
 /* The same of each lane of a tile. */
-static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *max,
-                          const Cap *cap, double *capped_max /* OUT */) {
-    for (ptrdiff_t lane = 0; lane < stride; lane += LANES)
-        FN(cap_columns)(tile + lane, low + lane, slope ? slope + 2 * lane : NULL, stride, n_classes, LANES,
-                        FN(load)(max + lane), cap, capped_max + lane);
+static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, ptrdiff_t n_classes, const Cap *cap,
+                          double *capped_max /* OUT */) {
+    for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
+        VEC max = FN(all)(-INFINITY), other = max; /* the largest x, and -x */
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
+            const VEC v = FN(load)(tile + c * stride + lane);
+            max = FN(max)(v, max), other = FN(max)(-v, other);
+        }
+        FN(cap_columns)(tile + lane, low + lane, slope ? slope + 2 * lane : NULL, stride, n_classes, LANES, max,
+                        FN(max)(max, other), cap, capped_max + lane);
+    }
 }
 
 /* grad *= slope, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. */
