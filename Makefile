@@ -17,7 +17,7 @@ help:
 	@echo "serial     the suite over a build without OpenMP"
 	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
-	@echo "kernels    exp, log1p, sums, tiles and vectors in C alone, exp over every float, for each instruction set"
+	@echo "kernels    exp, log1p, sums, tiles and vectors in C alone, exp over every float, every header, for each instruction set"
 	@echo "lint       ruff, cython-lint, codespell"
 	@echo "format     ruff format"
 	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
@@ -120,7 +120,7 @@ guard:
 	$(BIN)/python -m bench guard
 
 kernels:
-	FASTSOFTMAX_TEST_KERNELS=all $(BIN)/pytest -q -s tests/kernels
+	FASTSOFTMAX_TEST_KERNELS=all $(BIN)/pytest -q -s tests/kernels tests/test_headers.py
 
 lint:
 	$(BIN)/ruff check .

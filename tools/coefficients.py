@@ -1,11 +1,12 @@
-"""Recompute what stands as numbers in src_ext/math: polynomials of exp, tables of 2**n, parts of ln 2.
+"""Recompute what stands as numbers in the C headers: polynomials of exp, log1p and tanh, tables of 2**n, parts of ln 2.
 
     python tools/coefficients.py
 
 prints, with 200 bits (mpmath), the relative error of each polynomial of simd/float32.h and
 simd/float64.h over its interval and where it is worst, beside the best polynomial of the same degree
-that Remez's exchange finds; and whether the tables of math/power.h are 2**(j/n) rounded. The header
-of math/exp.h quotes the first column.
+that Remez's exchange finds; the relative errors of the series of log1p and tanh; and whether the tables
+of math/power.h are 2**(j/n) rounded, that of loss/softcap.h what the rounding has lost, and ln 2 in two
+parts is ln 2. The headers quote the errors.
 """
 
 import re
@@ -23,6 +24,11 @@ POLYNOMIALS = {
     "float, no table": ("simd/float32.h", 0),
     "double, 8 entries": ("simd/float64.h", 3),
     "double, no table": ("simd/float64.h", 0),
+}
+# Series in the square of their argument: where one stands, what it is, and its largest argument.
+SERIES = {
+    "log1p": ("math/log1p.h", "log1p_of_unit", lambda s: mp.atanh(s) / s, mp.mpf(1) / 3),
+    "tanh": ("loss/softcap.h", "tanh_by_series", lambda u: mp.tanh(u) / u, mp.mpf(1) / 2),
 }
 HEXADECIMAL = r"-?0x[\da-f.]+p[+-]?\d+"
 
@@ -122,6 +128,38 @@ def tables():
     return found
 
 
+def worst_of_series(name, n=2000):
+    """Return the largest relative error of a series; its coefficients stand in pairs, the odd power first."""
+    path, function, exact, largest = SERIES[name]
+    body = re.search(rf"{function}\(.*?\n\}}", (SOURCES / path).read_text(), re.DOTALL)[0]
+    words = [mp.mpf(float.fromhex(word)) for word in re.findall(HEXADECIMAL, body)]
+    ascending = [words[k ^ 1] for k in range(len(words))]
+    errors = []
+    for k in range(1, n + 1):
+        argument = largest * k / n
+        series = sum(c * argument ** (2 * i) for i, c in enumerate(ascending))
+        errors.append(abs(series / exact(argument) - 1))
+    return max(errors)
+
+
+def power_errors():
+    """Return the entries of power_table_error beside what the table of doubles has lost, relative to it."""
+    text = (SOURCES / "loss/softcap.h").read_text()
+    body = re.search(r"power_table_error\[8\][^{]*\{(.*?)\};", text, re.DOTALL)[1]
+    found = [mp.mpf(float.fromhex(word)) for word in re.findall(rf"{HEXADECIMAL}|\b0\b", body)]
+    exact = [mp.mpf(2) ** (mp.mpf(j) / 8) for j in range(8)]
+    return found, [value / mp.mpf(float(value)) - 1 for value in exact]
+
+
+def parts_of_ln2(header):
+    """Return LN2_HIGH and LN2_LOW of a header."""
+    text = (SOURCES / header).read_text()
+    return [
+        mp.mpf(float.fromhex(re.search(rf"#define LN2_{part} ({HEXADECIMAL})", text)[1]))
+        for part in ("HIGH", "LOW")
+    ]
+
+
 def main():
     """Print the table."""
     print(f"{'':20} {'error':>10} {'at r =':>8}   best of its degree")
@@ -131,6 +169,12 @@ def main():
         best, _ = worst(remez(len(q) - 1, bits), bits, 1000)
         print(
             f"{name:20} 2**{float(mp.log(largest, 2)):7.2f} {float(at):8.3f}   2**{float(mp.log(best, 2)):.2f}"
+        )
+    for name in SERIES:
+        print(f"{name:20} 2**{float(mp.log(worst_of_series(name), 2)):7.2f}")
+    for header in ("simd/float32.h", "simd/float64.h"):
+        print(
+            f"ln 2 of {header}: 2**{float(mp.log(abs(sum(parts_of_ln2(header)) - mp.log(2)), 2)):.1f}"
         )
     for name, is_right in tables().items():
         print(f"2**(j/n), {name}: {'rounded' if is_right else 'WRONG'}")

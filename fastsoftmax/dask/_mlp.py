@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import estimators
-from ..estimators.callbacks import training
 from ._base import DistributedClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from distributed import Client
-    from typing_extensions import Self
 
     from ..estimators._types import (
         Batch,
-        Callbacks,
         ClassWeight,
-        Path,
         Scale,
         Schedule,
         Seed,
@@ -118,52 +114,3 @@ class MLPClassifier(DistributedClassifier, estimators.MLPClassifier):
         self.tol = tol
         self.client = client
         self.n_replicas = n_replicas
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        callbacks: Callbacks = None,
-        resume_from: Path | None = None,
-    ) -> Self:
-        """Learn from the rows of X, on the workers that hold them.
-
-        Parameters
-        ----------
-        X : Dask array or data frame, or list of delayed pieces; shape (n_rows, ...)
-            Read as `fastsoftmax.MLPClassifier.fit` reads arrays, partition by partition: float32, float64
-            and uint8 stay what they are, where they are. What fits into 0.4 of the workers' memory
-            is kept there; what does not is read anew for each evaluation. Data that X.persist() has
-            put there before are always used where they lie.
-        y, sample_weight : of the same kinds, shape (n_rows,) or (n_rows, n_labels)
-            Partitioned as X is.
-        X_val, y_val : of the same kinds, or array_like, optional
-            Data to validate on after every epoch or iteration.
-        callbacks : list of Callback, optional
-            See `fastsoftmax.estimators.callbacks`; hooks for batches are refused. They run at the
-            client.
-        resume_from : path, optional
-            A checkpoint of an interrupted fit with the same options and data. With adam and sgd the
-            result has the bits of an uninterrupted fit of as many replicas; lbfgs goes on from the
-            weights of the checkpoint and finds its curvatures anew, which leads to the same minimum
-            within `tol`.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        TypeError
-            If X or y is no Dask collection.
-        ValueError
-            If partitions contradict each other, or come from data that have been scattered, which
-            are lost with their worker; and whatever the class of one machine refuses.
-        """
-        with training(self):
-            self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
-        return self

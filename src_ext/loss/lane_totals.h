@@ -65,26 +65,10 @@ static void lanes_mean(const LaneSums *a, ptrdiff_t n, double *moment) {
 
 /* The result in two parts, of which the second holds what the rounding of the last sums loses. */
 INLINE PairLanes log1p_parts(vec_f64 s, vec_f64 inverse) {
-    const vec_f64 one = 1.0 - (vec_f64){0};
-    const int64_t sqrt_half = 0x3fe6a09e00000000LL;
-    vec_f64 u = one + s;
-    ivec_f64 bits = (ivec_f64)u + (0x3ff0000000000000LL - sqrt_half);
-    ivec_f64 exponent = (ivec_f64)((uvec_f64)bits >> 52) - 1023;
-    vec_f64 m = (vec_f64)((bits & 0x000fffffffffffffLL) + sqrt_half);
-    /* a small integer to double: add it to the bits of 1.5 * 2**52 */
-    vec_f64 k = (vec_f64)(exponent + 0x4338000000000000LL) - 0x1.8p52;
-    ivec_f64 is_small = exponent == 0;
-    vec_f64 f = (vec_f64)((is_small & (ivec_f64)s) | (~is_small & (ivec_f64)(m - 1.0)));
-    vec_f64 lost = (vec_f64)(~is_small & (ivec_f64)((s - (u - 1.0)) * inverse));
-    vec_f64 half_square = 0.5 * f * f;
-    vec_f64 z = f / (2.0 + f), z2 = z * z, z4 = z2 * z2;
-    vec_f64 even = z4 * (3.999999999940941908e-01 + z4 * (2.222219843214978396e-01 + z4 * 1.531383769920937332e-01));
-    vec_f64 odd = z2 * (6.666666666666735130e-01 +
-                        z4 * (2.857142874366239149e-01 + z4 * (1.818357216161805012e-01 + z4 * 1.479819860511658591e-01)));
-    const vec_f64 r = z * (half_square + (even + odd)), whole = k * 6.93147180369123816490e-01; /* exact */
-    const vec_f64 lost_square = 0.5 * product_error_f64(f, f, f * f);
-    const PairLanes first = lanes_two_sum(whole, f), second = lanes_two_sum(first.high, -half_square);
-    const vec_f64 low = (r + (k * 1.90821492927058770002e-10 + lost)) + (first.low + second.low - lost_square);
+    const log1p_terms a = log1p_reduce(s, inverse);
+    const vec_f64 lost_square = 0.5 * product_error_f64(a.f, a.f, a.f * a.f);
+    const PairLanes first = lanes_two_sum(a.k * LN2_OF_LOG1P, a.f), second = lanes_two_sum(first.high, -a.half_square);
+    const vec_f64 low = (a.r + (a.k * LN2_OF_LOG1P_LOW + a.lost)) + (first.low + second.low - lost_square);
     const vec_f64 high = second.high + low;
     return (PairLanes){high, low - (high - second.high)};
 }

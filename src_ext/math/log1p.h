@@ -15,8 +15,16 @@
 
 #include "simd/vector.h"
 
-/* `inverse` is 1 / (1 + s), which callers may need too. */
-INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
+/* What log(1 + s) is put together from: k * ln 2 + f - half_square + r, and what 1 + s has lost. `inverse` is 1 / (1 + s),
+ * which callers may need too. */
+typedef struct {
+    vec_f64 k, f, half_square, r, lost;
+} log1p_terms;
+
+#define LN2_OF_LOG1P 6.93147180369123816490e-01 /* its products with k are exact */
+#define LN2_OF_LOG1P_LOW 1.90821492927058770002e-10
+
+INLINE log1p_terms log1p_reduce(vec_f64 s, vec_f64 inverse) {
     const vec_f64 one = 1.0 - (vec_f64){0};
     const int64_t sqrt_half = 0x3fe6a09e00000000LL;
     vec_f64 u = one + s;
@@ -33,8 +41,12 @@ INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
     vec_f64 even = z4 * (3.999999999940941908e-01 + z4 * (2.222219843214978396e-01 + z4 * 1.531383769920937332e-01));
     vec_f64 odd = z2 * (6.666666666666735130e-01 +
                         z4 * (2.857142874366239149e-01 + z4 * (1.818357216161805012e-01 + z4 * 1.479819860511658591e-01)));
-    vec_f64 r = z * (half_square + (even + odd));
-    return r + (k * 1.90821492927058770002e-10 + lost) - half_square + f + k * 6.93147180369123816490e-01;
+    return (log1p_terms){k, f, half_square, z * (half_square + (even + odd)), lost};
+}
+
+INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
+    const log1p_terms a = log1p_reduce(s, inverse);
+    return a.r + (a.k * LN2_OF_LOG1P_LOW + a.lost) - a.half_square + a.f + a.k * LN2_OF_LOG1P;
 }
 
 /* log1p(e) for float results from s = e / (2 + e), 0 <= e <= 1: 2 * atanh(s) = 2 * s * P(s * s), P minimax with a relative

@@ -140,19 +140,6 @@ cdef class Trainer:
                                  f"got {shape_text(matrix)} and {shape_text(biases)}")
         return 0
 
-    def load(self, list parameters):
-        """Go on from other parameters, of the same sizes; the moments stay as they are."""
-        cdef ptrdiff_t i
-        self.require_arrays(parameters, "parameters")
-        for i, (tiles, vector) in enumerate(self.state[0]):
-            matrix, biases = parameters[i], parameters[self.n_layers + i]
-            if i + 1 < self.n_layers:
-                fill_tiles(tiles, matrix)
-                fill_tiles(vector, biases[np.newaxis])
-            else:
-                fill_tiles(tiles, matrix.T)
-                vector[:] = biases
-
     cdef list unpack(self, list packed):
         weights, biases = [], []
         for i, (tiles, vector) in enumerate(packed):

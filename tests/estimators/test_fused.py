@@ -251,19 +251,3 @@ def test_a_row_alone_has_the_bits_that_it_has_among_others(real, n_outputs, hidd
         np.testing.assert_array_equal(alone[0], both[row])
         alone = _compiled.logits_of_few(turned, X[row : row + 1], n_outputs)
         np.testing.assert_array_equal(alone[0], both[row])
-
-
-def test_trainer_goes_on_from_other_parameters():
-    problem = make_problem(np.float32, 64, 37, 3, False, False)
-    order = np.arange(64)
-    fused, _ = both_steps(problem, (37, 20, 3), SoftmaxLoss(), Rule("adam"), 32)
-    start = fused.network
-    fused.run(order, 0.01)
-    other, _ = both_steps(problem, (37, 20, 3), SoftmaxLoss(), Rule("adam"), 32)
-    other._trainer.load([array + 1 for array in start.arrays])
-    other._trainer.load(start.arrays)
-    other.run(order, 0.01)
-    for one, two in zip(fused.network.arrays, other.network.arrays, strict=True):
-        np.testing.assert_array_equal(one, two)
-    with pytest.raises(ValueError, match="parameters of layer 0 must have shapes"):
-        other._trainer.load([array[:2] for array in start.arrays])

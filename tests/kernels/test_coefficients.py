@@ -49,3 +49,28 @@ def test_tables_of_powers(tool):
     found = tool.tables()
     assert len(found) == 3
     assert all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [("log1p", "math/log1p.h"), ("tanh", "loss/softcap.h")]
+)
+def test_the_error_of_a_series_is_what_the_header_says(tool, name, header):
+    largest = float(tool.mp.log(tool.worst_of_series(name), 2))
+    assert f"2**{largest:.1f}" in (ROOT / "src_ext" / header).read_text()
+
+
+def test_what_rounding_has_taken_from_the_powers(tool):
+    found, exact = tool.power_errors()
+    assert len(found) == 8
+    for value, want in zip(found, exact, strict=True):
+        assert abs(value - want) <= abs(want) * 2**-50
+
+
+@pytest.mark.parametrize(
+    ("header", "bits"), [("simd/float32.h", 15), ("simd/float64.h", 32)], ids=["float", "double"]
+)
+def test_parts_of_ln2(tool, header, bits):
+    """The first has few enough digits for exact products; both have the rest."""
+    high, low = tool.parts_of_ln2(header)
+    assert high * 2**bits == int(high * 2**bits)
+    assert abs(high + low - tool.mp.log(2)) <= abs(low) * 2 ** (-24 if bits == 15 else -53)
