@@ -18,8 +18,8 @@ help:
 	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "kernels    exp, log1p, sums, tiles and vectors in C alone, exp over every float, every header, for each instruction set"
-	@echo "lint       ruff, cython-lint, codespell"
-	@echo "format     ruff format"
+	@echo "lint       ruff, cython-lint, clang-format, codespell"
+	@echo "format     ruff format, clang-format"
 	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
 	@echo "docs       the documentation site, in docs/_build/html"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
@@ -35,7 +35,7 @@ help:
 
 dev:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -e ".[test]" ruff cython-lint codespell
+	$(BIN)/pip install -e ".[test]" ruff cython-lint codespell clang-format==23.1.5
 
 build:
 	$(BIN)/pip install --no-deps -e .
@@ -126,6 +126,7 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint src_ext
+	git ls-files '*.h' '*.c' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/codespell fastsoftmax src_ext tests bench docs examples *.md
 
 # mypy sees the package as its users do: what lies inside is not theirs to mend.
@@ -159,6 +160,7 @@ workflows:
 
 format:
 	$(BIN)/ruff format .
+	git ls-files '*.h' '*.c' | xargs $(BIN)/clang-format -i
 	$(BIN)/ruff check --fix .
 
 docs:

@@ -41,10 +41,10 @@ typedef struct {
 /* Cross-entropy. Targets are indices (outer, inner), contiguous, or probabilities of the block's shape. */
 typedef struct {
     Block block;
-    Operand logits, grad, targets; /* grad: NULL for the loss alone */
-    int target_form;               /* INDEX_INT64 .. PROBABILITIES */
-    Kind target_kind;              /* of probabilities */
-    double *losses;                /* (outer, inner) */
+    Operand logits, grad, targets;        /* grad: NULL for the loss alone */
+    int target_form;                      /* INDEX_INT64 .. PROBABILITIES */
+    Kind target_kind;                     /* of probabilities */
+    double *losses;                       /* (outer, inner) */
     const double *weight, *sample_weight; /* (n_classes) and (outer, inner), or NULL */
     int has_ignore;
     int64_t ignore_index;
@@ -71,12 +71,12 @@ typedef struct {
     Kind kind, target_kind;
     Py_ssize_t n_rows, n_labels;
     Operand logits, targets, grad;
-    double *losses;                    /* (n_rows, n_labels), or NULL; */
-    void *rows;                        /* the same in float, or double where the logits are, or NULL; */
-    TwoPartSum *sums;                  /* of SUM_AT_ONCE losses each, or NULL */
-    const void *weight;                /* (n_rows, n_labels) of weight_kind, float or double, or NULL */
+    double *losses;     /* (n_rows, n_labels), or NULL; */
+    void *rows;         /* the same in float, or double where the logits are, or NULL; */
+    TwoPartSum *sums;   /* of SUM_AT_ONCE losses each, or NULL */
+    const void *weight; /* (n_rows, n_labels) of weight_kind, float or double, or NULL */
     Kind weight_kind;
-    const double *pos_weight;          /* (n_labels), or NULL */
+    const double *pos_weight; /* (n_labels), or NULL */
     double grad_scale;
     int n_threads;
 } BinaryCall;
@@ -121,9 +121,11 @@ typedef struct {
     int (*top_k)(const TopKCall *call);
 } KernelTable;
 
+/* clang-format off */
 #define CALL_LAYOUT                                                                                                 \
     ((((((sizeof(SoftmaxCall) * 1024 + sizeof(BackwardCall)) * 1024 + sizeof(LossCall)) * 1024 + sizeof(SigmoidCall)) * \
        1024 + sizeof(BinaryCall)) * 1024 + sizeof(DivergenceCall)) * 31 + sizeof(TopKCall) + sizeof(KernelTable))
+/* clang-format on */
 
 /* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. It is
  * filled in place: to copy what has just been written takes 50 ns. */

@@ -17,19 +17,19 @@ typedef enum { KIND_F32, KIND_F64, KIND_F16, KIND_BF16, KIND_MASK } Kind;
 enum { FEW_CLASSES = 160 }; /* up to here contiguous rows are transposed, so that its lanes fill the vectors */
 
 typedef enum {
-    ROWS,     /* classes side by side: read where they lie or, of a 16-bit kind, row by row through scratch */
+    ROWS,       /* classes side by side: read where they lie or, of a 16-bit kind, row by row through scratch */
     TRANSPOSED, /* few classes: such rows, transposed into tiles */
-    COLUMNS,  /* another axis: copied into tiles in short runs */
-    GATHERED, /* what has no form as a tile: transposed into rows in scratch */
+    COLUMNS,    /* another axis: copied into tiles in short runs */
+    GATHERED,   /* what has no form as a tile: transposed into rows in scratch */
 } Form;
 
 /* Where the values of an operand lie: its steps, in values. Along `inner` they lie side by side, and so do the
  * classes where inner is 1. The rows of the outer dimension come in groups: one alone, unless they need two steps. */
 typedef struct {
-    Py_ssize_t per_group;   /* outer indices of a group, or ONE_GROUP */
-    Py_ssize_t group;       /* from a group to the next */
-    Py_ssize_t outer;       /* from an outer index of a group to the next */
-    Py_ssize_t classes;     /* from a class to the next */
+    Py_ssize_t per_group; /* outer indices of a group, or ONE_GROUP */
+    Py_ssize_t group;     /* from a group to the next */
+    Py_ssize_t outer;     /* from an outer index of a group to the next */
+    Py_ssize_t classes;   /* from a class to the next */
 } Steps;
 
 #define ONE_GROUP PY_SSIZE_T_MAX /* as per_group: no index reaches it */
@@ -50,12 +50,12 @@ typedef struct {
     Form form;
     Kind kind;
     Py_ssize_t outer, n_classes, inner;
-    Py_ssize_t n_lanes;     /* outer * inner */
-    Py_ssize_t stride;      /* lanes of a tile, or rows gathered at once */
-    Py_ssize_t per_block;   /* lanes of a block */
+    Py_ssize_t n_lanes;   /* outer * inner */
+    Py_ssize_t stride;    /* lanes of a tile, or rows gathered at once */
+    Py_ssize_t per_block; /* lanes of a block */
     Py_ssize_t n_blocks;
-    Py_ssize_t item_bytes;  /* of a value in scratch */
-    Py_ssize_t data_bytes;  /* of a value in memory */
+    Py_ssize_t item_bytes; /* of a value in scratch */
+    Py_ssize_t data_bytes; /* of a value in memory */
 } Geometry;
 
 enum { LANE_ARRAYS = 23 }; /* the most arrays of lanes that an operation keeps behind a tile */
@@ -71,9 +71,10 @@ static inline void place_lane_arrays(void *pointers /* OUT */, size_t n, char *a
 }
 
 /* Give each pointer of *arrays, a struct of nothing else, an array of lanes from `at` on; LANE_ARRAYS at most. */
-#define carve_lane_arrays(arrays, at, g)                                                                        \
-    place_lane_arrays(arrays, sizeof *(arrays) / sizeof(char[sizeof *(arrays) <= LANE_ARRAYS * sizeof(char *)   \
-                                                                 ? (int)sizeof(char *) : -1]),                  \
+#define carve_lane_arrays(arrays, at, g)                                                                             \
+    place_lane_arrays(arrays,                                                                                        \
+                      sizeof *(arrays) /                                                                             \
+                          sizeof(char[sizeof *(arrays) <= LANE_ARRAYS * sizeof(char *) ? (int)sizeof(char *) : -1]), \
                       at, lane_array_bytes(g))
 
 #endif

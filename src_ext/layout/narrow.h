@@ -15,7 +15,7 @@ typedef struct {
 typedef uint8_t vec_u8_f32 __attribute__((vector_size(LANES_F32), may_alias));
 typedef uint8_t vec_u8_f64 __attribute__((vector_size(LANES_F64), may_alias));
 
-INLINE ivec_f32 widen_u16(vec_u16 v) { return (ivec_f32)__builtin_convertvector(v, uvec_f32); }
+INLINE ivec_f32 widen_u16(vec_u16 v) { return (ivec_f32) __builtin_convertvector(v, uvec_f32); }
 INLINE vec_u16 narrow_u16(ivec_f32 v) { return __builtin_convertvector((uvec_f32)v, vec_u16); }
 
 /* ---- bfloat16: the upper half of a float ---- */

@@ -65,7 +65,7 @@ static void MOVE(transpose_few_in)(const DATA *x, ptrdiff_t n_classes, REAL *til
 
 /* Transpose up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows become copies of the last. */
 static void MOVE(transpose_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classes, ptrdiff_t n_rows, REAL *tile,
-                          ptrdiff_t stride) {
+                               ptrdiff_t stride) {
 #if HAS_PERMUTATIONS
     if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
         MOVE(transpose_few_in)(x, n_classes, tile, stride);
@@ -86,7 +86,7 @@ static void MOVE(transpose_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classe
 
 /* Rows of several groups are brought together before they are transposed. */
 static NOINLINE void MOVE(transpose_groups_in)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t first,
-                                          ptrdiff_t n_lanes, REAL *tile, ptrdiff_t stride) {
+                                               ptrdiff_t n_lanes, REAL *tile, ptrdiff_t stride) {
     DATA together[LANES * FEW_CLASSES];
     for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES) {
         const ptrdiff_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
@@ -98,7 +98,7 @@ static NOINLINE void MOVE(transpose_groups_in)(const DATA *x, const Steps *steps
 
 /* Where a run of lanes with the same outer index starts for class 0, and how long it is, at most `limit`. */
 INLINE ptrdiff_t MOVE(run_of)(const Steps *steps, ptrdiff_t inner, ptrdiff_t lane, ptrdiff_t limit,
-                               ptrdiff_t *run /* OUT */) {
+                              ptrdiff_t *run /* OUT */) {
     ptrdiff_t outer = lane / inner, at = lane % inner;
     *run = inner - at < limit ? inner - at : limit;
     return outer_start(steps, outer) + at;
@@ -122,8 +122,8 @@ static void MOVE(copy_in)(const DATA *x, const Steps *steps, ptrdiff_t n_classes
 
 /* Transpose lanes first .. first + n_lanes (at most LANES) of a block into rows of n_classes, or back: what has no
  * tile form is computed row by row. */
-static void MOVE(gather_rows)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t inner,
-                              ptrdiff_t first, ptrdiff_t n_lanes, REAL *rows) {
+static void MOVE(gather_rows)(const DATA *x, const Steps *steps, ptrdiff_t n_classes, ptrdiff_t inner, ptrdiff_t first,
+                              ptrdiff_t n_lanes, REAL *rows) {
     for (ptrdiff_t lane = 0, run; lane < n_lanes; lane += run) {
         const DATA *from = x + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
         for (ptrdiff_t c = 0; c < n_classes; c += LANES) {
@@ -188,8 +188,7 @@ static void MOVE(transpose_few_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_
         const VEC quotient = (__builtin_convertvector(place, VEC) + (REAL)0.5) / (REAL)n_classes;
         const IVEC row = __builtin_convertvector(quotient, IVEC);
         VEC values = {0};
-        for (int c = 0; c < n_classes; c++)
-            values = FN(permuted)(values, place - row * (int)n_classes == c, row, v[c]);
+        for (int c = 0; c < n_classes; c++) values = FN(permuted)(values, place - row * (int)n_classes == c, row, v[c]);
         STORE_PART(out + s * LANES, LANES, values);
     }
 }
@@ -197,7 +196,7 @@ static void MOVE(transpose_few_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_
 
 /* Transpose lanes of a tile back into up to LANES rows, `step` apart. */
 static void MOVE(transpose_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t n_rows, DATA *out,
-                           ptrdiff_t step) {
+                                ptrdiff_t step) {
 #if HAS_PERMUTATIONS
     if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
         MOVE(transpose_few_out)(tile, stride, n_classes, out);
@@ -214,8 +213,8 @@ static void MOVE(transpose_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_
     }
 }
 
-static NOINLINE void MOVE(transpose_groups_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t first,
-                                           ptrdiff_t n_lanes, DATA *out, const Steps *steps) {
+static NOINLINE void MOVE(transpose_groups_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes,
+                                                ptrdiff_t first, ptrdiff_t n_lanes, DATA *out, const Steps *steps) {
     DATA together[LANES * FEW_CLASSES];
     for (ptrdiff_t lane = 0; lane < n_lanes; lane += LANES) {
         const ptrdiff_t n_rows = n_lanes - lane < LANES ? n_lanes - lane : LANES;
@@ -225,8 +224,8 @@ static NOINLINE void MOVE(transpose_groups_out)(const REAL *tile, ptrdiff_t stri
     }
 }
 
-static void MOVE(copy_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t inner,
-                           ptrdiff_t first, ptrdiff_t n_lanes, DATA *out, const Steps *steps) {
+static void MOVE(copy_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, ptrdiff_t inner, ptrdiff_t first,
+                           ptrdiff_t n_lanes, DATA *out, const Steps *steps) {
     const ptrdiff_t step = steps->classes;
     for (ptrdiff_t lane = 0, run; lane < n_lanes; lane += run) {
         DATA *to = out + MOVE(run_of)(steps, inner, first + lane, n_lanes - lane, &run);
@@ -257,8 +256,8 @@ static void MOVE(scatter_rows)(const REAL *rows, ptrdiff_t n_classes, ptrdiff_t 
 
 /* Lanes first .. first + n_lanes of a block, at most `stride`, into scratch in the form of the geometry, or back.
  * The tile is as wide as `width_of` says. */
-static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps, ptrdiff_t first,
-                            ptrdiff_t n_lanes, REAL *tile) {
+static void MOVE(tile_load)(const Geometry *g, const DATA *x, const Steps *steps, ptrdiff_t first, ptrdiff_t n_lanes,
+                            REAL *tile) {
     const ptrdiff_t n = g->n_classes, width = (n_lanes + LANES - 1) / LANES * LANES;
     if (g->form == TRANSPOSED && in_one_group(steps, first, n_lanes)) {
         const DATA *from = x + outer_start(steps, first);

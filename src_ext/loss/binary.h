@@ -9,7 +9,7 @@
 #endif
 
 /* e * 2**UNIT_EXPONENT of LANES values. */
-INLINE VEC FN(exp_of_minus_abs)(VEC x, const FN(exp_frame) *f) { return FN(exp_scaled)(-FN(abs)(x), f, 0); }
+INLINE VEC FN(exp_of_minus_abs)(VEC x, const FN(exp_frame) * f) { return FN(exp_scaled)(-FN(abs)(x), f, 0); }
 
 /* out = 1 / (1 + exp(-x)); out may be x. Error: 2.5 ULP. */
 static void FN(sigmoid_run)(const REAL *x, REAL *out, ptrdiff_t n) {
@@ -31,8 +31,8 @@ typedef struct {
     vec_f64 near, far, near_error, far_error;
 } FN(binary_weights);
 
-INLINE FN(binary_weights) FN(weigh_binary)(ivec_f64 positive, vec_f64 target, vec_f64 weight, vec_f64 factor,
-                                           int weighted) {
+INLINE FN(binary_weights)
+    FN(weigh_binary)(ivec_f64 positive, vec_f64 target, vec_f64 weight, vec_f64 factor, int weighted) {
     vec_f64 yes = target, no = 1.0 - target;
     if (weighted) yes = factor * target;
     const vec_f64 near = select_f64(positive, yes, no), far = select_f64(positive, no, yes);
@@ -40,7 +40,8 @@ INLINE FN(binary_weights) FN(weigh_binary)(ivec_f64 positive, vec_f64 target, ve
     if (!weighted) return a;
     a.near = weight * near, a.far = weight * far;
     if (sizeof(REAL) == sizeof(double)) {
-        const vec_f64 no_error = weight * ((1.0 - no) - target), yes_error = weight * product_error_f64(factor, target, yes);
+        const vec_f64 no_error = weight * ((1.0 - no) - target),
+                      yes_error = weight * product_error_f64(factor, target, yes);
         a.near_error = product_error_f64(weight, near, a.near) + select_f64(positive, yes_error, no_error);
         a.far_error = product_error_f64(weight, far, a.far) + select_f64(positive, no_error, yes_error);
     }
@@ -69,7 +70,8 @@ INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double uni
         if (weighted) {
             vec_f64 rest = product_error_f64(a.far, far_loss, far) + a.far_error * far_loss;
             rest += a.far * (log_term - (far_loss - abs_f64(v)));
-            rest += (vec_f64)(~is_tiny & (ivec_f64)(product_error_f64(a.near, near_loss, near) + a.near_error * near_loss));
+            rest +=
+                (vec_f64)(~is_tiny & (ivec_f64)(product_error_f64(a.near, near_loss, near) + a.near_error * near_loss));
             *loss += (vec_f64)((rest - rest == 0.0) & (ivec_f64)rest);
         }
     } else {

@@ -11,20 +11,20 @@
 INLINE VEC FN(target_gap)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
 
 /* The same where m - z is beyond the range of the dtype: seldom, and so one by one. */
-static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n,
-                                REAL m, double temperature) {
+static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z, ptrdiff_t z_step, ptrdiff_t n, REAL m,
+                                  double temperature) {
     Wide target_gap = wide_of(0);
     for (ptrdiff_t i = 0; i < n; i++)
         if (t[i * t_step] != 0)
-            target_gap = wide_sum(target_gap, wide_product(wide_of(t[i * t_step]),
-                                                           wide_sum(wide_of(m), wide_of(-z[i * z_step]))));
+            target_gap = wide_sum(target_gap,
+                                  wide_product(wide_of(t[i * t_step]), wide_sum(wide_of(m), wide_of(-z[i * z_step]))));
     return wide_value(wide_quotient(target_gap, wide_of(temperature)));
 }
 
 /* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
 static double FN(row_target_gap)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m, double temperature,
-                               double *total /* OUT */) {
+                                 double *total /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     ptrdiff_t i = 0;
@@ -60,7 +60,8 @@ static void FN(row_combine)(REAL *stage, const REAL *t, REAL *out, ptrdiff_t n, 
                             double scale, double scale_error) {
     FN(shrink_for)(stage, n, &factor, &error);
     const REAL rounded = (REAL)factor;
-    const VEC b = FN(all)((REAL)scale), b_low = FN(all)(FN(factor_error)(scale - (REAL)scale + scale_error)), zero = {0};
+    const VEC b = FN(all)((REAL)scale), b_low = FN(all)(FN(factor_error)(scale - (REAL)scale + scale_error)),
+              zero = {0};
     const FN(factor) a = FN(factor_of)(FN(all)(rounded), FN(all)(FN(factor_error)(factor - rounded + error)),
                                        FN(all)(FN(lowest_factor)(factor)));
     for (ptrdiff_t i = 0; i < n; i += LANES) {
@@ -102,8 +103,8 @@ INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, ptrdiff_t at, ptrdiff
 
 /* row_target_gap for each lane. */
 static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride,
-                               ptrdiff_t n_classes, const REAL *max, double temperature, double *target_gap,
-                               double *total /* OUT */) {
+                                 ptrdiff_t n_classes, const REAL *max, double temperature, double *target_gap,
+                                 double *total /* OUT */) {
     double lost[LANES];
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const VEC m = FN(load)(max + lane);
@@ -112,7 +113,8 @@ static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *ba
         for (; c + 2 <= n_classes; c += 2) {
             const ptrdiff_t at = c * stride + lane, after = at + stride;
             const VEC t0 = FN(targets_of)(t, base, at, c), t1 = FN(targets_of)(t, base, after, c + 1);
-            FN(sums_add)(&sums, FN(target_gap)(t0, m, FN(load)(tile + at)) + FN(target_gap)(t1, m, FN(load)(tile + after)));
+            FN(sums_add)(&sums,
+                         FN(target_gap)(t0, m, FN(load)(tile + at)) + FN(target_gap)(t1, m, FN(load)(tile + after)));
             FN(sums_add)(&totals, t0 + t1);
         }
         if (c < n_classes) {
@@ -126,7 +128,7 @@ static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *ba
     for (ptrdiff_t lane = 0; lane < stride; lane++)
         if (isinf(target_gap[lane]))
             target_gap[lane] = FN(wide_target_gap)(t ? t + lane : base, t ? stride : 1, tile + lane, stride, n_classes,
-                                               max[lane], temperature);
+                                                   max[lane], temperature);
         else target_gap[lane] /= temperature;
 }
 

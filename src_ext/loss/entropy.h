@@ -20,8 +20,8 @@ typedef struct {
 INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
 
 /* Add four vectors of terms, `step` values apart, and their moments; `with_search`: look for maxima before counting them. */
-INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f,
-                             FN(moment_sums) *s, int with_stage, int with_search) {
+INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) * f,
+                             FN(moment_sums) * s, int with_stage, int with_search) {
     VEC v[4], e[4], d[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
     FN(exp_each)(e, 4, f, 0);
@@ -34,8 +34,8 @@ INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, 
 }
 
 /* The same of one vector, of which the first k lanes are there. */
-INLINE void FN(moments_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f,
-                            FN(moment_sums) *s, int with_stage) {
+INLINE void FN(moments_one)(const REAL *x, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) * f,
+                            FN(moment_sums) * s, int with_stage) {
     const VEC v = FN(load_part)(x, k, FN(all)(-INFINITY)), e = FN(exp_scaled)(v, f, 0);
     if (with_stage) FN(store_part)(stage, k, e);
     FN(sums_add)(&s->moments, FN(moment)(e, m, v));
@@ -100,7 +100,7 @@ static void FN(lanes_exp_moment)(const REAL *tile, REAL *stage, ptrdiff_t stride
 }
 
 /* p * (center + lost - x), where the center is m - mean in two parts. */
-INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor) *f) {
+INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor) * f) {
     const VEC p = FN(scaled)(e, f);
     VEC error;
     const VEC d = FN(difference)(center, x, &error);

@@ -22,25 +22,33 @@ typedef struct {
 
 INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
     const REAL shift = (REAL)d->shift;
-    return (FN(divergence_frame)){
-        FN(all)((REAL)d->p_max), FN(all)((REAL)d->q_max), FN(all)(shift),
-        FN(all)((REAL)(d->shift - shift + d->shift_error)), FN(all)((REAL)d->mean),
-        FN(all)((REAL)(d->unit * REAL_MIN_NORMAL)), FN(all)((REAL)(1 / d->unit)),
-        FN(factor_of_row)(d->p_factor, d->p_error), FN(factor_of_row)(d->q_factor, d->q_error)};
+    return (FN(divergence_frame)){FN(all)((REAL)d->p_max),
+                                  FN(all)((REAL)d->q_max),
+                                  FN(all)(shift),
+                                  FN(all)((REAL)(d->shift - shift + d->shift_error)),
+                                  FN(all)((REAL)d->mean),
+                                  FN(all)((REAL)(d->unit * REAL_MIN_NORMAL)),
+                                  FN(all)((REAL)(1 / d->unit)),
+                                  FN(factor_of_row)(d->p_factor, d->p_error),
+                                  FN(factor_of_row)(d->q_factor, d->q_error)};
 }
 
-INLINE FN(divergence_frame) FN(divergence_of_lanes)(const DivergenceLanes *d, const REAL *p_max, const REAL *q_max,
-                                                    ptrdiff_t lane) {
+INLINE FN(divergence_frame)
+    FN(divergence_of_lanes)(const DivergenceLanes *d, const REAL *p_max, const REAL *q_max, ptrdiff_t lane) {
     const VEC shift = FN(from_doubles)(d->shift + lane), unit = FN(from_doubles)(d->unit + lane);
-    return (FN(divergence_frame)){
-        FN(load)(p_max + lane), FN(load)(q_max + lane), shift,
-        FN(lost)(d->shift + lane, d->shift_error + lane, shift), FN(from_doubles)(d->mean + lane),
-        unit * (REAL)REAL_MIN_NORMAL, 1 / unit, FN(factor_of_lanes)(d->p_factor + lane, d->p_error + lane),
-        FN(factor_of_lanes)(d->q_factor + lane, d->q_error + lane)};
+    return (FN(divergence_frame)){FN(load)(p_max + lane),
+                                  FN(load)(q_max + lane),
+                                  shift,
+                                  FN(lost)(d->shift + lane, d->shift_error + lane, shift),
+                                  FN(from_doubles)(d->mean + lane),
+                                  unit * (REAL)REAL_MIN_NORMAL,
+                                  1 / unit,
+                                  FN(factor_of_lanes)(d->p_factor + lane, d->p_error + lane),
+                                  FN(factor_of_lanes)(d->q_factor + lane, d->q_error + lane)};
 }
 
 /* r = log(p) - log(q), from both logits, with one rounding. */
-INLINE VEC FN(log_ratio)(VEC zp, VEC zq, const FN(divergence_frame) *f) {
+INLINE VEC FN(log_ratio)(VEC zp, VEC zq, const FN(divergence_frame) * f) {
     VEC p_error, q_error, error, shift_error;
     const VEC p = FN(difference)(f->p_max, zp, &p_error), q = FN(difference)(f->q_max, zq, &q_error);
     const VEC d = FN(difference)(q, p, &error);
@@ -54,7 +62,7 @@ typedef struct {
     VEC p, r, term, excess;
 } FN(divergence_term);
 
-INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) *f) {
+INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) * f) {
     FN(divergence_term) t;
     const VEC one = FN(all)(1), q = FN(scaled)(eq, &f->q), zero = {0};
     t.p = FN(scaled)(ep, &f->p);
@@ -69,7 +77,7 @@ INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, con
 
 /* The sums over `n` vectors, `step` values apart. */
 INLINE void FN(divergence_sums)(const REAL *zp, const REAL *zq, const REAL *ep, const REAL *eq, ptrdiff_t step,
-                                ptrdiff_t n, const FN(divergence_frame) *f, FN(sums) *terms, FN(sums) *excess) {
+                                ptrdiff_t n, const FN(divergence_frame) * f, FN(sums) * terms, FN(sums) * excess) {
     ptrdiff_t i = 0;
     for (; i + 4 <= n; i += 4) {
         VEC term = {0}, more = {0};
@@ -126,7 +134,7 @@ static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep,
 }
 
 /* p * (r - mean) and q - p. */
-INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) *f, VEC *for_p,
+INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) * f, VEC *for_p,
                                   VEC *for_q) {
     const FN(divergence_term) t = FN(divergence_of)(zp, zq, ep, eq, f);
     *for_p = FN(from_unit)(FN(zero_equal)(t.p * (t.r - f->mean), t.p, (VEC){0}), f->least, f->inverse);

@@ -11,18 +11,18 @@
 
 /* One value a lane. */
 typedef struct {
-    LaneSums terms;                         /* from lanes_exp_sum, the maxima left out of the sum */
-    double *max;                            /* the maximum, */
-    double *lse_max;                        /* and the one that log(sum(exp)) counts from: another where max is 0 */
-    double *z;                              /* the logit of an index target */
-    double *t, *s;                          /* weights of the target and of the row; read where `weighted` */
-    double *target_gap, *dense;             /* sums of t * (m - z) / temperature and of t over dense targets; read
+    LaneSums terms;                /* from lanes_exp_sum, the maxima left out of the sum */
+    double *max;                   /* the maximum, */
+    double *lse_max;               /* and the one that log(sum(exp)) counts from: another where max is 0 */
+    double *z;                     /* the logit of an index target */
+    double *t, *s;                 /* weights of the target and of the row; read where `weighted` */
+    double *target_gap, *dense;    /* sums of t * (m - z) / temperature and of t over dense targets; read
                                                where `dense` */
-    double *loss;                           /* OUT */
-    double *factor, *factor_error;          /* OUT: what turns stored terms into gradients */
-    double *scale;                          /* OUT: s * slope */
-    double *grad_at_max;                    /* OUT: the gradient of a target that attains the maximum */
-    double *taken;                          /* OUT: t * scale, what the gradient of another target is less than p; where
+    double *loss;                  /* OUT */
+    double *factor, *factor_error; /* OUT: what turns stored terms into gradients */
+    double *scale;                 /* OUT: s * slope */
+    double *grad_at_max;           /* OUT: the gradient of a target that attains the maximum */
+    double *taken;                 /* OUT: t * scale, what the gradient of another target is less than p; where
                                                `weighted` */
 } LossLanes;
 
@@ -36,7 +36,7 @@ INLINE void store_doubles(double *p, vec_f64 v) { memcpy(p, &v, sizeof v); }
 /* scale * (prob_scale - t - t * S') / (1 + S') with the rounding errors of S', of the quotient and of the scale put
  * back: one rounding each would take doubles over their bound. */
 INLINE vec_f64 grad_at_max_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t, vec_f64 prob_scale, vec_f64 scale,
-                              vec_f64 scale_error) {
+                                      vec_f64 scale_error) {
     const vec_f64 sum = load_doubles(a->sum + i), unit = load_doubles(a->unit + i), n_max = load_doubles(a->n_max + i);
     const vec_f64 quotient = sum / unit;
     const vec_f64 sum_error = load_doubles(a->sum_error + i) - quotient * load_doubles(a->unit_error + i);
@@ -46,8 +46,9 @@ INLINE vec_f64 grad_at_max_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t,
     const vec_f64 total = 1.0 + sum_rest, rest = total - 1.0;
     const vec_f64 total_lost = (sum_rest - rest) + lost;
     const vec_f64 missed = t * sum_rest, numerator = (prob_scale - t) - missed, result = numerator / total;
-    const vec_f64 error = (-product_error_f64(result, total, numerator) - product_error_f64(t, sum_rest, missed) - t * lost -
-                           result * total_lost) / total;
+    const vec_f64 error = (-product_error_f64(result, total, numerator) - product_error_f64(t, sum_rest, missed) -
+                           t * lost - result * total_lost) /
+                          total;
     return scale * result + (scale * error + scale_error * result);
 }
 
@@ -82,32 +83,37 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         vec_f64 scale_error = k.slope_error - (vec_f64){0};
         if (k.is_double && k.weighted) {
             scale_error = product_error_f64(s, k.slope - (vec_f64){0}, scale) + s * k.slope_error;
-            scale_error = (vec_f64)((ivec_f64)scale_error & (scale_error - scale_error == 0)); /* an infinite scale has none */
+            scale_error =
+                (vec_f64)((ivec_f64)scale_error & (scale_error - scale_error == 0)); /* an infinite scale has none */
         }
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
         vec_f64 prob_scale = size * total;
-        if (k.dense && k.z_loss != 0) prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
+        if (k.dense && k.z_loss != 0)
+            prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
         const vec_f64 numerator = prob_scale * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {
             const vec_f64 sum = load_doubles(a->terms.sum + i), n_max = load_doubles(a->terms.n_max + i);
             const vec_f64 maxima = n_max * unit, whole = sum + maxima, part = whole - sum, terms = size * whole;
-            const vec_f64 lost = (load_doubles(a->terms.sum_error + i) + n_max * load_doubles(a->terms.unit_error + i)) +
-                                 ((sum - (whole - part)) + (maxima - part));
+            const vec_f64 lost =
+                (load_doubles(a->terms.sum_error + i) + n_max * load_doubles(a->terms.unit_error + i)) +
+                ((sum - (whole - part)) + (maxima - part));
             vec_f64 numerator_error = scale_error;
             if (k.weighted) {
                 numerator_error = product_error_f64(prob_scale, scale, numerator) + prob_scale * scale_error;
                 numerator_error = (vec_f64)((ivec_f64)numerator_error & (numerator_error - numerator_error == 0));
             }
             factor = numerator / terms;
-            error = (product_error_f64(factor, terms, numerator) + factor * (size * lost) - numerator_error) * (-one / terms);
+            error = (product_error_f64(factor, terms, numerator) + factor * (size * lost) - numerator_error) *
+                    (-one / terms);
         } else {
             factor = numerator * (prob_of_max * by_unit);
         }
         if (k.dense && k.z_loss != 0) { /* an infinite factor is nothing beside a probability of 0 */
             const ivec_f64 above = factor > DBL_MAX, below = factor < -DBL_MAX, bits = above | below;
-            const vec_f64 largest = (vec_f64)((above & (ivec_f64)(one * DBL_MAX)) | (below & (ivec_f64)(one * -DBL_MAX)));
+            const vec_f64 largest =
+                (vec_f64)((above & (ivec_f64)(one * DBL_MAX)) | (below & (ivec_f64)(one * -DBL_MAX)));
             factor = (vec_f64)((bits & (ivec_f64)largest) | (~bits & (ivec_f64)factor));
             error = (vec_f64)(~bits & (ivec_f64)error);
         }

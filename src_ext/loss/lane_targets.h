@@ -17,8 +17,8 @@ static void FN(lanes_place)(REAL *tile, ptrdiff_t width, const int32_t *y, const
 
 /* The gradients at index targets: `grad_at_max` where the target is the largest, where p - 1 would cancel; elsewhere p
  * is at most a half. */
-static void FN(lanes_entries)(REAL *term /* IN: what was stored for the target, OUT: its gradient */, const LossLanes *a,
-                              ptrdiff_t width, int weighted, const REAL *base, const int32_t *y) {
+static void FN(lanes_entries)(REAL *term /* IN: what was stored for the target, OUT: its gradient */,
+                              const LossLanes *a, ptrdiff_t width, int weighted, const REAL *base, const int32_t *y) {
     double value[LANES];
     for (ptrdiff_t lane = 0; lane < width; lane += LANES) {
         FN(to_doubles)(FN(load)(term + lane), value);
@@ -31,7 +31,8 @@ static void FN(lanes_entries)(REAL *term /* IN: what was stored for the target, 
             const ivec_f64 grad_at_max = (ivec_f64)load_doubles(a->grad_at_max + lane + i);
             store_doubles(value + i, (vec_f64)((largest & grad_at_max) | (~largest & (ivec_f64)other)));
         }
-        for (int i = 0; i < LANES && base; i++) value[i] -= a->scale[lane + i] * base[y[lane + i] < 0 ? 0 : y[lane + i]];
+        for (int i = 0; i < LANES && base; i++)
+            value[i] -= a->scale[lane + i] * base[y[lane + i] < 0 ? 0 : y[lane + i]];
         FN(store)(term + lane, FN(from_doubles)(value));
     }
 }

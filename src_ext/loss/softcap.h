@@ -32,7 +32,7 @@ enum { CAP_WIDE, CAP_SERIES, CAP_EXP, CAP_MIXED };
 
 typedef struct {
     double softcap, largest_of_series; /* logits of the series are no larger; those of a double row have none */
-    double argument, argument_error; /* 1 / (temperature * softcap), in two parts */
+    double argument, argument_error;   /* 1 / (temperature * softcap), in two parts */
     int method;
 } Cap;
 
@@ -69,8 +69,10 @@ INLINE void exp_of_minus(vec_f64 y, const exp_frame_f64 *f, vec_f64 *e, vec_f64 
 /* tanh(u) for abs(u) <= 1/2. P is minimax for the relative error: 2**-42.3. */
 INLINE vec_f64 tanh_by_series(vec_f64 x, const Cap *cap, vec_f64 *slope /* OUT */) {
     const vec_f64 u = x * cap->argument, w = u * u, w2 = w * w, w4 = w2 * w2;
-    const vec_f64 p01 = -0x1.55555553b2684p-2 * w + 0x1.ffffffffff976p-1, p23 = -0x1.ba1b16a0aac88p-5 * w + 0x1.11110ffd09947p-3;
-    const vec_f64 p45 = -0x1.21406644cabeap-7 * w + 0x1.663dfb00afd78p-6, p67 = -0x1.0235d5dea12fbp-10 * w + 0x1.bfa8cf548b361p-9;
+    const vec_f64 p01 = -0x1.55555553b2684p-2 * w + 0x1.ffffffffff976p-1,
+                  p23 = -0x1.ba1b16a0aac88p-5 * w + 0x1.11110ffd09947p-3;
+    const vec_f64 p45 = -0x1.21406644cabeap-7 * w + 0x1.663dfb00afd78p-6,
+                  p67 = -0x1.0235d5dea12fbp-10 * w + 0x1.bfa8cf548b361p-9;
     const vec_f64 p = (p01 + w2 * p23) + w4 * (p45 + w2 * p67), tanh_of_u = u * p;
     *slope = 1.0 - tanh_of_u * tanh_of_u;
     return tanh_of_u;
@@ -119,7 +121,8 @@ INLINE vec_f64 cap_doubles(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, in
     }
     return cap->softcap * tanh_of_u;
 }
-INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method, const cap_lanes_f32 *series) {
+INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method,
+                                  const cap_lanes_f32 *series) {
     vec_f64 slope;
     return (capped_max_f32){{cap_doubles(widen_low(m), cap, f, method, series->low, &slope),
                              cap_doubles(widen_high(m), cap, f, method, series->high, &slope)}};
@@ -157,9 +160,14 @@ INLINE vec_f64 exp_taylor(vec_f64 r) {
 /* power * exp(r + r_low) in two parts. */
 #if POWER_BITS_F64 == 3
 /* What the entries of the table of 2**n have lost by rounding, relative to them. */
-static const double power_table_error[8] __attribute__((aligned(64))) = {
-    0, -0x1.01b15eaa59348p-55, 0x1.34d754db0abb6p-55, 0x1.690cebb7aafb0p-56,
-    -0x1.3b3efbf5e2228p-54, 0x1.db72fc1f0eab4p-55, 0x1.c1a7792cb3387p-55, 0x1.4a385a63d07a7p-56};
+static const double power_table_error[8] __attribute__((aligned(64))) = {0,
+                                                                         -0x1.01b15eaa59348p-55,
+                                                                         0x1.34d754db0abb6p-55,
+                                                                         0x1.690cebb7aafb0p-56,
+                                                                         -0x1.3b3efbf5e2228p-54,
+                                                                         0x1.db72fc1f0eab4p-55,
+                                                                         0x1.c1a7792cb3387p-55,
+                                                                         0x1.4a385a63d07a7p-56};
 INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, vec_f64 *low /* OUT */) {
     const vec_f64 error = (vec_f64)lookup_f64((const int64_t *)power_table_error, (ivec_f64)t);
     const vec_f64 rest = r * r * exp_taylor(r), p = r + rest;
@@ -206,10 +214,12 @@ INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, v
     const vec_f64 z = quotient * cap->softcap;
     const vec_f64 z_low = product_error_f64(quotient, cap->softcap + zero, z) + cap->softcap * quotient_low;
     /* 4 * e / (1 + e)**2, the roundings put back */
-    const vec_f64 lost = -product_error_f64(bottom, inverse, 1.0 + zero) - bottom_low * inverse; /* relative, of 1 / (1 + e) */
+    const vec_f64 lost =
+        -product_error_f64(bottom, inverse, 1.0 + zero) - bottom_low * inverse; /* relative, of 1 / (1 + e) */
     const vec_f64 half = e * inverse, whole = half * inverse;
-    const vec_f64 rest_of_slope = product_error_f64(half, inverse, whole) + inverse * product_error_f64(e, inverse, half) +
-                                  inverse * inverse * e_low + 2.0 * whole * lost;
+    const vec_f64 rest_of_slope = product_error_f64(half, inverse, whole) +
+                                  inverse * product_error_f64(e, inverse, half) + inverse * inverse * e_low +
+                                  2.0 * whole * lost;
     const vec_f64 counted = (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < 1.0)), sum = whole + counted;
     *slope = 4.0 * sum, *slope_low = 4.0 * ((whole - sum) + counted);
     const ivec_f64 sign = (ivec_f64)x & INT64_MIN;
@@ -237,7 +247,8 @@ INLINE int method_of_lanes_f64(vec_f64 size, const Cap *cap) {
     return CAP_EXP;
 }
 
-INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method, const cap_lanes_f64 *series) {
+INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method,
+                                  const cap_lanes_f64 *series) {
     (void)method, (void)series;
     capped_max_f64 result;
     vec_f64 slope, slope_low;

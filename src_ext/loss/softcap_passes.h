@@ -17,12 +17,13 @@ static double FN(row_sizes)(const REAL *x, ptrdiff_t n, REAL *max /* OUT */) {
 }
 
 INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
-                           const FN(capped_max) *m, const Cap *cap, const exp_frame_f64 *f, int method,
-                           const FN(cap_lanes) *series, int with_slope) {
+                           const FN(capped_max) * m, const Cap *cap, const exp_frame_f64 *f, int method,
+                           const FN(cap_lanes) * series, int with_slope) {
     for (ptrdiff_t i = 0; i < n; i++) {
         const ptrdiff_t k = i == n - 1 ? last : LANES;
         VEC rest, slopes, slopes_low;
-        const VEC d = FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, series, &rest, &slopes, &slopes_low);
+        const VEC d =
+            FN(cap_distance)(FN(load_part)(x, k, max), max, m, cap, f, method, series, &rest, &slopes, &slopes_low);
         FN(store_part)(x, k, d);
         FN(store_part)(low, k, rest);
         if (with_slope) FN(store)(slope, slopes), FN(store)(slope + LANES, slopes_low), slope += 2 * step;
@@ -31,8 +32,8 @@ INLINE void FN(cap_column)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrd
 }
 
 /* n vectors, `step` values apart, of which the last has `last` lanes; `size` is the largest absolute value of each row. */
-INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max, VEC size,
-                            const Cap *cap, double *capped_max /* OUT, a vector */) {
+INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptrdiff_t n, ptrdiff_t last, VEC max,
+                            VEC size, const Cap *cap, double *capped_max /* OUT, a vector */) {
     const exp_frame_f64 f = exp_setup_f64((vec_f64){0}, 1, 0);
     const int method = FN(method_of_lanes)(size, cap);
     const FN(cap_lanes) series = FN(lanes_of_series)(size, cap);
@@ -54,7 +55,8 @@ INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptr
 static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, double size, const Cap *cap) {
     const ptrdiff_t vectors = (n + LANES - 1) / LANES;
     double lanes[LANES];
-    FN(cap_columns)(x, low, slope, LANES, vectors, n - (vectors - 1) * LANES, FN(all)(max), FN(all)((REAL)size), cap, lanes);
+    FN(cap_columns)(x, low, slope, LANES, vectors, n - (vectors - 1) * LANES, FN(all)(max), FN(all)((REAL)size), cap,
+                    lanes);
     return lanes[0];
 }
 

@@ -28,7 +28,7 @@ static inline int lanes_read_body(const void *targets, int form, Py_ssize_t firs
 
 /* Read the class indices of the lanes of a tile, -bad where one is out of range. Returns whether any is. */
 static inline int lanes_read(const void *targets, int form, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes,
-                      int bad, int32_t *y /* OUT */) {
+                             int bad, int32_t *y /* OUT */) {
     if (form == INDEX_INT64) return lanes_read_body(targets, INDEX_INT64, first, n_lanes, n_classes, bad, y);
     if (form == INDEX_INT32) return lanes_read_body(targets, INDEX_INT32, first, n_lanes, n_classes, bad, y);
     return lanes_read_body(targets, INDEX_UINT8, first, n_lanes, n_classes, bad, y);

@@ -56,7 +56,7 @@ INLINE void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 /* Reduce `count` vectors x, at most EXP_GROUP: exp((x - shift) / temperature) is 2**(t - rounder) * (1 + p), with p in
  * the place of x. They go in step: what one waits for, the others compute. With `low`, what the rounding of x has taken
  * from it, exp is that of both; then there is no temperature. */
-INLINE void FN(exp_reduce_pairs)(VEC *x, const VEC *low, VEC *t /* OUT */, int count, const FN(exp_frame) *f,
+INLINE void FN(exp_reduce_pairs)(VEC *x, const VEC *low, VEC *t /* OUT */, int count, const FN(exp_frame) * f,
                                  int with_slope) {
     VEC error[EXP_GROUP], n[EXP_GROUP], r[EXP_GROUP], q[EXP_GROUP];
     EACH r[k] = x[k] - f->shift;
@@ -79,7 +79,7 @@ INLINE void FN(exp_reduce_pairs)(VEC *x, const VEC *low, VEC *t /* OUT */, int c
 
 /* Replace `count` vectors x, at most EXP_GROUP, by exp((x - shift) / temperature) * 2**(UNIT_EXPONENT - n_max), or
  * by 0 where that is too small. */
-INLINE void FN(exp_group)(VEC *x, const VEC *low, int count, const FN(exp_frame) *f, int with_slope) {
+INLINE void FN(exp_group)(VEC *x, const VEC *low, int count, const FN(exp_frame) * f, int with_slope) {
     VEC t[EXP_GROUP];
     FN(exp_reduce_pairs)(x, low, t, count, f, with_slope);
     EACH x[k] = FN(times_power)(x[k], t[k], FN(all)(LOWEST_POWER));
@@ -87,15 +87,15 @@ INLINE void FN(exp_group)(VEC *x, const VEC *low, int count, const FN(exp_frame)
 #undef EACH
 
 /* The same for any constant count. */
-INLINE void FN(exp_each_pair)(VEC *x, const VEC *low, int count, const FN(exp_frame) *f, int with_slope) {
+INLINE void FN(exp_each_pair)(VEC *x, const VEC *low, int count, const FN(exp_frame) * f, int with_slope) {
     for (int k = 0; k < count; k += EXP_GROUP)
         FN(exp_group)(x + k, low ? low + k : NULL, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, with_slope);
 }
-INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) *f, int with_slope) {
+INLINE void FN(exp_each)(VEC *x, int count, const FN(exp_frame) * f, int with_slope) {
     FN(exp_each_pair)(x, NULL, count, f, with_slope);
 }
 
-INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) *f, int with_slope) {
+INLINE VEC FN(exp_scaled)(VEC x, const FN(exp_frame) * f, int with_slope) {
     FN(exp_group)(&x, NULL, 1, f, with_slope);
     return x;
 }

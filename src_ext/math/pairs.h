@@ -96,8 +96,8 @@ PAIR_INLINE DoublePair pair_expm1_near(DoublePair x) {
     const DoublePair r = {0.125 * x.high, 0.125 * x.low}, square = pair_product(r, r), cube = pair_product(square, r);
     const double v = r.high, sixth = 0x1.5555555555555p-3, sixth_rest = 0x1.5555555555555p-57;
     double rest = 1.0 / 479001600;
-    static const double inverses[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-                                      1.0 / 720,      1.0 / 120,     1.0 / 24};
+    static const double inverses[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
+                                      1.0 / 5040,     1.0 / 720,     1.0 / 120,    1.0 / 24};
     for (int i = 0; i < 8; i++) rest = rest * v + inverses[i];
     rest *= square.high * square.high;
     DoublePair p = pair_plus(pair_product(cube, pair_of(sixth, sixth_rest)), rest);
@@ -152,7 +152,7 @@ PAIR_FUNCTION DoublePair pair_log(DoublePair x) {
 /* ---- with an exponent of their own ---- */
 
 typedef struct {
-    DoublePair size;   /* abs(high) from 1/2 to 1, or 0; or infinite or NaN */
+    DoublePair size; /* abs(high) from 1/2 to 1, or 0; or infinite or NaN */
     long exponent;
 } Wide;
 
@@ -189,8 +189,8 @@ PAIR_INLINE Wide wide_minus(Wide a) { return (Wide){pair_minus(a.size), a.expone
 PAIR_FUNCTION Wide wide_exp(Wide x) {
     int exponent;
     const int is_huge = x.exponent > 100, is_tiny = x.exponent < -1000;
-    const DoublePair argument = is_huge ? pair_of(x.size.high * 1e300, 0)
-                                        : pair_scaled(x.size, is_tiny ? -1000 : (int)x.exponent);
+    const DoublePair argument =
+        is_huge ? pair_of(x.size.high * 1e300, 0) : pair_scaled(x.size, is_tiny ? -1000 : (int)x.exponent);
     const DoublePair e = pair_exp(argument, &exponent);
     return wide_normal(e, exponent);
 }

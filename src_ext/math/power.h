@@ -19,8 +19,8 @@ static const int32_t power_table_f32[16] __attribute__((aligned(64))) = {
     0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
     0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
 #elif POWER_BITS_F32 == 3
-static const int32_t power_table_f32[8] __attribute__((aligned(32))) = {
-    0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
+static const int32_t power_table_f32[8] __attribute__((aligned(32))) = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                                                                        0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
 #endif
 #if POWER_BITS_F32
 INLINE ivec_f32 looked_up_f32(ivec_f32 bits) { return lookup_f32(power_table_f32, bits); }
@@ -29,9 +29,9 @@ INLINE ivec_f32 looked_up_f32(ivec_f32 bits) { return 0 * bits + 0x3f800000; }
 #endif
 
 #if POWER_BITS_F64 == 3
-static const int64_t power_table_f64[8] __attribute__((aligned(64))) = {
-    0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715, 0x3feebfdad5362a27,
-    0x3feea09e667f3bcd, 0x3feeace5422aa0db, 0x3feee89f995ad3ad, 0x3fef5818dcfba487};
+static const int64_t power_table_f64[8]
+    __attribute__((aligned(64))) = {0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715, 0x3feebfdad5362a27,
+                                    0x3feea09e667f3bcd, 0x3feeace5422aa0db, 0x3feee89f995ad3ad, 0x3fef5818dcfba487};
 INLINE ivec_f64 looked_up_f64(ivec_f64 bits) { return lookup_f64(power_table_f64, bits); }
 #else
 INLINE ivec_f64 looked_up_f64(ivec_f64 bits) { return 0 * bits + 0x3ff0000000000000LL; }
@@ -47,8 +47,12 @@ INLINE vec_f64 power_f64(vec_f64 t) {
 
 /* 2**n * (1 + p), but 0 where t < lowest; there nothing is multiplied where that could take 150 cycles: a result under
  * the smallest normal number. A NaN in p stays. */
-INLINE vec_f32 times_power_f32(vec_f32 p, vec_f32 t, vec_f32 lowest) { return times_1p_f32(power_f32(t), p, t, lowest); }
-INLINE vec_f64 times_power_f64(vec_f64 p, vec_f64 t, vec_f64 lowest) { return times_1p_f64(power_f64(t), p, t, lowest); }
+INLINE vec_f32 times_power_f32(vec_f32 p, vec_f32 t, vec_f32 lowest) {
+    return times_1p_f32(power_f32(t), p, t, lowest);
+}
+INLINE vec_f64 times_power_f64(vec_f64 p, vec_f64 t, vec_f64 lowest) {
+    return times_1p_f64(power_f64(t), p, t, lowest);
+}
 
 /* Where a sum with the rounder of math/exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
 #define LOWEST_POWER_F64 (0x1.8p52 / (1 << POWER_BITS_F64) + (-1022 + 2)) /* that of double, for loss/softcap.h */

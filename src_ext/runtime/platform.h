@@ -223,7 +223,10 @@ static size_t openmp_stack_bytes(size_t most) {
         const unsigned long long number = text ? strtoull(text, &unit, 10) : 0;
         if (number == 0) continue;
         while (*unit == ' ') unit++;
-        const int shift = strchr("gG", *unit) && *unit ? 30 : strchr("mM", *unit) && *unit ? 20 : strchr("bB", *unit) && *unit ? 0 : 10;
+        const int shift = strchr("gG", *unit) && *unit   ? 30
+                          : strchr("mM", *unit) && *unit ? 20
+                          : strchr("bB", *unit) && *unit ? 0
+                                                         : 10;
         if (number <= (SIZE_MAX >> 1) >> shift && (size_t)(number << shift) > most) most = (size_t)(number << shift);
     }
     return most;
@@ -260,7 +263,9 @@ static int startable_threads(int n) {
 #endif
     }
     free(probes);
-    return started == n ? n : started / 2; /* where there is a limit, others come up to it too, the OpenMP runtime among them */
+    return started == n
+               ? n
+               : started / 2; /* where there is a limit, others come up to it too, the OpenMP runtime among them */
 }
 
 #endif

@@ -10,7 +10,7 @@ static team *current_team;          /* touched by whoever has raised is_taken */
 static _Atomic int is_taken;        /* a second Python thread computes alone meanwhile */
 static _Atomic int is_forked_child; /* OpenMP regions of the forking thread's own do not survive fork() */
 static _Atomic uint32_t is_starting;
-static int64_t refused_at;          /* when the system last refused a thread; 0: never */
+static int64_t refused_at; /* when the system last refused a thread; 0: never */
 
 /* What bounds the number of threads besides affinity and OpenMP's own settings; 0: nothing. */
 static struct {

@@ -24,8 +24,8 @@ enum {
     POOL_SLOTS = 64,
     HUGE_PAGE = 2 << 20,
     PAGE = 1 << 16,
-    IDLE_NS = 100000000,        /* memory that has lain so long may be taken by the system when it needs some, */
-    FORGOTTEN_NS = 1000000000,  /* and goes back to it after a second */
+    IDLE_NS = 100000000,       /* memory that has lain so long may be taken by the system when it needs some, */
+    FORGOTTEN_NS = 1000000000, /* and goes back to it after a second */
 };
 
 #if HAS_RESULT_POOL
@@ -114,7 +114,8 @@ static pool_block *take_block(size_t size) {
         const pool_block *candidate = pool.blocks[i];
         if (candidate->capacity < size || candidate->capacity > most) continue;
         if (best < 0 || candidate->capacity < pool.blocks[best]->capacity ||
-            (candidate->capacity == pool.blocks[best]->capacity && candidate->released_at > pool.blocks[best]->released_at))
+            (candidate->capacity == pool.blocks[best]->capacity &&
+             candidate->released_at > pool.blocks[best]->released_at))
             best = i;
     }
     if (best >= 0) block = remove_slot(best);
@@ -243,10 +244,23 @@ static size_t default_pool_limit(void) {
 #else
 
 static int64_t pool_look_after(void) { return -1; }
-static void *pool_malloc(void *context, size_t size) { (void)context; return malloc(size); }
-static void *pool_calloc(void *context, size_t n, size_t item) { (void)context; return calloc(n, item); }
-static void *pool_realloc(void *context, void *data, size_t size) { (void)context; return realloc(data, size); }
-static void pool_free(void *context, void *data, size_t size) { (void)context; (void)size; free(data); }
+static void *pool_malloc(void *context, size_t size) {
+    (void)context;
+    return malloc(size);
+}
+static void *pool_calloc(void *context, size_t n, size_t item) {
+    (void)context;
+    return calloc(n, item);
+}
+static void *pool_realloc(void *context, void *data, size_t size) {
+    (void)context;
+    return realloc(data, size);
+}
+static void pool_free(void *context, void *data, size_t size) {
+    (void)context;
+    (void)size;
+    free(data);
+}
 static size_t pool_held(void) { return 0; }
 static size_t pool_limit(void) { return 0; }
 static void set_pool_limit(size_t limit) { (void)limit; }
@@ -254,7 +268,9 @@ static void lock_pool(void) {}
 static void unlock_pool(void) {}
 static void restart_pool(void) {}
 static size_t default_pool_limit(void) { return 0; }
-static struct { void (*call_keeper)(void); } pool;
+static struct {
+    void (*call_keeper)(void);
+} pool;
 
 #endif
 

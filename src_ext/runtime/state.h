@@ -25,7 +25,8 @@ typedef struct {
     /* Scratch memory of so many bytes for the caller of acquire, until release; NULL if there is none. */
     char *(*scratch)(size_t n_bytes);
     /* Run blocks first..stop - 1 on n threads, the caller among them, the n-th with scratch + n * stride. */
-    void (*run)(block_function run, const void *task, ptrdiff_t first, ptrdiff_t stop, int n, char *scratch, ptrdiff_t stride);
+    void (*run)(block_function run, const void *task, ptrdiff_t first, ptrdiff_t stop, int n, char *scratch,
+                ptrdiff_t stride);
     void (*release)(void);
     /* The number of threads of a large call. */
     int (*default_threads)(void);

@@ -24,22 +24,23 @@
 #include "state.h"
 
 enum {
-    GATE_OPEN = 1u << 30,   /* a job is published */
-    GATE_SLEEPER = 1u << 29, /* the caller sleeps until the last helper leaves */
-    GATE_SHIFT = 14,        /* number of participants, caller included */
+    GATE_OPEN = 1u << 30,                 /* a job is published */
+    GATE_SLEEPER = 1u << 29,              /* the caller sleeps until the last helper leaves */
+    GATE_SHIFT = 14,                      /* number of participants, caller included */
     GATE_INSIDE = (1u << GATE_SHIFT) - 1, /* number of helpers inside */
     MAX_PARTICIPANTS = (1u << GATE_SHIFT) - 1,
 };
 
 /* Times in nanoseconds. */
 enum {
-    CLOSE_CALLS = 50000,      /* calls that follow one another sooner than this are a loop: helpers spin so long */
-    SHORT_SPIN = 500,         /* else so long, before they sleep */
-    JOB_SPIN = 200000,        /* so long while a job runs that leaves them without a block */
-    CALLER_SPIN = 30000,      /* so long the caller spins for those inside a block, before it sleeps */
-    MOST_CREDIT = 1000000,    /* what helpers have saved lately counts for so much of the waits for them that are still to come */
+    CLOSE_CALLS = 50000, /* calls that follow one another sooner than this are a loop: helpers spin so long */
+    SHORT_SPIN = 500,    /* else so long, before they sleep */
+    JOB_SPIN = 200000,   /* so long while a job runs that leaves them without a block */
+    CALLER_SPIN = 30000, /* so long the caller spins for those inside a block, before it sleeps */
+    MOST_CREDIT =
+        1000000, /* what helpers have saved lately counts for so much of the waits for them that are still to come */
     LONGEST_ALONE = 200000000,
-    RETRY = 1000000000,       /* a refused thread is asked for again after a second */
+    RETRY = 1000000000, /* a refused thread is asked for again after a second */
 };
 
 /* What has happened so far: for reports and tests. */
@@ -68,7 +69,7 @@ typedef struct {
     _Atomic int32_t patience; /* how long helpers spin after a job */
     _Atomic int caller_cpu;
     _Atomic int stopping;
-    _Atomic int n_begun; /* helpers that have come to life: for reports and tests only */
+    _Atomic int n_begun;   /* helpers that have come to life: for reports and tests only */
     _Atomic int n_helpers; /* as many as were asked for, then as many as the system gave */
     int n_asked;
     int64_t last_end, alone_until, credit; /* the caller's */
@@ -76,7 +77,8 @@ typedef struct {
     team_counts counts;
     char *kept_scratch;
     size_t kept_bytes;
-    int64_t (*look_after)(void); /* what helper 1 does before it sleeps; returns for how long at most, negative: for ever */
+    int64_t (*look_after)(
+        void); /* what helper 1 does before it sleeps; returns for how long at most, negative: for ever */
     _Atomic int may_be_freed;
     participant participants[]; /* n_helpers + 1; 0 is the caller */
 } team;
@@ -97,7 +99,8 @@ static inline int take_front(participant *p, uint32_t *block /* OUT */) {
     do {
         if ((uint32_t)range >= (uint32_t)(range >> 32)) return 0;
         *block = (uint32_t)range;
-    } while (!atomic_compare_exchange_weak_explicit(&p->range, &range, range + 1, memory_order_relaxed, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&p->range, &range, range + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
     return 1;
 }
 
@@ -106,8 +109,8 @@ static inline int take_back(participant *p, uint32_t *block /* OUT */) {
     do {
         if ((uint32_t)range >= (uint32_t)(range >> 32)) return 0;
         *block = (uint32_t)(range >> 32) - 1;
-    } while (!atomic_compare_exchange_weak_explicit(&p->range, &range, range - (UINT64_C(1) << 32), memory_order_relaxed,
-                                                    memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&p->range, &range, range - (UINT64_C(1) << 32),
+                                                    memory_order_relaxed, memory_order_relaxed));
     return 1;
 }
 
@@ -156,7 +159,8 @@ static uint32_t wait_for_job(team *t, int id, uint32_t seen) {
             if (is_on_callers_cpu(t)) break;
             const int64_t now = now_ns();
             const int32_t patience = atomic_load_explicit(&t->patience, memory_order_relaxed);
-            if (patience > SHORT_SPIN && atomic_load_explicit(&t->gate, memory_order_relaxed) & (GATE_OPEN | GATE_INSIDE)) {
+            if (patience > SHORT_SPIN &&
+                atomic_load_explicit(&t->gate, memory_order_relaxed) & (GATE_OPEN | GATE_INSIDE)) {
                 if (!job_since) job_since = now;
                 if (now - job_since > JOB_SPIN) break;
                 idle_since = 0;
@@ -179,7 +183,8 @@ static inline int enter_job(team *t, int id) {
     do {
         n_participants = (int)(gate >> GATE_SHIFT & MAX_PARTICIPANTS);
         if (!(gate & GATE_OPEN) || id >= n_participants) return 0;
-    } while (!atomic_compare_exchange_weak_explicit(&t->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&t->gate, &gate, gate + 1, memory_order_acquire, memory_order_relaxed));
     return n_participants;
 }
 

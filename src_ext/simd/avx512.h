@@ -50,12 +50,8 @@ INLINE vec_f32 load_part_f32(const float *p, size_t k, vec_f32 fill) {
 INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
     return _mm512_mask_loadu_pd(fill, (__mmask8)((1u << k) - 1), p);
 }
-INLINE void store_part_f32(float *p, size_t k, vec_f32 v) {
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << k) - 1), v);
-}
-INLINE void store_part_f64(double *p, size_t k, vec_f64 v) {
-    _mm512_mask_storeu_pd(p, (__mmask8)((1u << k) - 1), v);
-}
+INLINE void store_part_f32(float *p, size_t k, vec_f32 v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << k) - 1), v); }
+INLINE void store_part_f64(double *p, size_t k, vec_f64 v) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << k) - 1), v); }
 INLINE vec_f64 widen_low(vec_f32 v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
 INLINE vec_f64 widen_high(vec_f32 v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
 INLINE vec_f32 narrow(vec_f64 low, vec_f64 high) {

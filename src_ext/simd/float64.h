@@ -24,12 +24,29 @@
 #define UNIT_POWER UNIT_F64
 #define SMALL_FACTOR 0x1p-512
 #if POWER_BITS_F64 == 3
-#define EXP_POLYNOMIAL(r)                                                                                        \
-    ((((((0x1.9c590cd351fc5p-16 * r + 0x1.a018dd4cbffbcp-13) * r + 0x1.6c16c4d9fe659p-10) * r +                  \
-        0x1.1111111328efcp-7) * r + 0x1.555555555465dp-5) * r + 0x1.5555555555540p-3) * r + 0x1p-1)
+#define EXP_POLYNOMIAL(r)                                                                       \
+    ((((((0x1.9c590cd351fc5p-16 * r + 0x1.a018dd4cbffbcp-13) * r + 0x1.6c16c4d9fe659p-10) * r + \
+        0x1.1111111328efcp-7) *                                                                 \
+           r +                                                                                  \
+       0x1.555555555465dp-5) *                                                                  \
+          r +                                                                                   \
+      0x1.5555555555540p-3) *                                                                   \
+         r +                                                                                    \
+     0x1p-1)
 #else
-#define EXP_POLYNOMIAL(r)                                                                                        \
-    (((((((((0x1.ad7f5623f5103p-26 * r + 0x1.28ad87e001450p-22) * r + 0x1.71df25844f977p-19) * r +               \
-          0x1.a01999f6a93d1p-16) * r + 0x1.a01a012a32359p-13) * r + 0x1.6c16c18431a25p-10) * r +                 \
-       0x1.1111111127c7fp-7) * r + 0x1.555555555085cp-5) * r + 0x1.55555555554fap-3) * r + 0x1.000000000000ap-1)
+#define EXP_POLYNOMIAL(r)                                                                          \
+    (((((((((0x1.ad7f5623f5103p-26 * r + 0x1.28ad87e001450p-22) * r + 0x1.71df25844f977p-19) * r + \
+           0x1.a01999f6a93d1p-16) *                                                                \
+              r +                                                                                  \
+          0x1.a01a012a32359p-13) *                                                                 \
+             r +                                                                                   \
+         0x1.6c16c18431a25p-10) *                                                                  \
+            r +                                                                                    \
+        0x1.1111111127c7fp-7) *                                                                    \
+           r +                                                                                     \
+       0x1.555555555085cp-5) *                                                                     \
+          r +                                                                                      \
+      0x1.55555555554fap-3) *                                                                      \
+         r +                                                                                       \
+     0x1.000000000000ap-1)
 #endif

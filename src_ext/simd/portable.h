@@ -69,7 +69,7 @@ INLINE vec_f64 product_error_f64(vec_f64 a, vec_f64 b, vec_f64 ab) {
 
 /* The exponent is moved by a product with a power of two, which makes subnormal values right too. */
 INLINE vec_f32 float_of_half(vec_u16 v) {
-    ivec_f32 bits = (ivec_f32)__builtin_convertvector(v, uvec_f32), size = bits & 0x7fff;
+    ivec_f32 bits = (ivec_f32) __builtin_convertvector(v, uvec_f32), size = bits & 0x7fff;
     ivec_f32 finite = (ivec_f32)((vec_f32)(size << 13) * 0x1p112f);
     return (vec_f32)(choose(size >= 0x7c00, (size << 13) | 0x7f800000, finite) | (bits & 0x8000) << 16);
 }

@@ -34,7 +34,8 @@ INLINE double sums_total_f32(const sums_f32 *s, double *error /* OUT */) {
 }
 INLINE double sums_total_f64(const sums_f64 *s, double *error /* OUT */) {
     double total[LANES_F64], lost[LANES_F64];
-    const vec_f64 errors = (vec_f64)((ivec_f64)s->error & (s->sum - s->sum == 0)); /* an infinite sum has none but NaN */
+    const vec_f64 errors =
+        (vec_f64)((ivec_f64)s->error & (s->sum - s->sum == 0)); /* an infinite sum has none but NaN */
     memcpy(total, &s->sum, sizeof total);
     memcpy(lost, &errors, sizeof lost);
     for (int step = LANES_F64 / 2; step > 0; step /= 2)

@@ -7,8 +7,8 @@
 
 /* The sum of exp(x - m) over a row, times `unit`. */
 typedef struct {
-    double sum, sum_error; /* over all x, or over all but the maxima where these are left out; its rounding error */
-    double n_max;          /* how many x attain the maximum; 0 unless they are left out of the sum */
+    double sum, sum_error;   /* over all x, or over all but the maxima where these are left out; its rounding error */
+    double n_max;            /* how many x attain the maximum; 0 unless they are left out of the sum */
     double unit, unit_error; /* what was stored for the maximum, and the rounding error of that */
 } exp_sum;
 

@@ -36,8 +36,8 @@ INLINE void FN(lanes_max_body)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_c
 
 /* The largest value of each lane, exact; NaNs are passed over, -inf where there is nothing else. With y, class indices,
  * also the value of that class, 0 where y is none. */
-static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m /* OUT */,
-                          const int32_t *y, REAL *z /* OUT */) {
+static void FN(lanes_max)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, REAL *m /* OUT */, const int32_t *y,
+                          REAL *z /* OUT */) {
     if (y) FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 1);
     else FN(lanes_max_body)(tile, stride, n_classes, m, y, z, 0);
 }
@@ -57,11 +57,13 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
         for (; c + 4 <= n_classes; c += 4) {
             REAL *at = column + c * stride;
             fetch_ahead(&ahead, lane * n_classes + c * LANES, 4 * VECTOR_BYTES);
-            FN(sums_add)(&sums, FN(exp_four)(at, low ? low + (at - tile) : NULL, at, stride, m, &f, &count, with_stage, exclude_max, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(at, low ? low + (at - tile) : NULL, at, stride, m, &f, &count, with_stage,
+                                             exclude_max, with_slope));
         }
         for (; c < n_classes; c++) {
             REAL *at = column + c * stride;
-            FN(sums_add)(&sums, FN(exp_one)(at, low ? low + (at - tile) : NULL, at, LANES, m, &f, &count, with_stage, exclude_max, with_slope));
+            FN(sums_add)(&sums, FN(exp_one)(at, low ? low + (at - tile) : NULL, at, LANES, m, &f, &count, with_stage,
+                                            exclude_max, with_slope));
         }
         /* without a split: the error of the maximum, which may be nearly all of the sum */
         FN(sums_lanes)(&sums, exclude_max ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
@@ -80,9 +82,9 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
  * term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL. What is `next`, the
  * rows that the next tile is transposed from and to, is fetched meanwhile. */
 static void FN(lanes_exp_sum)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
-                              double temperature, const REAL *z, const REAL *z_low, REAL *term /* OUT */, int with_stage,
-                              int exclude_max, const Upcoming *next, const LaneSums *result /* OUT */) {
-#define SUM(low, slope, error, with_stage, exclude_max, with_slope)                                              \
+                              double temperature, const REAL *z, const REAL *z_low, REAL *term /* OUT */,
+                              int with_stage, int exclude_max, const Upcoming *next, const LaneSums *result /* OUT */) {
+#define SUM(low, slope, error, with_stage, exclude_max, with_slope)                                                 \
     FN(lanes_exp_sum_body)(tile, low, stride, n_classes, m, slope, error, z, z_low, term, next, result, with_stage, \
                            exclude_max, with_slope)
     if (low && with_stage) {

@@ -33,8 +33,8 @@ INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
 }
 
 /* One vector of terms, of which the first k lanes are there. */
-INLINE VEC FN(exp_one)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) *f, IVEC *n_max,
-                       int with_stage, int exclude_max, int with_slope) {
+INLINE VEC FN(exp_one)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) * f,
+                       IVEC *n_max, int with_stage, int exclude_max, int with_slope) {
     const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
     VEC e = v;
     if (low) {
@@ -49,8 +49,8 @@ INLINE VEC FN(exp_one)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t k,
 }
 
 /* The sum of four vectors of terms, `step` values apart. */
-INLINE VEC FN(exp_four)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) *f, IVEC *n_max,
-                        int with_stage, int exclude_max, int with_slope) {
+INLINE VEC FN(exp_four)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) * f,
+                        IVEC *n_max, int with_stage, int exclude_max, int with_slope) {
     VEC v[4], e[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
     if (low) {
@@ -83,13 +83,18 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, const REAL *low, REAL *stage,
     for (; i + 4 * LANES <= n; i += 4 * LANES) {
         fetch_ahead(&ahead, i, 4 * VECTOR_BYTES);
         if (exclude_max && __builtin_expect(FN(has_max)(x + i, m), 0))
-            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, 1, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage,
+                                             1, with_slope));
         else
-            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, 0, with_slope));
+            FN(sums_add)(&sums, FN(exp_four)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage,
+                                             0, with_slope));
     }
     for (; i + LANES <= n; i += LANES)
-        FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage, exclude_max, with_slope));
-    if (i < n) FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, n - i, m, &f, &n_max, with_stage, exclude_max, with_slope));
+        FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, LANES, m, &f, &n_max, with_stage,
+                                        exclude_max, with_slope));
+    if (i < n)
+        FN(sums_add)(&sums, FN(exp_one)(x + i, low ? low + i : NULL, stage + i, n - i, m, &f, &n_max, with_stage,
+                                        exclude_max, with_slope));
     exp_sum result = {.unit = f.unit[0], .unit_error = f.unit_error[0]};
     result.sum = FN(sums_total)(&sums, &result.sum_error);
     if (exclude_max) result.n_max = FN(count_of_lanes)(n_max);
@@ -135,7 +140,7 @@ INLINE FN(factor) FN(factor_of)(VEC value, VEC error, VEC lowest) {
 }
 
 /* v * (factor + error) with one rounding, and 0 where that is under the smallest normal number. */
-INLINE VEC FN(scaled)(VEC v, const FN(factor) *f) {
+INLINE VEC FN(scaled)(VEC v, const FN(factor) * f) {
     return FN(zero_less)(v, v, f->lowest) * f->value + FN(product_from)(f->lowest_error, v, f->error);
 }
 
@@ -156,7 +161,9 @@ INLINE REAL FN(lowest_factor)(double factor) {
 }
 
 /* What is left of a factor after its rounding: 0 where that cannot matter, or is not finite. */
-INLINE REAL FN(factor_error)(double error) { return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0; }
+INLINE REAL FN(factor_error)(double error) {
+    return fabs(error) > REAL_MIN_NORMAL && fabs(error) < 1 ? (REAL)error : 0;
+}
 
 /* A factor of a row in two parts; what it makes smaller than a normal number counts as 0. */
 INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
@@ -194,10 +201,10 @@ INLINE VEC FN(size_beside)(VEC m) {
 static double FN(row_dot)(const REAL *a, const REAL *b, ptrdiff_t n) {
     FN(sums) sums = FN(sums_start)();
     ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        FN(dots_add)(&sums, FN(load)(a + i), b ? FN(load)(b + i) : FN(all)(1));
+    for (; i + LANES <= n; i += LANES) FN(dots_add)(&sums, FN(load)(a + i), b ? FN(load)(b + i) : FN(all)(1));
     if (i < n)
-        FN(dots_add)(&sums, FN(load_part)(a + i, n - i, (VEC){0}), b ? FN(load_part)(b + i, n - i, (VEC){0}) : FN(all)(1));
+        FN(dots_add)(&sums, FN(load_part)(a + i, n - i, (VEC){0}),
+                     b ? FN(load_part)(b + i, n - i, (VEC){0}) : FN(all)(1));
     double lost;
     return FN(sums_total)(&sums, &lost);
 }
@@ -205,7 +212,8 @@ static double FN(row_dot)(const REAL *a, const REAL *b, ptrdiff_t n) {
 /* Whether a sum over a row is so large that what is computed with it could overflow, so small that a part of it could
  * lose digits, or not finite. */
 INLINE int FN(is_beyond)(double sum) {
-    return sum != 0 && !(fabs(sum) < REAL_MAX * (double)REAL_EPSILON && fabs(sum) > REAL_MIN_NORMAL * 4 * (double)UNIT_POWER);
+    return sum != 0 &&
+           !(fabs(sum) < REAL_MAX * (double)REAL_EPSILON && fabs(sum) > REAL_MIN_NORMAL * 4 * (double)UNIT_POWER);
 }
 
 /* out = p * (g - sum(g * p)), and out = g - exp(log_p) * sum(g), where that is so. */

@@ -16,7 +16,7 @@ typedef struct {
     ptrdiff_t ld, step;
 } FN(rows_in_pieces);
 
-INLINE const REAL *FN(piece)(const FN(rows_in_pieces) *m, ptrdiff_t i, ptrdiff_t k) {
+INLINE const REAL *FN(piece)(const FN(rows_in_pieces) * m, ptrdiff_t i, ptrdiff_t k) {
     const size_t at = (size_t)k, width = 2 * LANES;
     return m->data + i * m->ld + (ptrdiff_t)(at / width) * m->step + at % width;
 }
@@ -34,7 +34,7 @@ INLINE REAL FN(sum_lanes)(VEC v) {
 
 /* z[c * ldz + b] = x[b, :] . weights[c, :] + bias[c * bias_step]: a tile of `outputs` by `rows`, from (c, b) on. */
 INLINE void FN(dot_tile)(const int outputs, const int rows, ptrdiff_t c, ptrdiff_t b, ptrdiff_t depth,
-                         const FN(rows_in_pieces) *x, const FN(rows_in_pieces) *weights, const REAL *bias,
+                         const FN(rows_in_pieces) * x, const FN(rows_in_pieces) * weights, const REAL *bias,
                          ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz, Fetching *next) {
     VEC sum[DOT_OUTPUTS][DOT_ROWS] = {0};
     const ptrdiff_t ldx = x->ld, ldw = weights->ld;
@@ -54,15 +54,13 @@ INLINE void FN(dot_tile)(const int outputs, const int rows, ptrdiff_t c, ptrdiff
 #pragma GCC unroll 8
     for (int o = 0; o < outputs; o++)
 #pragma GCC unroll 8
-        for (int i = 0; i < rows; i++)
-            z[(c + o) * ldz + b + i] = FN(sum_lanes)(sum[o][i]) + bias[(c + o) * bias_step];
+        for (int i = 0; i < rows; i++) z[(c + o) * ldz + b + i] = FN(sum_lanes)(sum[o][i]) + bias[(c + o) * bias_step];
 }
 
 /* The tiles of some rows, for a number of outputs that is known only now. */
 INLINE void FN(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t b, ptrdiff_t depth,
-                            const FN(rows_in_pieces) *x, const FN(rows_in_pieces) *weights,
-                            const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz,
-                            Fetching *next) {
+                            const FN(rows_in_pieces) * x, const FN(rows_in_pieces) * weights, const REAL *bias,
+                            ptrdiff_t bias_step, REAL *z /* OUT */, ptrdiff_t ldz, Fetching *next) {
     ptrdiff_t c = 0;
     for (; c + DOT_OUTPUTS <= outputs; c += DOT_OUTPUTS)
         FN(dot_tile)(DOT_OUTPUTS, rows, c, b, depth, x, weights, bias, bias_step, z, ldz, next);
@@ -72,8 +70,8 @@ INLINE void FN(dot_outputs)(ptrdiff_t outputs, const int rows, ptrdiff_t b, ptrd
 }
 
 /* z (outputs, ldz) = the outputs of each of n rows; the bias of output c is bias[c * bias_step]. */
-static void FN(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const FN(rows_in_pieces) *x,
-                     const FN(rows_in_pieces) *weights, const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */,
+static void FN(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const FN(rows_in_pieces) * x,
+                     const FN(rows_in_pieces) * weights, const REAL *bias, ptrdiff_t bias_step, REAL *z /* OUT */,
                      ptrdiff_t ldz, Fetching *next) {
     ptrdiff_t b = 0;
     for (; b + DOT_ROWS <= n; b += DOT_ROWS)
@@ -83,8 +81,7 @@ static void FN(dots)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const FN(r
 
 /* to[c, :] += sum over b of z[c * ldz + b] * x[b, :]: a tile of `outputs` by `vectors` of features. */
 INLINE void FN(outer_tile)(const int outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
-                           const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                           Fetching *next) {
+                           const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt, Fetching *next) {
     VEC sum[DOT_OUTPUTS][DOT_ROWS];
 #pragma GCC unroll 8
     for (int c = 0; c < outputs; c++)
@@ -107,8 +104,7 @@ INLINE void FN(outer_tile)(const int outputs, const int vectors, ptrdiff_t n, co
 }
 
 INLINE void FN(outer_outputs)(ptrdiff_t outputs, const int vectors, ptrdiff_t n, const REAL *x, ptrdiff_t ldx,
-                              const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                              Fetching *next) {
+                              const REAL *z, ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt, Fetching *next) {
     ptrdiff_t c = 0;
     for (; c + DOT_OUTPUTS <= outputs; c += DOT_OUTPUTS)
         FN(outer_tile)(DOT_OUTPUTS, vectors, n, x, ldx, z + c * ldz, ldz, to + c * ldt, ldt, next);
@@ -119,8 +115,7 @@ INLINE void FN(outer_outputs)(ptrdiff_t outputs, const int vectors, ptrdiff_t n,
 
 /* to (outputs, ldt) += z (outputs, ldz) times n rows of x; behind the features, the sums of z. */
 static void FN(outer)(ptrdiff_t n, ptrdiff_t outputs, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx, const REAL *z,
-                      ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt,
-                      Fetching *next) {
+                      ptrdiff_t ldz, REAL *to /* IN, OUT */, ptrdiff_t ldt, Fetching *next) {
     ptrdiff_t f = 0;
     for (; f + DOT_ROWS * LANES <= depth; f += DOT_ROWS * LANES)
         FN(outer_outputs)(outputs, DOT_ROWS, n, x + f, ldx, z, ldz, to + f, ldt, next);

@@ -54,7 +54,7 @@ static const REAL *FN(rows_as_real)(const data_rows *data, ptrdiff_t first, ptrd
 
 /* (n, width) = bias + x @ weights, then ReLU: layer i of a network for n rows of `depth` numbers. */
 static void FN(layer)(const network_job *J, ptrdiff_t i, ptrdiff_t n, ptrdiff_t depth, const REAL *x, ptrdiff_t ldx,
-                        REAL *restrict to /* OUT */) {
+                      REAL *restrict to /* OUT */) {
     const ptrdiff_t width = J->widths[i];
     const REAL *weights = J->weights[i];
     for (ptrdiff_t b = 0; b < n; b++) memcpy(to + b * width, J->biases[i], width * sizeof(REAL));
@@ -69,7 +69,7 @@ typedef uint8_t FN(bytes) __attribute__((vector_size(VECTOR_BYTES), aligned(1), 
 /* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. A row that others follow is copied
    a vector at a time, and what does not belong to it is cleared. */
 static void FN(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
-                       REAL *restrict to /* OUT */, ptrdiff_t width) {
+                     REAL *restrict to /* OUT */, ptrdiff_t width) {
     const REAL *end = from + (rows - 1) * row_step + columns;
     const ptrdiff_t last = width - LANES;
     FN(bytes) own; /* 0xff where the last vector of a row has numbers of it */

@@ -46,7 +46,8 @@ typedef struct {
     void *w, *m, *v, *b, *mb, *vb;
     /* of hidden layers, in panels (n_blocks, n_tiles, block_rows, T): outputs, and the loss's gradient before ReLU */
     void *out, *back;
-    void *transposed; /* of hidden layers but the first, (tiles of the layer before, n_tiles * T, T): its weights, transposed */
+    void *
+        transposed; /* of hidden layers but the first, (tiles of the layer before, n_tiles * T, T): its weights, transposed */
 } training_layer;
 
 /* Batches to train a network of ReLU layers on; layers[n_hidden] is the output layer. */

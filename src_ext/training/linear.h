@@ -40,8 +40,10 @@ static void FN(linear_group)(const linear_job *J, ptrdiff_t group, REAL *scratch
         const FN(rows_in_pieces) in = {x, ldx, 2 * LANES}, weights = {J->weights, width, 2 * LANES};
         FN(dots)(n, C, depth, &in, &weights, weights.data + depth, width, z, lanes, &next);
         for (ptrdiff_t b = 0; J->labels && b < n; b++) labels[b] = J->labels + (first + b) * C;
-        const loss_batch B = {n, lanes, C, J->targets ? J->targets + first : NULL, labels,
-                              J->sample_weights ? J->sample_weights + first : NULL, J->smoothing};
+        const loss_batch B = {n,           lanes,
+                              C,           J->targets ? J->targets + first : NULL,
+                              labels,      J->sample_weights ? J->sample_weights + first : NULL,
+                              J->smoothing};
         tally.weight += batch_weight(&B);
         if (J->labels) FN(logistic_loss)(&B, z, rows, 1.0, &tally);
         else FN(softmax_loss)(&B, z, rows, 1.0, &tally);

@@ -33,7 +33,10 @@ INLINE double FN(exp_nonpositive)(double x) {
     p = p * r + 0.5;
     p = p * r + 1.0;
     p = p * r + 1.0;
-    union { double f; int64_t i; } bits = {shifted}, power;
+    union {
+        double f;
+        int64_t i;
+    } bits = {shifted}, power;
     power.i = (int64_t)(((uint64_t)bits.i << 52) + ((uint64_t)1023 << 52));
     return x < -708.0 ? 0.0 : p * power.f;
 }
@@ -51,7 +54,10 @@ INLINE float FN(exp_nonpositive)(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    union { float f; int32_t i; } bits = {shifted}, power;
+    union {
+        float f;
+        int32_t i;
+    } bits = {shifted}, power;
     power.i = (int32_t)(((uint32_t)bits.i << 23) + (127u << 23));
     return x < -87.0f ? 0.0f : p * power.f;
 }

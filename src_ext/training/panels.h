@@ -36,7 +36,8 @@ static inline ptrdiff_t FN(columns_in)(ptrdiff_t columns, ptrdiff_t panel) {
 }
 
 /* Panel of a block of rows in a matrix of n_panels panels. */
-static inline REAL *FN(panel_of)(const training_job *J, void *matrix, ptrdiff_t n_panels, ptrdiff_t block, ptrdiff_t panel) {
+static inline REAL *FN(panel_of)(const training_job *J, void *matrix, ptrdiff_t n_panels, ptrdiff_t block,
+                                 ptrdiff_t panel) {
     return (REAL *)matrix + (block * n_panels + panel) * J->block_rows * TILE;
 }
 
@@ -45,7 +46,8 @@ static inline REAL *FN(x_of)(const training_job *J, ptrdiff_t batch, ptrdiff_t b
     return FN(panel_of)(J, J->x, FN(panels)(J->data.n_features), copy * J->n_blocks + block, panel);
 }
 
-static inline REAL *FN(out_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile) {
+static inline REAL *FN(out_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block,
+                               ptrdiff_t tile) {
     const training_layer *L = J->layers + layer;
     const ptrdiff_t copy = layer == 0 ? batch % J->copies : 0;
     return FN(panel_of)(J, L->out, L->n_tiles, copy * J->n_blocks + block, tile);
@@ -57,6 +59,7 @@ static inline REAL *FN(back_of)(const training_job *J, ptrdiff_t layer, ptrdiff_
 }
 
 /* What a layer reads. */
-static inline REAL *FN(in_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t panel) {
+static inline REAL *FN(in_of)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block,
+                              ptrdiff_t panel) {
     return layer == 0 ? FN(x_of)(J, batch, block, panel) : FN(out_of)(J, layer - 1, batch, block, panel);
 }

@@ -11,8 +11,8 @@
 #endif
 
 INLINE void FN(micro)(const int rows, const int vectors, const int accumulate, ptrdiff_t depth, const REAL *a,
-                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                      REAL *c /* OUT */, ptrdiff_t ldc) {
+                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */,
+                      ptrdiff_t ldc) {
     VEC sum[PRODUCT_ROWS][2];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
@@ -41,12 +41,12 @@ INLINE void FN(micro)(const int rows, const int vectors, const int accumulate, p
 
 /* All rows of one panel of one or two vectors of columns. */
 INLINE void FN(panel)(const int vectors, const int accumulate, ptrdiff_t rows, ptrdiff_t depth, const REAL *a,
-                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                      REAL *c /* OUT */, ptrdiff_t ldc) {
+                      ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */,
+                      ptrdiff_t ldc) {
     for (; rows >= PRODUCT_ROWS; rows -= PRODUCT_ROWS, a += PRODUCT_ROWS * row_step, c += PRODUCT_ROWS * ldc)
         FN(micro)(PRODUCT_ROWS, vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
-#define LESS(n)                                                                                       \
-    for (; rows >= (n); rows -= (n), a += (n) * row_step, c += (n) * ldc)                             \
+#define LESS(n)                                                           \
+    for (; rows >= (n); rows -= (n), a += (n) * row_step, c += (n) * ldc) \
         FN(micro)((n), vectors, accumulate, depth, a, row_step, depth_step, b, ldb, c, ldc);
 #if PRODUCT_ROWS > 8
     LESS(8)
@@ -59,7 +59,7 @@ INLINE void FN(panel)(const int vectors, const int accumulate, ptrdiff_t rows, p
 
 /* Some vectors of c += a @ b for one row a: as many sums as hide the latency of an addition. */
 INLINE void FN(row_micro)(const int vectors, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
-                                   const REAL *end, ptrdiff_t n_end, ptrdiff_t ld_end, REAL *c /* OUT */) {
+                          const REAL *end, ptrdiff_t n_end, ptrdiff_t ld_end, REAL *c /* OUT */) {
     VEC sum[WIDE_VECTORS];
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) sum[v] = (VEC){0};
@@ -76,7 +76,7 @@ INLINE void FN(row_micro)(const int vectors, ptrdiff_t depth, const REAL *a, con
 /* c += a @ b for one row a, with the bits of `product_rows`. The last n_end rows of b are those of `end`, which are padded to
    `columns`: a row of b may be shorter, since what follows it can be read, and does not count. */
 static void FN(product_row)(ptrdiff_t columns, ptrdiff_t depth, const REAL *a, const REAL *b, ptrdiff_t ldb,
-                              const REAL *end, ptrdiff_t n_end, REAL *c /* OUT */) {
+                            const REAL *end, ptrdiff_t n_end, REAL *c /* OUT */) {
     const ptrdiff_t wide = WIDE_VECTORS * LANES;
     ptrdiff_t j = 0;
     for (; columns - j >= wide; j += wide)
@@ -85,8 +85,8 @@ static void FN(product_row)(ptrdiff_t columns, ptrdiff_t depth, const REAL *a, c
 }
 
 INLINE void FN(product)(const int accumulate, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const REAL *a,
-                                 ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb,
-                                 REAL *c /* OUT */, ptrdiff_t ldc) {
+                        ptrdiff_t row_step, ptrdiff_t depth_step, const REAL *b, ptrdiff_t ldb, REAL *c /* OUT */,
+                        ptrdiff_t ldc) {
     for (; columns >= 2 * LANES; columns -= 2 * LANES, b += 2 * LANES, c += 2 * LANES)
         FN(panel)(2, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);
     if (columns > 0) FN(panel)(1, accumulate, rows, depth, a, row_step, depth_step, b, ldb, c, ldc);

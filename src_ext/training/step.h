@@ -45,7 +45,8 @@ static void FN(train)(training_job *J, workers *w) {
     J->n_weight_blocks = FN(count_blocks)(J, J->ahead);
     for (ptrdiff_t layer = 1; layer < J->n_hidden; layer++)
         for (ptrdiff_t panel = 0; panel < FN(panels)(J->layers[layer].n_in); panel++)
-            for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++) FN(transpose_weights)(J, layer, panel, tile);
+            for (ptrdiff_t tile = 0; tile < J->layers[layer].n_tiles; tile++)
+                FN(transpose_weights)(J, layer, panel, tile);
     if (J->ahead && J->n_batches) {
         run_all_blocks(w, FN(gather_first), J, FN(blocks_of_batch)(J, 0));
         run_all_blocks(w, FN(forward_first), J, n_tiles);

@@ -30,7 +30,8 @@ static void FN(gather)(const training_job *J, ptrdiff_t batch, ptrdiff_t block) 
     }
 }
 
-static void FN(start_unit_tile)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block, ptrdiff_t tile) {
+static void FN(start_unit_tile)(const training_job *J, ptrdiff_t layer, ptrdiff_t batch, ptrdiff_t block,
+                                ptrdiff_t tile) {
     const REAL *bias = (const REAL *)J->layers[layer].b + tile * TILE;
     REAL *h = FN(out_of)(J, layer, batch, block, tile);
     for (ptrdiff_t b = 0; b < FN(rows_in_block)(J, batch, block); b++) memcpy(h + b * TILE, bias, TILE * sizeof(REAL));
@@ -88,10 +89,11 @@ static FN(training_scratch) FN(carve_scratch)(char *memory) {
 }
 
 /* Logits of a block of rows, their loss, and its gradient in the logits' place. */
-static void FN(loss_of_block)(training_job *J, ptrdiff_t batch, ptrdiff_t block, const FN(training_scratch) *s) {
+static void FN(loss_of_block)(training_job *J, ptrdiff_t batch, ptrdiff_t block, const FN(training_scratch) * s) {
     const training_layer *L = J->layers + J->n_hidden;
     const ptrdiff_t n = FN(rows_in_block)(J, batch, block), C = J->n_outputs, lanes = J->block_rows;
-    const ptrdiff_t n_inputs = J->n_hidden ? L->n_tiles * TILE : J->data.n_features, depth = (n_inputs + LANES - 1) / LANES * LANES;
+    const ptrdiff_t n_inputs = J->n_hidden ? L->n_tiles * TILE : J->data.n_features,
+                    depth = (n_inputs + LANES - 1) / LANES * LANES;
     const int64_t *order = J->order + batch * J->batch_size + block * J->block_rows;
     REAL *z = AT(z) + block * C * lanes;
     const FN(rows_in_pieces) in = {FN(in_of)(J, J->n_hidden, batch, block, 0), TILE, lanes * TILE};
@@ -118,8 +120,8 @@ static void FN(backward_layer)(const training_job *J, ptrdiff_t layer, ptrdiff_t
         const REAL *h = FN(out_of)(J, layer, batch, block, tile);
         REAL *back = FN(back_of)(J, layer, block, tile);
         if (layer + 1 == J->n_hidden)
-            FN(product_columns)(0, n, TILE, C, AT(z) + block * C * lanes, lanes, (REAL *)next->w + tile * C * TILE, TILE,
-                                back, TILE);
+            FN(product_columns)(0, n, TILE, C, AT(z) + block * C * lanes, lanes, (REAL *)next->w + tile * C * TILE,
+                                TILE, back, TILE);
         else
             for (ptrdiff_t p = 0; p < next->n_tiles; p++)
                 FN(product_rows)(p > 0, n, TILE, TILE, FN(back_of)(J, layer + 1, block, p), TILE,

@@ -12,7 +12,7 @@
 
 /* Sum the gradients of some panels of inputs by some tiles of units over the batch, and update those weights. The state of
    each is fetched beside the products. gradient: (panels, tiles, T, T). */
-static void FN(update_weights)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t layer, ptrdiff_t panel,
+static void FN(update_weights)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t layer, ptrdiff_t panel,
                                ptrdiff_t end_panel, ptrdiff_t tile, ptrdiff_t end_tile, REAL *gradient) {
     const training_layer *L = J->layers + layer;
     const ptrdiff_t batch = J->batch, n_blocks = FN(blocks_of_batch)(J, batch), n_tiles = end_tile - tile;
@@ -51,7 +51,7 @@ static void FN(transpose_weights)(const training_job *J, ptrdiff_t layer, ptrdif
         for (ptrdiff_t k = 0; k < count; k++) to[unit * TILE + k] = w[k * TILE + unit];
 }
 
-static void FN(update_unit_biases)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t layer, ptrdiff_t tile,
+static void FN(update_unit_biases)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t layer, ptrdiff_t tile,
                                    REAL *gradient) {
     const training_layer *L = J->layers + layer;
     for (ptrdiff_t j = 0; j < TILE; j++) gradient[j] = 0;
@@ -60,7 +60,8 @@ static void FN(update_unit_biases)(const training_job *J, const FN(update_rule) 
         for (ptrdiff_t b = 0; b < FN(rows_in_block)(J, J->batch, block); b++)
             for (ptrdiff_t j = 0; j < TILE; j++) gradient[j] += back[b * TILE + j];
     }
-    FN(update)(rule, 0, TILE, (REAL *)L->b + tile * TILE, (REAL *)L->mb + tile * TILE, (REAL *)L->vb + tile * TILE, gradient);
+    FN(update)(rule, 0, TILE, (REAL *)L->b + tile * TILE, (REAL *)L->mb + tile * TILE, (REAL *)L->vb + tile * TILE,
+               gradient);
 }
 
 /* Panels by tiles that are one block of work. */
@@ -68,7 +69,7 @@ static inline ptrdiff_t FN(blocks_of_layer)(const training_layer *L) {
     return (FN(panels)(L->n_in) + PANEL_GROUP - 1) / PANEL_GROUP * ((L->n_tiles + TILE_GROUP - 1) / TILE_GROUP);
 }
 
-static void FN(update_hidden)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t layer, ptrdiff_t index,
+static void FN(update_hidden)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t layer, ptrdiff_t index,
                               REAL *gradient) {
     const training_layer *L = J->layers + layer;
     const ptrdiff_t groups = (L->n_tiles + TILE_GROUP - 1) / TILE_GROUP, n_panels = FN(panels)(L->n_in);
@@ -83,9 +84,10 @@ static void FN(update_hidden)(const training_job *J, const FN(update_rule) *rule
 }
 
 /* The weights of the outputs for one panel of inputs, with the first one the biases too. */
-static void FN(update_outputs)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t panel, REAL *gradient) {
+static void FN(update_outputs)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t panel, REAL *gradient) {
     const training_layer *L = J->layers + J->n_hidden;
-    const ptrdiff_t C = J->n_outputs, lanes = J->block_rows, n_blocks = FN(blocks_of_batch)(J, J->batch), at = panel * C * TILE;
+    const ptrdiff_t C = J->n_outputs, lanes = J->block_rows, n_blocks = FN(blocks_of_batch)(J, J->batch),
+                    at = panel * C * TILE;
     for (ptrdiff_t block = 0; block < n_blocks; block++)
         FN(product_rows)(block > 0, C, TILE, FN(rows_in_block)(J, J->batch, block), AT(z) + block * C * lanes, lanes,
                          FN(in_of)(J, J->n_hidden, J->batch, block, panel), TILE, gradient, TILE);
@@ -102,7 +104,8 @@ static void FN(update_outputs)(const training_job *J, const FN(update_rule) *rul
 }
 
 /* A tile of the first layer after a batch, and the next batch through it. */
-static void FN(update_and_forward)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t tile, REAL *gradient) {
+static void FN(update_and_forward)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t tile,
+                                   REAL *gradient) {
     const ptrdiff_t next = J->batch + 1, n_panels = FN(panels)(J->layers[0].n_in);
     const ptrdiff_t n_blocks = next < J->n_batches ? FN(blocks_of_batch)(J, next) : 0;
     FN(update_unit_biases)(J, rule, 0, tile, gradient);
@@ -116,7 +119,7 @@ static void FN(update_and_forward)(const training_job *J, const FN(update_rule) 
 }
 
 /* Block `index` of the layers from `first` on. */
-static void FN(update_layers)(const training_job *J, const FN(update_rule) *rule, ptrdiff_t first, ptrdiff_t index,
+static void FN(update_layers)(const training_job *J, const FN(update_rule) * rule, ptrdiff_t first, ptrdiff_t index,
                               REAL *gradient) {
     for (ptrdiff_t layer = first; layer < J->n_hidden; layer++) {
         const ptrdiff_t n = FN(blocks_of_layer)(J->layers + layer);
@@ -136,10 +139,12 @@ static ptrdiff_t FN(count_blocks)(const training_job *J, ptrdiff_t first) {
 }
 
 static FN(update_rule) FN(rule_at)(const training_job *J, int64_t step) {
-    FN(update_rule) rule = {(REAL)J->learning_rate, (REAL)J->beta_1, (REAL)J->beta_2, (REAL)J->epsilon, (REAL)J->momentum,
-                            (REAL)J->decay, J->solver};
+    FN(update_rule)
+    rule = {(REAL)J->learning_rate, (REAL)J->beta_1, (REAL)J->beta_2, (REAL)J->epsilon,
+            (REAL)J->momentum,      (REAL)J->decay,  J->solver};
     if (J->solver == SOLVER_ADAM)
-        rule.rate = (REAL)(J->learning_rate * sqrt(1 - pow(J->beta_2, (double)step)) / (1 - pow(J->beta_1, (double)step)));
+        rule.rate =
+            (REAL)(J->learning_rate * sqrt(1 - pow(J->beta_2, (double)step)) / (1 - pow(J->beta_1, (double)step)));
     return rule;
 }
 

@@ -16,8 +16,7 @@ typedef struct {
 } FN(update_rule);
 
 /* One vector of parameters after an Adam step; its moments in place. */
-INLINE VEC FN(adam)(const FN(update_rule) *rule, REAL decay, VEC w, REAL *m, REAL *v,
-                                     const REAL *gradient) {
+INLINE VEC FN(adam)(const FN(update_rule) * rule, REAL decay, VEC w, REAL *m, REAL *v, const REAL *gradient) {
     const VEC g = *(const FN(unaligned) *)gradient + decay * w;
     VEC first = *(FN(unaligned) *)m, second = *(FN(unaligned) *)v;
     first += (1 - rule->beta_1) * (g - first);
@@ -28,7 +27,7 @@ INLINE VEC FN(adam)(const FN(update_rule) *rule, REAL decay, VEC w, REAL *m, REA
 }
 
 /* Update n parameters from their gradient. */
-static void FN(update)(const FN(update_rule) *rule, REAL decay, ptrdiff_t n, REAL *restrict w, REAL *restrict m,
+static void FN(update)(const FN(update_rule) * rule, REAL decay, ptrdiff_t n, REAL *restrict w, REAL *restrict m,
                        REAL *restrict v, const REAL *restrict gradient) {
     const REAL rate = rule->rate, momentum = rule->momentum;
     if (rule->solver == SOLVER_ADAM) {

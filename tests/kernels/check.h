@@ -58,7 +58,9 @@ static inline double ulp_error_f32(double got, double want) {
     const double error = fabs(got - want) * double_of_bits((1023 + 1023 + FLT_MANT_DIG - 1 - exponent) << 52);
     return isnan(error) ? INFINITY : error;
 }
-static inline double ulp_error_f64(double got, long double want) { return ulp_error(got, want, DBL_MANT_DIG, DBL_MIN_EXP); }
+static inline double ulp_error_f64(double got, long double want) {
+    return ulp_error(got, want, DBL_MANT_DIG, DBL_MIN_EXP);
+}
 
 /* The worst error of a function, and where. */
 typedef struct {
@@ -77,14 +79,14 @@ static inline void report(const char *name, const Worst *worst) {
     printf("%s %.4f %a %lld\n", name, worst->error, worst->at, worst->count);
 }
 
-#define REQUIRE(condition, ...)                                       \
-    do {                                                              \
-        if (!(condition)) {                                           \
+#define REQUIRE(condition, ...)                                             \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
             fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            fprintf(stderr, __VA_ARGS__);                             \
-            fprintf(stderr, "\n");                                    \
-            exit(1);                                                  \
-        }                                                             \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fprintf(stderr, "\n");                                          \
+            exit(1);                                                        \
+        }                                                                   \
     } while (0)
 
 #endif

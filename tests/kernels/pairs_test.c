@@ -24,7 +24,8 @@ static DoublePair random_pair(double spread) {
 int main(int argc, char **argv) {
     REQUIRE(argc == 2, "usage: pairs_test COUNT");
     const long long count = strtoll(argv[1], NULL, 10);
-    Worst sum = {0}, product = {0}, quotient = {0}, times = {0}, additive = {0}, inverse = {0}, own = {0}, logs = {0}, far = {0};
+    Worst sum = {0}, product = {0}, quotient = {0}, times = {0}, additive = {0}, inverse = {0}, own = {0}, logs = {0},
+          far = {0};
     for (long long i = 0; i < count; i++) {
         const DoublePair a = random_pair(30), b = random_pair(30);
         const wide x = of(a), y = of(b);
@@ -66,7 +67,8 @@ int main(int argc, char **argv) {
     int exponent;
     REQUIRE(pair_exp(pair_of(-INFINITY, 0), &exponent).high == 0, "exp(-inf)");
     REQUIRE(isnan(pair_exp(pair_of(NAN, 0), &exponent).high), "exp(NaN)");
-    REQUIRE(wide_value(wide_exp(wide_of(-1e5))) == 0 && wide_value(wide_exp(wide_of(1e5))) == INFINITY, "far exponents");
+    REQUIRE(wide_value(wide_exp(wide_of(-1e5))) == 0 && wide_value(wide_exp(wide_of(1e5))) == INFINITY,
+            "far exponents");
     REQUIRE(isnan(wide_value(wide_sum(wide_of(INFINITY), wide_of(-INFINITY)))), "inf - inf");
     REQUIRE(wide_value(wide_sum(wide_of(0), wide_of(-3))) == -3, "0 - 3");
     return 0;

@@ -29,7 +29,8 @@ static void check_f64_sums(int n, double spread, int with_sign) {
     sums_f64 sums = sums_start_f64(), dots = sums_start_f64();
     wide want = 0, size = 0, dot = 0, dot_size = 0, lanes[LANES_F64] = {0}, lane_size[LANES_F64] = {0};
     for (int i = 0; i < n * LANES_F64; i++) {
-        const double a = doubles[0][i] = of_any_size(spread, with_sign), b = doubles[1][i] = of_any_size(spread, with_sign);
+        const double a = doubles[0][i] = of_any_size(spread, with_sign),
+                     b = doubles[1][i] = of_any_size(spread, with_sign);
         want += a;
         size += fabs(a);
         dot += (wide)a * b;

@@ -62,7 +62,8 @@ static ptrdiff_t NAME(to_next)(ptrdiff_t n) {
 static void NAME(check_all)(void) {
     long long n = 0;
     for (ptrdiff_t n_classes = 1; n_classes <= 4 * LANES + 1; n_classes += NAME(to_next)(n_classes))
-        for (ptrdiff_t n_lanes = 1; n_lanes <= 2 * LANES + 1; n_lanes += n_lanes % LANES == 1 && LANES > 2 ? LANES - 2 : 1)
+        for (ptrdiff_t n_lanes = 1; n_lanes <= 2 * LANES + 1;
+             n_lanes += n_lanes % LANES == 1 && LANES > 2 ? LANES - 2 : 1)
             for (int gap = 0; gap < 2; gap++) {
                 const ptrdiff_t first = gap * 3, step = n_classes + 5 * gap;
                 const Steps rows = {ONE_GROUP, 0, step, 1}, groups = {4, 4 * step + 7, step, 1};

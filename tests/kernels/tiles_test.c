@@ -87,9 +87,11 @@ static void transposes(void) {
     transpose_f32(f);
     transpose_f64(d);
     for (int i = 0; i < LANES_F32; i++)
-        for (int j = 0; j < LANES_F32; j++) REQUIRE(f[i][j] == 100 * j + i, "float, row %d, lane %d: %g", i, j, f[i][j]);
+        for (int j = 0; j < LANES_F32; j++)
+            REQUIRE(f[i][j] == 100 * j + i, "float, row %d, lane %d: %g", i, j, f[i][j]);
     for (int i = 0; i < LANES_F64; i++)
-        for (int j = 0; j < LANES_F64; j++) REQUIRE(d[i][j] == 100 * j + i, "double, row %d, lane %d: %g", i, j, d[i][j]);
+        for (int j = 0; j < LANES_F64; j++)
+            REQUIRE(d[i][j] == 100 * j + i, "double, row %d, lane %d: %g", i, j, d[i][j]);
     printf("transpose 0 0x0p+0 2\n");
 }
 

@@ -1,6 +1,6 @@
 /* Template for one REAL: the functions of simd/vector.h, each against its description there, a lane at a time, over
  * every triple of special values in every lane; then, of random numbers, those that round. */
-#define EXPECT(what, got, want)                                                                             \
+#define EXPECT(what, got, want)                                                                                   \
     REQUIRE((got) == (want) || (isnan((double)(got)) && isnan((double)(want))), what ": %a, not %a, of %a %a %a", \
             (double)(got), (double)(want), (double)a[lane], (double)b[lane], (double)c[lane])
 
@@ -23,7 +23,8 @@ static void FN(check_three)(VEC a, VEC b, VEC c) {
         EXPECT("where_equal", same[lane], ((IVEC)a)[lane] == ((IVEC)b)[lane] ? x : z);
         EXPECT("exceeds", (int)(exceeds >> lane & 1), !(x <= y));
         if (x < z) EXPECT("times_1p", times[lane], 0);
-        else if (fabs(y) < 2 && fabs(x) < 4) EXPECT("times_1p, near", fabs(times[lane] - x * (1 + (double)y)) <= 4 * REAL_EPSILON, 1);
+        else if (fabs(y) < 2 && fabs(x) < 4)
+            EXPECT("times_1p, near", fabs(times[lane] - x * (1 + (double)y)) <= 4 * REAL_EPSILON, 1);
         any |= x == y;
     }
     REQUIRE(FN(any_equal)(a, b) == any, "any_equal is not %d", any);
@@ -39,7 +40,8 @@ static void FN(check_parts)(void) {
         for (int i = 0; i < LANES + 2; i++) to[i] = 99;
         FN(store_part)(to + 1, k, FN(load)(from));
         for (int lane = -1; lane <= LANES; lane++)
-            REQUIRE(to[lane + 1] == (lane >= 0 && (size_t)lane < k ? from[lane] : 99), "store_part %zu, lane %d", k, lane);
+            REQUIRE(to[lane + 1] == (lane >= 0 && (size_t)lane < k ? from[lane] : 99), "store_part %zu, lane %d", k,
+                    lane);
         VEC rising = FN(load)(from) - (REAL)k;
         REQUIRE(FN(max_of_lanes)(rising) == (REAL)LANES - (REAL)k, "max_of_lanes");
         rising = -rising;
@@ -67,20 +69,35 @@ static void FN(check_arithmetic)(long long count) {
         for (int lane = 0; lane < LANES; lane++) {
             const wide exact = (wide)a[lane] * b[lane], left = (wide)root[lane] * root[lane] - fabs((double)a[lane]);
             const wide missed = (wide)ab[lane] + error[lane] - exact;
-            REQUIRE(fabs((double)missed) <= PRODUCT_MISS * fabs((double)exact), "product_error: %a %a", (double)a[lane], (double)b[lane]);
+            REQUIRE(fabs((double)missed) <= PRODUCT_MISS * fabs((double)exact), "product_error: %a %a", (double)a[lane],
+                    (double)b[lane]);
             /* correctly rounded: off by at most half of the last bit, which is 2 * root * EPSILON / 2 of the square */
             const double off = (double)(left < 0 ? -left : left), half = (double)root[lane] * root[lane] * REAL_EPSILON;
             REQUIRE(off <= half * 1.000001, "square_root(%a) is %a", (double)a[lane], (double)root[lane]);
-            const wide want = a[lane] - (wide)b[lane] * c[lane], size = fabs((double)a[lane]) + fabs((double)b[lane] * c[lane]);
+            const wide want = a[lane] - (wide)b[lane] * c[lane],
+                       size = fabs((double)a[lane]) + fabs((double)b[lane] * c[lane]);
             const wide miss = want > less[lane] ? want - less[lane] : less[lane] - want;
-            REQUIRE(miss <= size * REAL_EPSILON, "less_product: %a %a %a", (double)a[lane], (double)b[lane], (double)c[lane]);
+            REQUIRE(miss <= size * REAL_EPSILON, "less_product: %a %a %a", (double)a[lane], (double)b[lane],
+                    (double)c[lane]);
         }
     }
 }
 
 static void FN(check_vectors)(long long count) {
-    static const REAL special[] = {0, -0.0, 1, -1, 2, 3.5, REAL_EPSILON, (REAL)REAL_MIN_NORMAL, (REAL)REAL_MIN_NORMAL / 4,
-                                   REAL_MAX, -REAL_MAX, INFINITY, -INFINITY, NAN};
+    static const REAL special[] = {0,
+                                   -0.0,
+                                   1,
+                                   -1,
+                                   2,
+                                   3.5,
+                                   REAL_EPSILON,
+                                   (REAL)REAL_MIN_NORMAL,
+                                   (REAL)REAL_MIN_NORMAL / 4,
+                                   REAL_MAX,
+                                   -REAL_MAX,
+                                   INFINITY,
+                                   -INFINITY,
+                                   NAN};
     enum { N = sizeof special / sizeof special[0] };
     for (int i = 0; i < N * N * N; i++) {
         VEC a, b, c;

@@ -19,7 +19,8 @@ INLINE vec_f64 abs_of_f64(vec_f64 v) { return (vec_f64)((ivec_f64)v & INT64_MAX)
 static double value_of_half(uint16_t bits) {
     const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
     const double size = exponent == 31 ? (mantissa ? NAN : INFINITY)
-                        : exponent ? ldexp(1024 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+                        : exponent     ? ldexp(1024 + mantissa, exponent - 25)
+                                       : ldexp(mantissa, -24);
     return bits & 0x8000 ? -size : size;
 }
 
@@ -61,7 +62,8 @@ static void check_halves(void) {
         const vec_f32 got = float_of_half(v);
         for (int lane = 0; lane < LANES_F32; lane++) {
             const double want = value_of_half(v[lane]);
-            REQUIRE(got[lane] == want || (isnan(got[lane]) && isnan(want)), "float of half %#x: %a", v[lane], (double)got[lane]);
+            REQUIRE(got[lane] == want || (isnan(got[lane]) && isnan(want)), "float of half %#x: %a", v[lane],
+                    (double)got[lane]);
         }
     }
 }
