@@ -94,6 +94,63 @@ def test_linear_cross_entropy_of_rows_in_any_shape(rng, monkeypatch, reduction, 
     np.testing.assert_array_equal(z_loss, got[-1])
 
 
+def answer(function, *arguments, **options):
+    """Return the bytes of each result, or the error that is raised."""
+    try:
+        results = function(*arguments, **options)
+    except (IndexError, TypeError, ValueError) as error:
+        return type(error), str(error)
+    results = results if isinstance(results, tuple) else (results,)
+    return [
+        None if one is None else (type(one), one.dtype, one.shape, np.asarray(one).tobytes())
+        for one in results
+    ]
+
+
+def change(arrays, kind):
+    """Return (x, linear_weight, linear_bias, targets) of another kind, mostly wrong."""
+    x, weight, bias, targets = arrays
+    return {
+        "as it is": arrays,
+        "one row": (x[0], weight, bias, targets[0]),
+        "rows of rows": (x.reshape(1, *x.shape), weight, bias, targets[None]),
+        "Fortran": (np.asfortranarray(x), np.asfortranarray(weight), bias, targets),
+        "no rows": (x[:0], weight, bias, targets[:0]),
+        "NaN": (np.where(np.arange(len(x)) == 3, np.nan, x.T).T.astype(x.dtype), *arrays[1:]),
+        "lists": (x.tolist(), weight.tolist(), bias.tolist(), targets.tolist()),
+        "a target out of range": (x, weight, bias, np.full_like(targets, len(weight))),
+        "too few targets": (x, weight, bias, targets[:-1]),
+        "other features": (x[:, :-1], weight, bias, targets),
+        "another dtype": (x, weight.astype(np.float16), bias, targets),
+        "a long bias": (x, weight, np.append(bias, bias), targets),
+        "integers": (x.astype(int), weight.astype(int), bias.astype(int), targets),
+        "no classes": (x, weight[:0], bias[:0], targets),
+        "a scalar": (x[0, 0], weight, bias, targets),
+    }[kind]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("kind", [
+    "as it is", "one row", "rows of rows", "Fortran", "no rows", "NaN", "lists", "a target out of range",
+    "too few targets", "other features", "another dtype", "a long bias", "integers", "no classes", "a scalar",
+])  # fmt: skip
+def test_rows_of_one_block_give_what_blocks_give(rng, monkeypatch, dtype, kind):
+    x, weight, bias, targets = change(layer(rng, dtype), kind)
+    for options in (*OPTIONS, {"temperature": -1.0}, {"weight": True}):
+        options = dict(options)
+        if "sample_weight" in options:
+            options["sample_weight"] = rng.random(np.shape(targets))
+        if "weight" in options:
+            options["weight"] = rng.random(len(weight))
+        for linear_bias in (None, bias):
+            for function in (fs.linear_cross_entropy, fs.linear_cross_entropy_with_grad):
+                call = (function, x, weight, targets)
+                short = answer(*call, linear_bias=linear_bias, **options)
+                with monkeypatch.context() as patch:
+                    patch.setattr(_linear, "_logits_of_one_block", lambda *layer: None)
+                    assert short == answer(*call, linear_bias=linear_bias, **options)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_linear_z_loss_is_returned_apart(rng, reduction):
     x, weight, bias, targets = layer(rng)

@@ -15,7 +15,7 @@ from .. import _validate
 from .._backends import computing_dtype
 from .._dispatch import threads_for
 from ._arrays import empty, quiet
-from ._cross_entropy import Reducer, read_options
+from ._cross_entropy import Reducer, cross_entropy, cross_entropy_with_grad, read_options
 from ._softmax import logsumexp
 
 if TYPE_CHECKING:
@@ -263,6 +263,38 @@ def _add_product(total, grad, x, is_first):
             total[strip] += grad[:, strip].T @ x
 
 
+def _logits_of_one_block(x, linear_weight, linear_bias):
+    """Return all logits, if one block holds them and the arrays are such as need no conversion and no message."""
+    arrays = (x, linear_weight) if linear_bias is None else (x, linear_weight, linear_bias)
+    if any(type(array) is not np.ndarray or array.dtype != x.dtype for array in arrays):
+        return None
+    if x.dtype.char not in "fd" or x.ndim == 0 or linear_weight.ndim != 2:
+        return None
+    n_classes, n_features = linear_weight.shape
+    if x.shape[-1] != n_features or n_features == 0 or n_classes == 0:
+        return None
+    n_rows = x.size // n_features
+    if n_rows > min(ROWS_AT_ONCE, BLOCK_BYTES // (n_classes * x.itemsize)):
+        return None
+    if linear_bias is not None and linear_bias.shape != (n_classes,):
+        return None
+    logits = np.matmul(x, linear_weight.T, out=empty((*x.shape[:-1], n_classes), x.dtype))
+    if linear_bias is not None:
+        logits += linear_bias
+    return logits
+
+
+def _products(grad, x, linear_weight, linear_bias):
+    """Return the gradients of x, of the weights and of the bias from that of the logits of one block."""
+    grad_x = np.matmul(grad, linear_weight, out=empty(x.shape, x.dtype))
+    rows = grad.reshape(-1, grad.shape[-1])
+    grad_weight = empty(linear_weight.shape, x.dtype)
+    np.matmul(rows.T, x.reshape(-1, x.shape[-1]), out=grad_weight)
+    if linear_bias is None:
+        return grad_x, grad_weight, None
+    return grad_x, grad_weight, rows.sum(axis=0, dtype=np.float64).astype(x.dtype)
+
+
 def _wants_z_loss(value):
     return _validate.flag(value, "return_z_loss")
 
@@ -333,6 +365,11 @@ def linear_cross_entropy(
         "softcap": softcap,
         "temperature": temperature,
     }
+    if return_z_loss is False:
+        logits = _logits_of_one_block(x, linear_weight, linear_bias)
+        if logits is not None:
+            options.update(axis=-1, reduction=reduction, n_threads=n_threads)
+            return cross_entropy(logits, targets, **options)
     problem = _Problem(x, linear_weight, targets, linear_bias, reduction, n_threads, options)
     scratch = problem.scratch()
     z_losses = np.zeros_like(problem.losses) if _wants_z_loss(return_z_loss) else None
@@ -412,6 +449,13 @@ temperature, reduction, return_z_loss, n_threads
         "softcap": softcap,
         "temperature": temperature,
     }
+    every_row_counts = sample_weight is None and ignore_index is None
+    if every_row_counts and return_z_loss is False and upstream is None and out is None:
+        logits = _logits_of_one_block(x, linear_weight, linear_bias)
+        if logits is not None:
+            options.update(axis=-1, reduction=reduction, n_threads=n_threads, out=logits)
+            loss, grad = cross_entropy_with_grad(logits, targets, **options)
+            return loss, *_products(grad, x, linear_weight, linear_bias)
     problem = _Problem(x, linear_weight, targets, linear_bias, reduction, n_threads, options)
     row_weights = problem.row_weights(upstream)
     arguments = (
