@@ -73,10 +73,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from . import dask as dask
     from . import datasets as datasets
     from . import estimators as estimators
     from . import export as export
+    from . import numba_functions as numba_functions
     from . import plots as plots
+    from . import torch as torch
     from .estimators import MLPClassifier as MLPClassifier
     from .estimators import SoftmaxRegression as SoftmaxRegression
     from .estimators import load_model as load_model

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.metaestimators import available_if
 
 from . import _newton, _storage
 from ._checks import (
@@ -42,10 +41,19 @@ from ._tasks import CallbackSupportMixin, tasks_of, with_callbacks
 from .callbacks import CallbackList, training
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
-    from ._types import ArrayLike, Callbacks, NDArray, Path
+    from ._types import ArrayLike, Callbacks, Function, NDArray, Path
     from ._types import Rows as UserRows
+
+    def available_if(check: Callable[[SoftmaxClassifier], bool]) -> Callable[[Function], Function]:
+        """As scikit-learn, which has no types, would declare it."""
+        ...
+
+else:
+    from sklearn.utils.metaestimators import available_if
 
 
 def _has_batches(estimator):

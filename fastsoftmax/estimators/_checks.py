@@ -4,15 +4,21 @@ Every fitted attribute is public and may be changed between two calls, so each u
 what it reads: a ValueError names the attribute.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import math
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._validate import integer, number
 from ._network import Network
+
+if TYPE_CHECKING:
+    from ._types import Function
 
 SCALES = (1e-30, 1e30)
 """Factors and divisors beyond these leave the range of float32 together with any data."""
@@ -196,7 +202,7 @@ _MEANT = {
 """Names that other libraries give to what an estimator or its `fit` has under another name."""
 
 
-def answers_other_names(function):
+def answers_other_names(function: Function) -> Function:
     """Let a TypeError about an unknown keyword name the one that was meant."""
 
     @functools.wraps(function)

@@ -1,22 +1,36 @@
 """What scikit-learn's callbacks (set_callbacks, from scikit-learn 1.9 on) are told of a fit."""
 
-import functools
+from __future__ import annotations
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._types import Function
 
     class CallbackSupportMixin:
-        """Stands in for that of scikit-learn 1.9: there are no such callbacks."""
+        """As scikit-learn, which has no types, would declare it."""
 
-    def with_callbacks(method):
-        """Do what that of scikit-learn does where there are no callbacks, at the same depth."""
+    def with_callbacks(method: Function) -> Function:
+        """Return a method with the same parameters."""
+        ...
 
-        @functools.wraps(method)
-        def with_none(*args, **kwargs):
-            return method(*args, **kwargs)
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:
 
-        return with_none
+        class CallbackSupportMixin:
+            """Stands in for that of scikit-learn 1.9: there are no such callbacks."""
+
+        def with_callbacks(method):
+            """Do what that of scikit-learn does where there are no callbacks, at the same depth."""
+
+            @functools.wraps(method)
+            def with_none(*args, **kwargs):
+                return method(*args, **kwargs)
+
+            return with_none
 
 
 class Tasks:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ Batch: TypeAlias = int | Literal["auto"]
 Callbacks: TypeAlias = Sequence[Any] | None
 """Objects with any of the hooks of `callbacks.Callback`."""
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+"""What a decorator takes and returns with the same parameters."""
+
 ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
 Logs: TypeAlias = dict[str, float]
 Scale: TypeAlias = float | Literal["auto"]
@@ -30,6 +33,7 @@ __all__ = [
     "Batch",
     "Callbacks",
     "ClassWeight",
+    "Function",
     "Logs",
     "NDArray",
     "Path",

@@ -38,6 +38,9 @@ with fs.use_backend("numpy"), fs.set_num_threads(1):
 network = fs.MLPClassifier((8,), random_state=0)
 assert_type(network, fs.MLPClassifier)
 assert_type(network.fit(logits, targets), fs.MLPClassifier)
+assert_type(network.partial_fit(logits, targets), fs.MLPClassifier)
+fs.MLPClassifier((8,), learning_rate=True, nonsense=1)  # type: ignore[call-arg,arg-type]
+network.fit(logits, targets, epochs=3)  # type: ignore[call-arg]
 regression = fs.SoftmaxRegression().fit(logits, targets)
 assert_type(regression, fs.SoftmaxRegression)
 first: int = network.n_iter_
