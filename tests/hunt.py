@@ -401,7 +401,7 @@ def _like(x, values):
 
 def masks(case):
     """What a mask leaves out may hold anything; what is left has the bits that it has alone, out= included."""
-    rng, (n_rows, n_classes) = case.rng, case.shape
+    rng = case.rng
     x, axis = case.logits()
     where, _ = case.laid_out(rng.random(case.shape) < rng.choice([0.05, 0.5, 0.95]))
     temperature = case.options["temperature"] = case.temperature()
@@ -448,7 +448,7 @@ def in_place(case):
     x, axis = case.logits()
     targets = case.rows_of(rng.integers(0, n_classes, n_rows))
     options = case.options = _loss_options(case, "indices", n_rows, n_classes)
-    reduction = options["reduction"] = str(rng.choice(["mean", "sum", "none"]))
+    options["reduction"] = str(rng.choice(["mean", "sum", "none"]))
     new = fs.cross_entropy_with_grad(x, targets, axis=axis, **options)
     out = _like(x, x)
     loss, grad = fs.cross_entropy_with_grad(out, targets, axis=axis, out=out, **options)
