@@ -352,7 +352,126 @@ def left_out(case):
     case.holds("left out of the loss", alike and not found[1][1][place].any())
 
 
+def divergence(case):
+    """Entropy and divergence of two rows of logits, near each other or not."""
+    rng = case.rng
+    p, axis = case.logits()
+    kind = case.options["q"] = str(rng.choice(["near", "near", "shifted", "equal", "another"]))
+    with np.errstate(all="ignore"):
+        wide = np.asarray(p).astype(np.float64)
+        if kind == "near":
+            q = wide + 10.0 ** rng.uniform(-14, 0) * rng.standard_normal(p.shape)
+        elif kind == "shifted":
+            q = wide + rng.standard_normal()
+        elif kind == "equal":
+            q = wide
+        else:
+            q = rng.standard_normal(p.shape) * 10 ** rng.uniform(-2, 2)
+    q = _like(p, np.where(np.isneginf(wide) | np.isfinite(q), q, 0))
+    with np.errstate(all="ignore"):
+        want, want_grad, scale = oracle.entropy(p, axis)
+    got, grad = fs.entropy_with_logits_with_grad(p, axis, reduction="none")
+    if np.isfinite(want).all():  # a row of -inf alone has none
+        case.check("entropy", got, want)
+        case.check("entropy gradient", grad, want_grad, scale)
+        case.check(
+            "entropy mean", fs.entropy_with_logits(p, axis), want.mean(), np.abs(want).mean()
+        )
+    with np.errstate(all="ignore"):
+        want, absolute, want_grads, scales = oracle.divergence(p, q, axis)
+    got, *grads = fs.kl_div_with_logits_with_grad(p, q, axis, reduction="none")
+    case.holds("divergence alone", _same(fs.kl_div_with_logits(p, q, axis, reduction="none"), got))
+    if np.isfinite(want).all() and np.isfinite(absolute).all():
+        case.check("divergence", got, want, absolute)
+        case.holds("divergence is not negative", (np.asarray(got) >= 0).all())
+        case.check("divergence gradient of p", grads[0], want_grads[0], scales[0])
+        case.check("divergence gradient of q", grads[1], want_grads[1], scales[1])
+
+
+def _like(x, values):
+    """Return values in the dtype and the layout of x."""
+    out = (
+        np.empty_like(x)
+        if x.flags.forc
+        else np.zeros((len(x), 2 * x.shape[1] + 1), x.dtype)[:, 1::2]
+    )
+    out[...] = _in_dtype(np.asarray(values), x.dtype)
+    return out
+
+
+def masks(case):
+    """What a mask leaves out may hold anything; what is left has the bits that it has alone, out= included."""
+    rng = case.rng
+    x, axis = case.logits()
+    where, _ = case.laid_out(rng.random(case.shape) < rng.choice([0.05, 0.5, 0.95]))
+    temperature = case.options["temperature"] = case.temperature()
+    bad = _like(x, np.where(where, x, rng.choice([np.nan, np.inf, -np.inf, 1e4], x.shape)))
+    inside = _like(x, np.where(where, x, -np.inf))
+    want = Rows(inside, axis, temperature)
+    some = np.asarray(where).any(axis, keepdims=True) & np.isfinite(want.m)
+    for name, expected, empty in (
+        ("softmax", want.probs, 0),
+        ("log_softmax", want.log_probs, -np.inf),
+    ):
+        function = getattr(fs, name)
+        got = function(bad, axis, where=where, temperature=temperature)
+        chosen = np.broadcast_to(some, got.shape) & where
+        case.check(f"masked {name}", got[chosen], expected[chosen])
+        left = ~np.asarray(where) & np.broadcast_to(some, got.shape)
+        case.holds(f"masked {name} outside", (np.asarray(got)[left] == empty).all())
+        out = _like(bad, bad)
+        function(out, axis, where=where, temperature=temperature, out=out)
+        case.holds(f"masked {name} in place", _same(out, got))
+    plain = Rows(inside, axis)
+    lse = np.where(np.isfinite(plain.m), plain.lse, plain.m)
+    got = fs.logsumexp(bad, axis, where=where)
+    scale = np.maximum(np.abs(lse), np.abs(plain.m)).squeeze(axis)
+    case.check("masked logsumexp", got, lse.squeeze(axis), scale)
+
+
+def top_k(case):
+    """The largest probabilities have the bits of softmax, in the order of falling logits."""
+    x, axis = case.logits()
+    k = case.options["k"] = int(case.rng.integers(1, min(case.shape[1], 300) + 1))
+    values, index = fs.top_k_softmax(x, k, axis)
+    probs = np.asarray(fs.softmax(x, axis))
+    if np.isnan(probs.astype(float)).any():
+        return
+    order = np.argsort(-np.asarray(x).astype(float), axis, kind="stable")
+    case.holds("top k", np.array_equal(index, np.take(order, np.arange(k), axis)))
+    case.holds("top k values", np.array_equal(np.take_along_axis(probs, index, axis), values))
+
+
+def in_place(case):
+    """out= has the bits of a new array, and may be the logits themselves."""
+    rng, (n_rows, n_classes) = case.rng, case.shape
+    x, axis = case.logits()
+    targets = case.rows_of(rng.integers(0, n_classes, n_rows))
+    options = case.options = _loss_options(case, "indices", n_rows, n_classes)
+    options["reduction"] = str(rng.choice(["mean", "sum", "none"]))
+    new = fs.cross_entropy_with_grad(x, targets, axis=axis, **options)
+    out = _like(x, x)
+    loss, grad = fs.cross_entropy_with_grad(out, targets, axis=axis, out=out, **options)
+    needs_logits = ~np.isfinite(loss)  # a loss that left the range: the logits would tell it again
+    case.holds(
+        "loss in place", _same(np.where(needs_logits, 0, new[0]), np.where(needs_logits, 0, loss))
+    )
+    case.holds("in place", grad is out and _same(new[1], grad))
+    apart = case.laid_out(np.zeros(case.shape, x.dtype))[0]
+    fs.cross_entropy_with_grad(x, targets, axis=axis, out=apart, **options)
+    case.holds("out", _same(new[1], apart))
+
+
+def _same(a, b):
+    """Whether two arrays of any of the dtypes hold the same numbers, or NaN."""
+    return np.array_equal(np.asarray(a, float), np.asarray(b, float), True)
+
+
 FUNCTIONS = {
+    "divergence": divergence,
+    "in place": in_place,
+    "masks": masks,
+    "top k": top_k,
     "softmax": softmax_family,
     "backward": backward,
     "loss": loss,

@@ -274,3 +274,27 @@ def test_gradient_where_the_share_of_the_probabilities_is_near_0(
     _, grad, scale = oracle.cross_entropy(x, targets, z_loss=z_loss)
     _, got = fs.cross_entropy_with_grad(x, targets, z_loss=z_loss, reduction="none")
     assert ulp_error(got, grad, scale) <= ULP
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"softcap": 20.0, "temperature": 0.01, "z_loss": 60.0},
+        {"softcap": 5.0, "temperature": 1e-3},
+        {"softcap": 60.0, "temperature": 0.5, "z_loss": 1e3},
+    ],
+    ids=str,
+)
+def test_slopes_of_caps_below_the_smallest_normal_number(
+    implementation, dtype, rng, options, order
+):
+    """The slope of a capped logit is too small to be a number of the dtype; the gradient is not."""
+    edge = -float(np.log(np.longdouble(np.finfo(dtype).tiny)))
+    for shape in ((40, 10), (5, 300), (2, 9000)):
+        x = rng.choice([-1, 1], shape) * (edge + rng.uniform(-12, 16, shape)) / 2
+        x *= options["temperature"] * options["softcap"]
+        x, targets = np.asarray(x, dtype, order=order), rng.integers(0, shape[1], shape[0])
+        _, grad, scale = oracle.cross_entropy(x, targets, **options)
+        _, got = fs.cross_entropy_with_grad(x, targets, reduction="sum", **options)
+        assert ulp_error(got, grad, scale) <= ULP, shape

@@ -23,3 +23,16 @@ def test_a_case_is_the_same_each_time():
     first, second = (hunt.run_case(3, 5) for _ in range(2))
     assert hunt.describe(first) == hunt.describe(second)
     assert first.worst == second.worst
+
+
+FUNCTIONS_THEN = ("softmax", "backward", "loss", "binary", "left out")
+
+
+@pytest.mark.parametrize(
+    ("seed", "number"), [(340103079, 6714), (276911931, 715)], ids=["smoothing", "slopes"]
+)
+def test_cases_that_went_beyond(implementation, seed, number):
+    if not oracle.HAS_EXTENDED:
+        pytest.skip("long double is no wider than double here")
+    case = hunt.run_case(seed, number, FUNCTIONS_THEN)
+    assert max(case.worst.values()) <= 1, hunt.describe(case)

@@ -132,15 +132,17 @@ static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *ba
         else target_gap[lane] /= temperature;
 }
 
-/* tile = tile * (factor + error of the lane) - scale of the lane * t. */
+/* tile = tile * (factor + error of the lane) - (scale + scale_error of the lane) * t. */
 static void FN(lanes_combine)(REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride, ptrdiff_t n_classes,
-                              const double *factor, const double *error, const double *scale) {
+                              const double *factor, const double *error, const double *scale,
+                              const double *scale_error) {
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
-        const VEC s = FN(from_doubles)(scale + lane);
+        const FN(factor) s = FN(factor_of_lanes)(scale + lane, scale_error + lane);
         for (ptrdiff_t c = 0; c < n_classes; c++) {
             const ptrdiff_t at = c * stride + lane;
-            FN(store)(tile + at, FN(scaled)(FN(load)(tile + at), &f) - s * FN(targets_of)(t, base, at, c));
+            const VEC target = FN(targets_of)(t, base, at, c);
+            FN(store)(tile + at, (FN(scaled)(FN(load)(tile + at), &f) - s.error * target) - s.value * target);
         }
     }
 }

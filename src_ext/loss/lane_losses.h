@@ -20,7 +20,7 @@ typedef struct {
                                                where `dense` */
     double *loss;                  /* OUT */
     double *factor, *factor_error; /* OUT: what turns stored terms into gradients */
-    double *scale;                 /* OUT: s * slope */
+    double *scale, *scale_error;   /* OUT: s * slope, in two parts */
     double *grad_at_max;           /* OUT: the gradient of a target that attains the maximum */
     double *taken;                 /* OUT: t * scale, what the gradient of another target is less than p; where
                                                `weighted` */
@@ -120,6 +120,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         store_doubles(a->factor + i, factor);
         store_doubles(a->factor_error + i, error);
         store_doubles(a->scale + i, scale);
+        store_doubles(a->scale_error + i, scale_error);
         if (k.weighted) {
             vec_f64 taken = t * scale;
             if (k.is_double) {

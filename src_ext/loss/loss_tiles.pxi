@@ -17,6 +17,7 @@ cdef extern from "loss/lane_losses.h":
         double *factor
         double *factor_error
         double *scale
+        double *scale_error
         double *grad_at_max
         double *taken
     ctypedef struct LossOptions:
@@ -120,7 +121,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
         if has_index:
             lanes_entries(term, &a, width, options.weighted, base, y)
         if with_dense:
-            lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale)
+            lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale, a.scale_error)
         else:
             lanes_scale(tile, width, n, a.factor, a.factor_error, y if with_search else NULL, term)
         if has_index and not with_search:

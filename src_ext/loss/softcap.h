@@ -138,6 +138,7 @@ INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m,
     const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, series->high, &s[1]) - m->z[1];
     const vec_f32 high = narrow(d0, d1);
     *low = zero_equal_f32(narrow(d0 - widen_low(high), d1 - widen_high(high)), x, max);
+    s[0] *= UNIT_F32, s[1] *= UNIT_F32;
     *slope = narrow(s[0], s[1]);
     *slope_low = narrow(s[0] - widen_low(*slope), s[1] - widen_high(*slope));
     return zero_equal_f32(high, x, max);
@@ -145,7 +146,7 @@ INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m,
 
 /* ---- doubles in pairs ---- */
 
-#define LONGEST_ARGUMENT 760.0 /* of exp: beyond, the slope is under the smallest normal number */
+#define LONGEST_ARGUMENT 760.0 /* of exp: beyond, the slope is 2**-74 of the smallest normal number */
 
 #include "simd/float64.h"
 
@@ -193,7 +194,7 @@ INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, 
 }
 #endif
 
-/* softcap * tanh(u) in two parts: error 2**-59 of the cap. Each product that an addition follows goes through an intrinsic or
+/* softcap * tanh(u) in two parts: error 2**-59 of the cap. The slope times UNIT_F64. Each product that an addition follows goes through an intrinsic or
  * bits, so that no compiler fuses them. */
 INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *low, vec_f64 *slope,
                             vec_f64 *slope_low /* OUT */) {
@@ -204,8 +205,9 @@ INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, v
     const vec_f64 t = f->rounder - y * LOG2_E, n = t - f->rounder;
     const vec_f64 first = less_product_f64(-y, n, LN2_HIGH + zero), r = less_product_f64(first, n, LN2_LOW + zero);
     const vec_f64 r_low = less_product_f64(first - r, n, LN2_LOW + zero) - y_low;
-    vec_f64 e_low;
-    const vec_f64 e = exp_in_pairs(r, r_low, t, power_f64(t) * (1 / UNIT_F64), &e_low);
+    vec_f64 large_low; /* times UNIT_F64 */
+    const vec_f64 large = exp_in_pairs(r, r_low, t, power_f64(t), &large_low);
+    const vec_f64 e = large * (1 / UNIT_F64), e_low = large_low * (1 / UNIT_F64);
     /* (1 - e) / (1 + e) in two parts */
     const vec_f64 top = 1.0 - e, top_low = ((1.0 - top) - e) - e_low;
     const vec_f64 bottom = 1.0 + e, bottom_low = ((1.0 - bottom) + e) + e_low;
@@ -216,11 +218,12 @@ INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, v
     /* 4 * e / (1 + e)**2, the roundings put back */
     const vec_f64 lost =
         -product_error_f64(bottom, inverse, 1.0 + zero) - bottom_low * inverse; /* relative, of 1 / (1 + e) */
-    const vec_f64 half = e * inverse, whole = half * inverse;
+    const vec_f64 half = large * inverse, whole = half * inverse;
     const vec_f64 rest_of_slope = product_error_f64(half, inverse, whole) +
-                                  inverse * product_error_f64(e, inverse, half) + inverse * inverse * e_low +
+                                  inverse * product_error_f64(large, inverse, half) + inverse * inverse * large_low +
                                   2.0 * whole * lost;
-    const vec_f64 counted = (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < 1.0)), sum = whole + counted;
+    const vec_f64 counted = (vec_f64)((ivec_f64)rest_of_slope & (abs_f64(rest_of_slope) < UNIT_F64));
+    const vec_f64 sum = whole + counted;
     *slope = 4.0 * sum, *slope_low = 4.0 * ((whole - sum) + counted);
     const ivec_f64 sign = (ivec_f64)x & INT64_MIN;
     *low = (vec_f64)((ivec_f64)z_low ^ sign);

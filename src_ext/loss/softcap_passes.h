@@ -50,8 +50,8 @@ INLINE void FN(cap_columns)(REAL *x, REAL *low, REAL *slope, ptrdiff_t step, ptr
     FN(capped_max_to_doubles)(&m, capped_max);
 }
 
-/* Replace n logits by z - m; what rounding takes from them goes to `low`, sech(...)**2 to `slope`, unless NULL: a vector, and
- * one of what rounding has taken from it, for each vector of the row. Returns m. */
+/* Replace n logits by z - m; what rounding takes from them goes to `low`, UNIT_POWER * sech(...)**2 to `slope`, unless NULL: a
+ * vector, and one of what rounding has taken from it, for each vector of the row. Returns m. */
 static double FN(row_cap)(REAL *x, REAL *low, REAL *slope, ptrdiff_t n, REAL max, double size, const Cap *cap) {
     const ptrdiff_t vectors = (n + LANES - 1) / LANES;
     double lanes[LANES];
@@ -74,14 +74,19 @@ static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, 
     }
 }
 
-/* grad *= slope, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. */
+/* grad *= slope / UNIT_POWER, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. A slope that is under the
+ * smallest normal number, where the product is not, has its digits in the unit: the other factor is divided, unless it is small. */
 static void FN(times_slopes)(REAL *grad, const REAL *slope, ptrdiff_t n) {
-    const VEC zero = {0};
+    const VEC zero = {0}, one = FN(all)(1), by_unit = FN(all)(1 / UNIT_POWER);
+    const REAL smallest = REAL_MIN_NORMAL * UNIT_POWER;
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const ptrdiff_t k = n - i < LANES ? n - i : LANES;
         const VEC v = FN(load_part)(grad + i, k, zero);
-        const VEC product = v * FN(load)(slope + 2 * i) + v * FN(load)(slope + 2 * i + LANES);
-        FN(store_part)(grad + i, k, FN(zero_equal)(product, v, zero));
+        const IVEC is_small = FN(abs)(v) < smallest, first = (IVEC)one ^ (((IVEC)one ^ (IVEC)by_unit) & ~is_small),
+                   last = (IVEC)one ^ (((IVEC)one ^ (IVEC)by_unit) & is_small);
+        const VEC part = v * (VEC)first;
+        const VEC product = part * FN(load)(slope + 2 * i) + part * FN(load)(slope + 2 * i + LANES);
+        FN(store_part)(grad + i, k, FN(zero_equal)(product * (VEC)last, v, zero));
     }
 }
 
