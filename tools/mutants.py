@@ -197,7 +197,7 @@ def install(tree, path):
     new = dict(codes_within(compile(ast.fix_missing_locations(tree), path, "exec")))
     real = os.path.realpath(path)
     for function in gc.get_objects():
-        if isinstance(function, types.FunctionType):
+        if type(function) is types.FunctionType:
             code = function.__code__
             key = (code.co_name, code.co_firstlineno)
             if key in new and os.path.realpath(code.co_filename) == real:
