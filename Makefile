@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test hunt fuzz soak check-all serial uncompiled bench guard kernels lint format docs sanitize clean \
+.PHONY: help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants serial uncompiled bench guard kernels lint format docs sanitize clean \
 	wheel sdist types oldest newest clang arm workflows compile_commands
 
 help:
@@ -10,9 +10,13 @@ help:
 	@echo "build      compile the extensions again"
 	@echo "test       the whole suite"
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
-	@echo "check-all  what takes longer: more seeds, hunt, fuzz, soak, a build without OpenMP, sanitizers"
+	@echo "check-all  everything before a release, in two lanes side by side; CONTRIBUTING.md says how long each part takes"
+	@echo "seeds      the tests that draw random numbers, with three other seeds"
 	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
+	@echo "fuzz-seeds make fuzz with three seeds"
+	@echo "coverage   which lines of Python and of the kernels the suite runs; fails where one is not known"
+	@echo "mutants    changes the checks of arguments and files, and a kernel, one place at a time; fails where no test does"
 	@echo "bench      the table of speed and error beside every peer; python -m bench --help lists more"
 	@echo "serial     the suite over a build without OpenMP"
 	@echo "uncompiled the suite over an installation of Python alone"
@@ -48,17 +52,13 @@ SECONDS_EACH ?= 60
 hunt:
 	$(BIN)/python tests/hunt.py --seconds $(SECONDS_EACH)
 
-check-all: test hunt
-	for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q tests || exit 1; done
-	for seed in 1 2 3; do $(MAKE) fuzz SEED=$$seed || exit 1; done
-	$(MAKE) kernels
-	$(MAKE) soak
-	$(MAKE) serial
-	$(MAKE) clang
-	$(MAKE) arm
-	$(MAKE) types
-	$(MAKE) uncompiled
-	$(MAKE) sanitize
+# Two lanes: what runs in this tree, and what has an environment of its own under build/.
+check-all:
+	$(BIN)/python tools/check_all.py --lane test seeds hunt fuzz-seeds kernels types soak \
+		--lane serial clang uncompiled sanitize coverage mutants arm
+
+seeds:
+	set -e; for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q -m random tests; done
 
 soak:
 	$(BIN)/python -W ignore tests/soak.py --seconds 600
@@ -67,6 +67,9 @@ SEED ?= 0
 
 fuzz:
 	$(BIN)/python tests/fuzz.py --count 8000 --seed $(SEED)
+
+fuzz-seeds:
+	set -e; for seed in 1 2 3; do $(BIN)/python tests/fuzz.py --count 8000 --seed $$seed; done
 
 # Environments of their own under build/, each with another build of the package installed. Tests run in the folder
 # of the environment: in this one the source tree would hide the package from the processes that tests start. Numba's
@@ -177,6 +180,32 @@ sanitize:
 	$(PYTHON) -m venv build/sanitize
 	FASTSOFTMAX_SANITIZE=1 build/sanitize/bin/pip install --quiet ".[test]"
 	cd build/sanitize && $(SANITIZERS) bin/pytest $(KERNEL_TESTS) -k "not numba and not as_a_whole"
+
+# One instruction set, the widest that GCC knows; functions of Numba are no Python. What the tests of documents, peers and
+# the command line reach is reached by others too.
+COVERAGE_TESTS = $(addprefix --ignore=../../tests/,test_headers.py kernels runtime test_hunt.py measuring torch_bridge coming_from \
+	test_numba_functions.py estimators/test_fuzz.py estimators/test_sklearn_checks.py estimators/test_logistic_regression_suite.py)
+COVERED = fastsoftmax/functional/*,fastsoftmax/_*,fastsoftmax/estimators/*
+COVERAGE_ISA ?= v4
+
+coverage:
+	$(PYTHON) -m venv build/coverage
+	rm -rf build/of-coverage build/coverage/data && mkdir build/coverage/data
+	FASTSOFTMAX_COVERAGE=1 FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_ISAS=$(COVERAGE_ISA) \
+		build/coverage/bin/pip install --quiet ".[test]" coverage
+	cd build/coverage && bin/coverage run --rcfile=../../pyproject.toml --data-file=data/python -m pytest $(KERNEL_TESTS) \
+		$(COVERAGE_TESTS) -k "not numba"
+	build/coverage/bin/coverage combine --quiet --data-file=build/coverage/python build/coverage/data
+	build/coverage/bin/coverage report --data-file=build/coverage/python --include="$(COVERED)" --fail-under=100
+	$(BIN)/python tools/kernel_coverage.py build/of-coverage
+
+VALIDATION_TESTS = $(addprefix tests/,test_arguments.py test_hints.py test_containers.py test_validation.py)
+STORAGE_TESTS = $(addprefix tests/estimators/,test_storage.py test_untrusted.py test_refusals.py)
+
+mutants:
+	$(BIN)/python tools/mutants.py fastsoftmax/_validate.py -- $(VALIDATION_TESTS)
+	$(BIN)/python tools/mutants.py $(addprefix fastsoftmax/estimators/,_storage.py _fields.py) -- $(STORAGE_TESTS)
+	$(BIN)/python tools/kernel_mutants.py loss/binary.h -- tests/test_binary.py
 
 compile_commands:
 	$(BIN)/python tools/compile_commands.py

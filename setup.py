@@ -11,6 +11,7 @@ FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets: a shorter build whi
 FASTSOFTMAX_ISAS=all     also the plain build, for processors before x86-64-v2: what wheels have
 FASTSOFTMAX_DEBUG=1      bounds checks, assertions and no optimisation
 FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers; thread: the thread sanitizer
+FASTSOFTMAX_COVERAGE=1   count how often each line runs, for gcov: `make coverage`
 """
 
 import os
@@ -30,9 +31,10 @@ from build_support.targets import (
 
 SETTINGS = {
     name: os.environ.get(f"FASTSOFTMAX_{name}", "")
-    for name in ("COMPILED", "OPENMP", "ISAS", "DEBUG", "SANITIZE")
+    for name in ("COMPILED", "OPENMP", "ISAS", "DEBUG", "SANITIZE", "COVERAGE")
 }
 DEBUG = SETTINGS["DEBUG"] == "1"
+COVERAGE = ["--coverage"] if SETTINGS["COVERAGE"] == "1" else []
 SANITIZERS = {
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "thread": ["-fsanitize=thread"],
@@ -41,7 +43,7 @@ SANITIZERS = {
 
 def build_folder():
     """Return where objects go: those of one kind of build are not another's."""
-    kinds = [name.lower() for name in ("OPENMP", "DEBUG", "SANITIZE") if SETTINGS[name]]
+    kinds = [name.lower() for name in ("OPENMP", "DEBUG", "SANITIZE", "COVERAGE") if SETTINGS[name]]
     kinds += [Path(word).name for word in os.environ.get("CC", "").split()]
     return "-".join(["build/of", *kinds]) if kinds else "build"
 
@@ -51,6 +53,9 @@ def common_flags(compiler):
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wvla", "-Wno-unknown-pragmas"]
     if DEBUG or SANITIZERS:
         flags += ["-O1", "-g"]
+    elif COVERAGE:
+        # -O1 keeps lines apart; products and sums are contracted as in the builds that users have.
+        flags += ["-O1", "-fexpensive-optimizations", "-DNDEBUG", *COVERAGE]
     else:
         flags += ["-O3", "-g0", "-DNDEBUG"]
     if SANITIZERS:
@@ -102,6 +107,7 @@ def extension(module, source, flags, link_flags):
         build_dir=f"{build_folder()}/cython/{module}",
         include_path=["src_ext"],
         compiler_directives=directives,
+        emit_linenums=bool(COVERAGE),
     )
     for (
         each
@@ -121,7 +127,7 @@ def extensions(compiler):
         )
     flags = common_flags(compiler)
     openmp, link = parallel_flags(compiler)
-    link = link + SANITIZERS
+    link = link + SANITIZERS + COVERAGE
     left_out = f'-DFASTSOFTMAX_LEFT_OUT="{",".join(left_out)}"'
     built = extension("runtime", "src_ext/runtime.pyx", [*flags, *openmp, left_out], link)
     built += extension("fast_path", "src_ext/fast_path.pyx", [*flags, *openmp], link)

@@ -20,8 +20,10 @@ collect_ignore_glob = ["typing/*"]
 
 
 def pytest_collection_modifyitems(items):
-    """Skip, by name, what asks for the compiled back end where there is none."""
+    """Mark what draws random numbers; skip, by name, what asks for the compiled back end where there is none."""
     for item in items:
+        if "rng" in getattr(item, "fixturenames", ()):
+            item.add_marker("random")
         params = getattr(item, "callspec", None)
         if params is not None and params.params.get("backend") == "cython":
             item.add_marker(needs.compiled)

@@ -1,5 +1,7 @@
 """Bad options and bad data get clear errors."""
 
+import sys
+
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
@@ -109,3 +111,97 @@ def test_bad_data_gets_clear_words(make, images):
 def test_names_of_other_libraries_are_answered_with_ours(call, meant):
     with pytest.raises(TypeError, match=meant):
         call([[0.0], [1.0]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error"), [(None, TypeError), (3.5, TypeError), ((2**40,), ValueError)]
+)
+def test_sizes_of_layers(sizes, error, images):
+    with pytest.raises(error, match=r"^hidden_layer_sizes must be"):
+        fs.MLPClassifier(sizes).fit(*images(30))
+
+
+def test_a_warm_start_on_other_targets(images):
+    X, y = images(30, n_classes=3)
+    estimator = fs.SoftmaxRegression(warm_start=True, max_iter=50).fit(X, y)
+    with pytest.raises(ValueError, match="warm_start needs y of the kind of the last fit"):
+        estimator.fit(X, np.arange(90).reshape(30, 3) % 2)
+    with pytest.raises(ValueError, match="warm_start needs the classes of the last fit"):
+        estimator.fit(X, y + 1)
+
+
+def test_y_must_be_there(make, images):
+    with pytest.raises(ValueError, match=r"requires y to be passed"):
+        make().fit(images(30)[0], None)
+
+
+def test_weights_that_leave_nothing(make, images):
+    X, y = images(30)
+    with pytest.raises(ValueError, match=r"must not be 0 for all rows|at least one non-zero"):
+        make().fit(X, y, sample_weight=np.zeros(30))
+    with pytest.raises(ValueError, match="class_weight and sample_weight must not be 0 for all"):
+        make(class_weight=dict.fromkeys(range(5), 0.0)).fit(X, y)
+    with pytest.raises(ValueError, match="class_weight must be None for multi-label y"):
+        make(class_weight="balanced").fit(X, np.arange(90).reshape(30, 3) % 2)
+
+
+def test_validation_data_of_two_lengths(make, images):
+    X, y = images(30)
+    with pytest.raises(ValueError, match=r"^y_val must have 30 rows like X_val, got 29"):
+        make().fit(X, y, X_val=X, y_val=y[:29])
+
+
+def test_targets_of_another_kind(make, images):
+    X, y = images(30)
+    Y = np.arange(90).reshape(30, 3) % 2
+    with pytest.raises(ValueError, match=r"^y must have shape \(n_rows,\), got \(30, 3\)"):
+        make(max_iter=1).fit(X, y).evaluate(X, Y)
+    labels = make(max_iter=1).fit(X, Y)
+    for wrong, words in (
+        (Y[:, :2], r"^y must have shape \(n_rows, 3\), got \(30, 2\)"),
+        (Y * 2, "must contain only 0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            labels.evaluate(X, wrong)
+    with pytest.raises(ValueError, match="must contain only 0 and 1"):
+        make().fit(X, Y * 3)
+
+
+def test_sparse_labels(make, images):
+    X, Y = images(30)[0], np.arange(90).reshape(30, 3) % 2
+    sparse = pytest.importorskip("scipy.sparse")
+    want = make(max_iter=2, random_state=0).fit(X, Y).predict_proba(X)
+    got = make(max_iter=2, random_state=0).fit(X, sparse.csr_array(Y)).predict_proba(X)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_a_checkpoint_of_a_figure_that_is_not_there(make, images, tmp_path):
+    saves = fs.estimators.callbacks.ModelCheckpoint(
+        tmp_path / "model", monitor="val_loss", save_best_only=True
+    )
+    with pytest.raises(KeyError, match="monitor must be one of loss"):
+        make(max_iter=1).fit(*images(30), callbacks=[saves])
+
+
+def test_top_k_of_two_classes(make, images):
+    X, y = images(60, n_classes=2)
+    estimator = make(max_iter=3, random_state=0).fit(X, y)
+    figures = estimator.evaluate(X, y, top_k=1)
+    assert figures["top_1_accuracy"] == estimator.score(X, y)
+    both = np.exp(estimator.predict_log_proba(X))
+    np.testing.assert_allclose(both, estimator.predict_proba(X), rtol=1e-5)
+
+
+def test_a_table_of_weights_needs_pandas(images, monkeypatch):
+    estimator = fs.SoftmaxRegression(max_iter=50).fit(*images(60))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="needs pandas: pip install pandas"):
+        estimator.coef_table()
+
+
+def test_what_scikit_learn_trained_with_one_model_per_class(images):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    fitted = linear_model.LogisticRegression().fit(*images(60))
+    fitted.solver = "liblinear"
+    with pytest.raises(ValueError, match="one softmax over all classes"):
+        fs.SoftmaxRegression.from_sklearn(fitted)

@@ -273,3 +273,17 @@ def test_sizes_may_be_an_array(images, tmp_path):
     X, y = images()
     fs.MLPClassifier(np.array([7, 3]), max_iter=1).fit(X, y).save(tmp_path / "model")
     assert fs.load_model(tmp_path / "model").hidden_layer_sizes == [7, 3]
+
+
+def test_no_name_is_free_for_the_new_file(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda _: "taken")
+    (tmp_path / ".fastsoftmax-taken.part").touch()
+    with pytest.raises(FileExistsError, match="no name is free"):
+        fitted.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_safetensors(fitted, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match="need safetensors: pip install"):
+        fitted.save(tmp_path / "model")

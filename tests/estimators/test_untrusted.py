@@ -329,3 +329,124 @@ def test_threads_that_fit_one_estimator_are_told_so(network):
     thread.join()
     assert told == [clf]
     assert not hasattr(clf, "stop_training")
+
+
+# What only one test meets
+
+
+class Named(np.ndarray):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: setattr(e, "n_features_in_", 0), "n_features_in_ must be an integer of at least 1"),
+        (lambda e: setattr(e, "n_features_in_", "40"), "n_features_in_ must be an integer of at least 1"),
+        (lambda e: e.coefs_.__setitem__(1, e.coefs_[1].astype(np.float64)), r"coefs_\[1\] must have the dtype"),
+        (lambda e: e.intercepts_.pop(), "coefs_ and intercepts_ must have one array a layer, got 2 and 1"),
+        (lambda e: setattr(e, "classes_", e.classes_.astype(np.longdouble)), "classes must be numbers or strings"),
+        (lambda e: setattr(e, "classes_", e.classes_.astype(complex)), "classes must be numbers or strings"),
+        (lambda e: setattr(e, "classes_", np.array(["a", 1, 2, 3, 4], object)), "mixed types"),
+        (lambda e: setattr(e, "_state", None), "the state of the optimiser is missing"),
+    ],
+)  # fmt: skip
+def test_changed_attributes_are_not_saved(change, words, network, tmp_path):
+    estimator = network[0]
+    change(estimator)
+    with pytest.raises(ValueError, match=words):
+        estimator.save(tmp_path / "model", training_state=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_may_be_of_a_class_of_their_own(network):
+    estimator, X, _ = network
+    want = estimator.predict(X)
+    estimator.classes_ = estimator.classes_.view(Named)
+    np.testing.assert_array_equal(estimator.predict(X), want)
+
+
+def set_field(*path, value):
+    """Return a function that sets a field somewhere within the metadata."""
+
+    def change(fields):
+        for key in path[:-1]:
+            fields = fields[key]
+        fields[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_field("params", "class_weight", value={"pairs": 5}), "params must be an object of parameters"),
+        (set_field("params", "class_weight", value={"pairs": [[[], 1]]}), "params must be an object of parameters"),
+        (set_field("params", value=[]), "params must be an object"),
+        (set_field("params", "other", value=1), "'other', which is no parameter"),
+        (set_field("classes", "dtype", value=5), "at least two numbers or strings"),
+        (set_field("classes", "values", value="01234"), "at least two numbers or strings"),
+        (set_field("training", value=[]), "training must be an object"),
+        (set_field("training", "best_score", value="high"), "training.best_score must be a finite number or null"),
+        (set_field("training", "step", value=-1), "training.step"),
+    ],
+)  # fmt: skip
+def test_fields_of_a_checkpoint(change, words, images, tmp_path):
+    X, y = images(60)
+    options = {"max_iter": 2, "random_state": 0, "early_stopping": True}
+    fs.MLPClassifier((8,), **options).fit(X, y).save(tmp_path / "model", training_state=True)
+    rewrite(tmp_path / "model", metadata=change)
+    with pytest.raises(ValueError, match=words):
+        fs.MLPClassifier((8,), **options).fit(X, y, resume_from=tmp_path / "model")
+
+
+def test_a_checkpoint_without_a_best_score_goes_on(images, tmp_path):
+    X, y = images(60)
+    options = {"max_iter": 2, "random_state": 0, "early_stopping": True}
+    fs.MLPClassifier((8,), **options).fit(X, y).save(tmp_path / "model", training_state=True)
+    rewrite(tmp_path / "model", metadata=set_field("training", "best_score", value=None))
+    resumed = fs.MLPClassifier((8,), **{**options, "max_iter": 3})
+    assert resumed.fit(X, y, resume_from=tmp_path / "model").n_iter_ == 3
+
+
+def test_files_of_before_a_field_was_there(network, tmp_path):
+    estimator, X, _ = network
+    estimator.save(tmp_path / "model")
+    rewrite(tmp_path / "model", metadata=lambda fields: fields.pop("converged") and None)
+    loaded = fs.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), estimator.predict(X))
+
+
+def test_classes_of_labels_are_numbered(tmp_path):
+    X, Y = np.random.default_rng(0).random((30, 4)), np.arange(90).reshape(30, 3) % 2
+    fs.SoftmaxRegression(solver="adam", max_iter=1).fit(X, Y).save(tmp_path / "model")
+    rewrite(tmp_path / "model", metadata=set_field("classes", "values", value=[0, 1, 3]))
+    with pytest.raises(ValueError, match="0, 1, 2 and so on, one for each label"):
+        fs.load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda arrays: arrays.update({"coefs.0": arrays["coefs.0"].astype(np.float16)}), "must have dtype F32 or F64"),
+        (lambda arrays: arrays.update({"more": np.zeros(2, np.float32)}), "'more' is no array of such a model"),
+        (lambda arrays: arrays.update({"second.coefs.0": arrays["second.coefs.0"] - 1}), "must not be negative"),
+    ],
+)  # fmt: skip
+def test_arrays_that_no_model_has(damage, words, network, tmp_path):
+    estimator, X, y = network
+    estimator.save(tmp_path / "model", training_state=True)
+    rewrite(tmp_path / "model", tensors=damage)
+    fresh = fs.MLPClassifier((8,), max_iter=3, random_state=0)
+    with pytest.raises(ValueError, match=words):
+        fresh.fit(X, y, resume_from=tmp_path / "model")
+
+
+def test_many_rows_are_predicted_in_parts(network, monkeypatch):
+    estimator, X, _ = network
+    want = estimator.predict_proba(X)
+    monkeypatch.setattr(_compiled, "_ROWS_A_CALL", 16)
+    np.testing.assert_array_equal(estimator.predict_proba(X), want)
+    estimator.coefs_[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match="coefs_"):
+        estimator.predict_proba(X)

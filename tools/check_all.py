@@ -1,0 +1,79 @@
+"""Run targets of make in lanes side by side, go on after one that fails, and print what each took.
+
+python tools/check_all.py --lane test soak --lane serial sanitize
+
+What a target prints goes to build/check-all/TARGET.log.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+LOGS = Path("build/check-all")
+
+
+class Outcome(NamedTuple):
+    """How a target ended."""
+
+    target: str
+    code: int
+    seconds: float
+    last_line: str
+
+    def __str__(self):
+        minutes, seconds = divmod(round(self.seconds), 60)
+        word = "FAILED" if self.code else "passed"
+        return f"{self.target:<12} {word}  {minutes:3}:{seconds:02}  {self.last_line}"
+
+
+def last_line(log):
+    """Return the last line of a log that says something, without pytest's frame and make's own words."""
+    lines = [line.strip("= \n") for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("make")), "")
+
+
+def run(target, make):
+    """Run one target and return its outcome."""
+    log, start = LOGS / f"{target}.log", time.monotonic()
+    with log.open("w") as file:
+        code = subprocess.run([make, target], stdout=file, stderr=subprocess.STDOUT).returncode
+    return Outcome(target, code, time.monotonic() - start, last_line(log)[:120])
+
+
+def run_lane(targets, make, outcomes):
+    """Run the targets of a lane one after another."""
+    for target in targets:
+        outcomes[target] = outcome = run(target, make)
+        print(outcome, flush=True)
+        if outcome.code:
+            text = (LOGS / f"{target}.log").read_text(errors="replace")
+            print(f"--- the end of {LOGS / target}.log\n{text[-3000:]}---", flush=True)
+
+
+def main():
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--lane", nargs="+", action="append", metavar="TARGET", required=True)
+    lanes = parser.parse_args().lane
+    LOGS.mkdir(parents=True, exist_ok=True)
+    make, outcomes, start = os.environ.get("MAKE", "make"), {}, time.monotonic()
+    threads = [threading.Thread(target=run_lane, args=(lane, make, outcomes)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("\nSummary")
+    for target in (target for lane in lanes for target in lane):
+        print(outcomes[target])
+    failed = [outcome.target for outcome in outcomes.values() if outcome.code]
+    print(Outcome("check-all", bool(failed), time.monotonic() - start, " ".join(failed)))
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
