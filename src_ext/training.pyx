@@ -105,6 +105,25 @@ cdef void set_targets(const int32_t **classes, const uint8_t **labels, cnp.ndarr
 include "training/network.pxi"
 
 
+def all_finite(array):
+    """Whether every number of an array is finite."""
+    cdef cnp.ndarray numbers
+    cdef ptrdiff_t size
+    cdef int kind, source
+    cdef bint finite
+    if cnp.PyArray_CheckExact(array):
+        numbers = array
+        kind = cnp.PyArray_TYPE(numbers)
+        if ((kind == cnp.NPY_FLOAT32 or kind == cnp.NPY_FLOAT64) and cnp.PyArray_ISNOTSWAPPED(numbers)
+                and cnp.PyArray_ISALIGNED(numbers)
+                and (cnp.PyArray_IS_C_CONTIGUOUS(numbers) or cnp.PyArray_IS_F_CONTIGUOUS(numbers))):
+            size, source = cnp.PyArray_SIZE(numbers), source_kind(numbers)
+            with nogil:
+                finite = row_is_finite_f32(<const char *>cnp.PyArray_DATA(numbers), source, size)
+            return finite
+    return bool(np.isfinite(array).all())
+
+
 cdef cnp.ndarray whole_vectors(cnp.ndarray array, bint is_double, ptrdiff_t first=0):
     """Return a vector or matrix of REAL from row `first` on, with rows of whole vectors: as it is, or padded."""
     cdef int ndim = cnp.PyArray_NDIM(array)

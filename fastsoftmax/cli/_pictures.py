@@ -13,6 +13,7 @@ NAMES = (
     "history.png",
     "confusion_matrix.png",
     "class_weights.png",
+    "coefficients.png",
     "decision_regions.png",
     "reliability.png",
 )
@@ -78,10 +79,14 @@ def draw(folder, estimator, X_test, y_test, image_shape, class_names=None):
         figure = _figure(1.5 * min(5, n_images) + 1.5, 1.75 * -(-n_images // 5) + 0.5)
         plots.plot_class_weights(estimator, shape=image_shape, class_names=names, fig=figure)
         written.append(_save(folder, "class_weights", figure))
+    features = feature_names(estimator)
+    features = features and [printable(name) for name in features]
+    if features and few and hasattr(estimator, "coef_"):
+        written.append(
+            _save(folder, "coefficients", _coefficients(plots, estimator, X_test, features, names))
+        )
     if estimator.n_features_in_ == 2 and few and not estimator._fitted_on_uint8:
         ax = _axes(7.4, 4.8, f"test rows ({len(y_test)})")
-        features = feature_names(estimator)
-        features = features and [printable(name) for name in features]
         plots.plot_decision_regions(
             estimator, X_test, y_test, feature_names=features, class_names=names, ax=ax
         )
@@ -122,6 +127,14 @@ def _history(plots, estimator):
 def _confusion_matrix(plots, estimator, X, y, names):
     ax = _axes(7.6, 6.8, f"test rows ({len(y)})")
     plots.plot_confusion_matrix(estimator, X, y, class_names=names, ax=ax)
+    return ax.figure
+
+
+def _coefficients(plots, estimator, X, features, names):
+    """Draw the weights of a table's features, which stand for units of their own: by deviations."""
+    n_columns, n_rows = len(estimator.coef_), min(40, max(6, len(features)))
+    ax = _axes(2.6 + min(10.0, 1.1 * n_columns), 1.2 + 0.3 * n_rows, "")
+    plots.plot_coefficients(estimator, X, feature_names=features, class_names=names, ax=ax)
     return ax.figure
 
 

@@ -2,6 +2,7 @@
 
 from ._printing import printable
 
+_WIDEST = 12  # letters of a class on top of the confusion matrix
 MOST_CLASSES = 30  # a wider confusion matrix is left to --json
 
 
@@ -49,7 +50,7 @@ def print_matrix(classes, matrix):
     names = [printable(name) for name in classes]
     left = max(len(name) for name in names)
     wide = max(len(str(count)) for row in matrix for count in row)
-    wide = max(wide, min(left, 10)) + 1
+    wide = max(wide, min(left, _WIDEST)) + 1
     print(" " * left + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
     for name, row in zip(names, matrix, strict=True):
         print(f"{name:>{left}}" + "".join(f"{count:>{wide}}" for count in row))

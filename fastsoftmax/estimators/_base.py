@@ -339,4 +339,5 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         self._take(state)
         epochs = Epochs(self, problem, state, rule, batch_size, hooks, quiet)
         epochs.run(state.epoch + 1)
+        state.held = epochs.step.held
         self._count(state.epoch)

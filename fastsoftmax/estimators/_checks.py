@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._validate import integer, number
+from ._compiled import all_finite
 from ._network import Network
 
 if TYPE_CHECKING:
@@ -66,10 +67,11 @@ def classes_of(estimator):
 def _array(value, name, shape):
     """Return weights as an ndarray that compiled code can read, or name what is wrong with them."""
     refuse = f"{name} must be a float32 or float64 array of shape {shape}"
-    if not isinstance(value, np.ndarray) or isinstance(value, np.ma.MaskedArray):
+    is_array = type(value) is np.ndarray or isinstance(value, np.ndarray)
+    if not is_array or isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{refuse}, got {type(value).__name__}")
-    array = np.asarray(value)
-    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+    array = value if type(value) is np.ndarray else np.asarray(value)
+    if array.dtype.char not in "fd" or not array.dtype.isnative:
         raise ValueError(f"{refuse}, got dtype {array.dtype.str}")
     if array.shape != shape:
         raise ValueError(f"{refuse}, got {array.shape}")
@@ -117,7 +119,7 @@ def fitted_network(estimator, *, finite=False, n_features=None):
                     f"{name} must have the dtype of all weights, {arrays[0][0].dtype}, "
                     f"got {array.dtype}"
                 )
-            if finite and not np.isfinite(array).all():
+            if finite and not all_finite(array):
                 raise ValueError(f"{name} must be finite, got NaN or infinity")
     return Network(*map(list, zip(*arrays, strict=True)))
 
@@ -261,10 +263,34 @@ def options_of(estimator):
     return {name: getattr(estimator, name) for name in _option_names(type(estimator))}
 
 
+_PLAIN = frozenset((int, float, str, bool, type(None)))
+
+
 def check_options(estimator):
     """Raise about the first parameter of an estimator that is out of range."""
-    params, solvers = options_of(estimator), estimator._solvers
-    _one_of(params["solver"], "solver", solvers)
+    cls, params = type(estimator), options_of(estimator)
+    values = [params[name] for name in _checked_names(cls)]
+    if _PLAIN.issuperset(map(type, values)):
+        _check_once(cls, *values)
+    else:
+        _check_params(cls, params)
+
+
+@functools.cache
+def _checked_names(cls):
+    """Return the names of the parameters that `_check_params` reads."""
+    left_out = ("class_weight", "hidden_layer_sizes", "random_state")
+    return [name for name in _option_names(cls) if name not in left_out]
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _check_once(cls, *values):
+    """Check values that cannot change; calls of partial_fit come with the same ones."""
+    _check_params(cls, dict(zip(_checked_names(cls), values, strict=True)))
+
+
+def _check_params(cls, params):
+    _one_of(params["solver"], "solver", cls._solvers)
     if not callable(params["learning_rate"]):
         _one_of(params["learning_rate"], "learning_rate", _SCHEDULES)
     for name, bounds in _NUMBERS.items():

@@ -61,6 +61,12 @@ def thread_count():
     return _dispatch.get_num_threads()
 
 
+def all_finite(array):
+    """Whether every number of an array is finite."""
+    module = kernels()
+    return bool(np.isfinite(array).all()) if module is None else module.all_finite(array)
+
+
 def fits(rows, network, rule, batch_size):
     """Whether the compiled step serves: any network of reasonable depth, rows that can be dense."""
     dense_batch = min(batch_size, rows.n_rows) * rows.n_features * rows.dtype.itemsize
@@ -76,23 +82,33 @@ def fits(rows, network, rule, batch_size):
 
 
 class FusedStep:
-    """Train with the compiled step; the contract of `_steps.NumpyStep`."""
+    """Train with the compiled step; the contract of `_steps.NumpyStep`.
 
-    def __init__(self, network, optimizer, rows, targets, weights, loss, rule, batch_size):
+    `held` is what an earlier step has left, or None: where `optimizer` is what that one has reached,
+    its compiled trainer goes on, which has the moments and the memory of a batch already.
+    """
+
+    def __init__(
+        self, network, optimizer, rows, targets, weights, loss, rule, batch_size, held=None
+    ):
         self._rows, self._targets, self._weights = rows, targets, weights
         batch_size = min(batch_size, max(1, rows.n_rows))  # memory is made for whole batches
         self._batch_size, self.step = batch_size, optimizer.step
         work = batch_size * sum(coef.size for coef in network.coefs)
-        self._trainer = kernels().Trainer(
-            network.arrays,
-            optimizer.first,
-            optimizer.second,
-            rule,
-            loss.label_smoothing,
-            loss.logistic,
-            batch_size,
-            max(1, min(thread_count(), work // WORK_A_THREAD)),
-        )
+        n_threads = max(1, min(thread_count(), work // WORK_A_THREAD))
+        options = (rule, loss.label_smoothing, loss.logistic, batch_size, n_threads)
+        make, self._reached = kernels().Trainer, None
+        self._trainer, reached = held or (None, None)
+        if type(self._trainer) is make and reached is optimizer:
+            self._trainer.go_on(network.arrays, *options)
+        else:
+            moments = optimizer.first, optimizer.second
+            self._trainer = make(network.arrays, *moments, *options)
+
+    @property
+    def held(self):
+        """The trainer and what it has reached, for a later step to go on with."""
+        return self._trainer, self._reached
 
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
@@ -112,6 +128,7 @@ class FusedStep:
         return tally
 
     def _train(self, X, scale, targets, weights, order, learning_rate):
+        self._reached = None
         sums = self._trainer.train(X, scale, targets, weights, order, learning_rate, self.step)
         self.step += -(-len(order) // self._batch_size)
         return Tally(*sums)
@@ -125,7 +142,9 @@ class FusedStep:
     @property
     def optimizer(self):
         """The optimiser's state as it is now, copied."""
-        return OptimizerState(self.step, *self._trainer.moments())
+        if self._reached is None:
+            self._reached = OptimizerState(self.step, *self._trainer.moments())
+        return self._reached
 
 
 class CompiledLinear:

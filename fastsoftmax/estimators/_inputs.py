@@ -10,6 +10,7 @@ from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._checks import refuse_masked, scale_of
+from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
 from ._targets import read_targets
 
@@ -51,7 +52,7 @@ def _require_finite(estimator, X):
     rows = max(1, _CHECKED_BYTES // max(1, X.shape[1] * X.itemsize))
     for start in range(0, 0 if X.dtype == np.uint8 else len(X), rows):
         part = X[start : start + rows]
-        if not np.isfinite(part).all():
+        if not all_finite(part):
             assert_all_finite(part, estimator_name=type(estimator).__name__, input_name="X")
 
 

@@ -1,11 +1,12 @@
 """The training loop of adam and sgd: epochs of shuffled batches until nothing improves."""
 
+import math
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._compiled import logits_of
+from ._compiled import all_finite, logits_of
 from ._losses import Tally, tally_of
 from ._steps import learning_rate_at, make_step
 
@@ -60,6 +61,7 @@ class Epochs:
             self.problem.loss,
             self.rule,
             self.batch_size,
+            state.take_held(),
         )
 
     def run(self, n_epochs):
@@ -103,7 +105,7 @@ class Epochs:
         self.reporter.epoch_begins(state.epoch, problem.train.n_rows)
         tally = self._train_rows(self._shuffled(), rate)
         network = self.step.network
-        if not network.is_finite():
+        if not all(map(all_finite, network.arrays)):
             raise LossIsNaN
         logs = tally.means | self._validation_logs(network)
         state.record(logs)
@@ -118,7 +120,10 @@ class Epochs:
 
     def _shuffled(self):
         train = self.problem.train
-        order = self.state.epoch_rng().permutation(train.n_rows)
+        if train.n_rows <= self.batch_size:  # the one batch
+            order = np.arange(train.n_rows)
+        else:
+            order = self.state.epoch_rng().permutation(train.n_rows)
         return order if train.index is None else train.index[order]
 
     def _train_rows(self, order, rate):
@@ -131,7 +136,7 @@ class Epochs:
             block = order[start : start + per_block]
             self.callbacks.batch_begins(start // self.batch_size)
             tally += self.step.run(block, rate)
-            if not np.isfinite(tally.loss):
+            if not math.isfinite(tally.loss):
                 raise LossIsNaN
             self.reporter.rows_done(len(block))
             self.callbacks.batch_ends(start // self.batch_size, tally)

@@ -20,7 +20,9 @@ class Tally(NamedTuple):
     correct: float = 0.0
 
     def __add__(self, other):
-        return Tally(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Tally(
+            self.loss + other.loss, self.weight + other.weight, self.correct + other.correct
+        )
 
     @property
     def means(self):

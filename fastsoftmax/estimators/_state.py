@@ -1,7 +1,7 @@
 """All that a fit changes: enough to go on to the same bits."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,11 @@ class OptimizerState(NamedTuple):
 
 @dataclass
 class FitState:
-    """What training has reached after `epoch` epochs."""
+    """What training has reached after `epoch` epochs.
+
+    `held` is what the last step of partial_fit has left for the next one to go on with. Copies do not
+    have it, for it serves one call at a time.
+    """
 
     network: Network
     optimizer: OptimizerState
@@ -34,6 +38,15 @@ class FitState:
     best_score: float = -np.inf
     best_network: Network | None = None
     stale: int = 0
+    held: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self):
+        """Return what copies and pickles have."""
+        return {**vars(self), "held": None}
+
+    def take_held(self):
+        """Return what is held, once: no two threads get it."""
+        return vars(self).pop("held", None)
 
     def epoch_rng(self):
         """Return the random numbers of the coming epoch, which depend on seed and epoch alone."""

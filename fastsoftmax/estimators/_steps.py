@@ -2,7 +2,7 @@
 
 A step is made from (network, optimizer state, rows, targets, weights, loss, rule, batch_size). It
 offers `run(order, learning_rate) -> Tally`, which trains on the rows of `order` batch after batch,
-and `network` and `optimizer`, copies of what it has reached.
+`network` and `optimizer`, copies of what it has reached, and `held`, what a later step can go on with.
 """
 
 import math
@@ -72,6 +72,8 @@ def learning_rate_at(schedule, learning_rate_init, epoch, n_epochs):
 class NumpyStep:
     """The specification: every shape of network, every solver, dense or sparse rows."""
 
+    held = None
+
     def __init__(self, network, optimizer, rows, targets, weights, loss, rule, batch_size):
         self._network, self._step = network.copy(), optimizer.step
         self._first = [array.copy() for array in optimizer.first]
@@ -117,7 +119,9 @@ class NumpyStep:
         return OptimizerState(self._step, *copies)
 
 
-def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size):
-    """Return the compiled step where it serves, else NumPy's."""
-    step = _compiled.FusedStep if _compiled.fits(rows, network, rule, batch_size) else NumpyStep
-    return step(network, optimizer, rows, targets, weights, loss, rule, batch_size)
+def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size, held=None):
+    """Return the compiled step where it serves, else NumPy's; `held` as FusedStep takes it."""
+    arguments = (network, optimizer, rows, targets, weights, loss, rule, batch_size)
+    if _compiled.fits(rows, network, rule, batch_size):
+        return _compiled.FusedStep(*arguments, held)
+    return NumpyStep(*arguments)

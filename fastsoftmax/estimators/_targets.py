@@ -34,11 +34,11 @@ class Labels(NamedTuple):
             return _encode_indicators(y, len(self.classes))
         if y.ndim != 1:
             raise ValueError(f"y must have shape (n_rows,), got {y.shape}")
-        codes = np.searchsorted(self.classes, y)
+        codes = self.classes.searchsorted(y)
         codes[codes == len(self.classes)] = 0
-        unknown = np.flatnonzero(self.classes[codes] != y)
-        if len(unknown):
-            row = unknown[0]
+        unknown = self.classes[codes] != y
+        if unknown.any():
+            row = unknown.argmax()
             raise ValueError(
                 f"y must contain only the classes {_shown(self.classes)}, "
                 f"got {y[row].item()!r} at row {row}"

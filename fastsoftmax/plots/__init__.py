@@ -11,6 +11,7 @@ Nothing here calls ``plt.show()``: a notebook shows the figure by itself, a scri
 meaning alone: classes differ in their markers, lines in their style.
 """
 
+from ._coefficients import plot_coefficients
 from ._confusion import plot_confusion_matrix
 from ._history import plot_history
 from ._regions import plot_decision_regions
@@ -19,6 +20,7 @@ from ._weights import plot_class_weights
 
 __all__ = [
     "plot_class_weights",
+    "plot_coefficients",
     "plot_confusion_matrix",
     "plot_decision_regions",
     "plot_history",

@@ -22,7 +22,9 @@ class Boundary(NamedTuple):
 
 def linear_parameters(model, box):
     """Return weights (n_classes, 2) and biases (n_classes,) of the scores; None if not linear."""
-    weights = np.asarray(getattr(model, "coef_", 0.0), dtype=np.float64)
+    weights = getattr(model, "coef_", 0.0)
+    weights = weights.toarray() if hasattr(weights, "toarray") else weights
+    weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != 2:
         return None
     weights = weights * getattr(model, "input_scale_", 1.0)

@@ -6,7 +6,8 @@ import textwrap
 import numpy as np
 
 from .._validate import integer
-from ._arguments import check_classifier, names_of_classes
+from ._arguments import names_of_classes
+from ._coefficients import weights_of
 from ._figures import new_figure
 
 _COLUMNS = 5
@@ -47,6 +48,10 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
         If the model is not fitted.
     ImportError
         If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_coefficients : The weights of features with names.
 
     Examples
     --------
@@ -92,17 +97,12 @@ def _new_figure(images, n_rows, n_columns, names):
 
 def class_weight_images(model, shape=None):
     """Return the weights of each class as images, (n_images, height, width)."""
-    check_classifier(model)
-    weights = getattr(model, "coef_", None)
-    if np.ndim(weights) != 2 or len(weights) not in {1, len(model.classes_)}:
-        raise TypeError(
-            f"model must be linear, with coef_: a row per class; got {type(model).__name__}"
-        )
+    weights = weights_of(model)
     n_features = weights.shape[1]
     height, width = image_shape(n_features) if shape is None else _pair(shape)
     if height * width != n_features:
         raise ValueError(f"shape must make an image of {n_features} features, got {shape}")
-    return np.asarray(weights, dtype=np.float64).reshape(-1, height, width)
+    return weights.reshape(-1, height, width)
 
 
 def image_shape(n_features):

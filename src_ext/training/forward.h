@@ -15,20 +15,26 @@
 #include "training/step.h"
 #endif
 
-/* Whether all values of a row are finite; uint8 always is. */
+/* Whether all values of a row are finite; uint8 always is. Many sums side by side hide the latency of an addition. */
 static int FN(row_is_finite)(const char *row, int source, ptrdiff_t n) {
+    enum { SUMS = 64 };
+    ptrdiff_t i = 0;
     if (source == SOURCE_FLOAT32) {
         const float *x = (const float *)row;
-        float zero = 0;
-#pragma omp simd reduction(+ : zero)
-        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0f;
+        float zeros[SUMS] = {0}, zero = 0;
+        for (; i + SUMS <= n; i += SUMS)
+            for (int j = 0; j < SUMS; j++) zeros[j] += x[i + j] * 0.0f;
+        for (; i < n; i++) zero += x[i] * 0.0f;
+        for (int j = 0; j < SUMS; j++) zero += zeros[j];
         return zero == 0;
     }
     if (source == SOURCE_FLOAT64) {
         const double *x = (const double *)row;
-        double zero = 0;
-#pragma omp simd reduction(+ : zero)
-        for (ptrdiff_t i = 0; i < n; i++) zero += x[i] * 0.0;
+        double zeros[SUMS] = {0}, zero = 0;
+        for (; i + SUMS <= n; i += SUMS)
+            for (int j = 0; j < SUMS; j++) zeros[j] += x[i + j] * 0.0;
+        for (; i < n; i++) zero += x[i] * 0.0;
+        for (int j = 0; j < SUMS; j++) zero += zeros[j];
         return zero == 0;
     }
     return 1;
@@ -62,26 +68,6 @@ static void FN(layer)(const network_job *J, ptrdiff_t i, ptrdiff_t n, ptrdiff_t 
     else FN(product_rows)(1, n, width, depth, x, ldx, weights, J->lds[i], to, width);
     if (i + 1 < J->n_layers)
         for (ptrdiff_t i = 0; i < n * width; i++) to[i] = to[i] < 0 ? 0 : to[i];
-}
-
-typedef uint8_t FN(bytes) __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
-
-/* Copy a matrix with any steps (in numbers) into rows of whole vectors, padded with zeros. A row that others follow is copied
-   a vector at a time, and what does not belong to it is cleared. */
-static void FN(pack)(const REAL *from, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
-                     REAL *restrict to /* OUT */, ptrdiff_t width) {
-    const REAL *end = from + (rows - 1) * row_step + columns;
-    const ptrdiff_t last = width - LANES;
-    FN(bytes) own; /* 0xff where the last vector of a row has numbers of it */
-    for (ptrdiff_t i = 0; i < VECTOR_BYTES; i++) own[i] = i < (columns - last) * (ptrdiff_t)sizeof(REAL) ? 0xff : 0;
-    for (; column_step == 1 && row_step > 0 && rows > 0 && from + width <= end; rows--, to += width, from += row_step) {
-        for (ptrdiff_t j = 0; j < last; j += LANES) memcpy(to + j, from + j, VECTOR_BYTES);
-        *(FN(bytes) *)(to + last) = *(const FN(bytes) *)(from + last) & own;
-    }
-    for (ptrdiff_t i = 0; i < rows; i++, to += width, from += row_step) {
-        for (ptrdiff_t j = 0; j < columns; j++) to[j] = from[j * column_step];
-        for (ptrdiff_t j = columns; j < width; j++) to[j] = 0;
-    }
 }
 
 static void FN(logits_of_block)(const void *task, ptrdiff_t block, char *memory) {

@@ -101,6 +101,11 @@ cdef extern from "training/kernels.h" nogil:
                   float *to, ptrdiff_t width)
     void pack_f64(const double *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_step, ptrdiff_t column_step,
                   double *to, ptrdiff_t width)
+    void unpack_f32(const float *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, float *to,
+                    ptrdiff_t row_step, ptrdiff_t column_step)
+    void unpack_f64(const double *source, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t width, double *to,
+                    ptrdiff_t row_step, ptrdiff_t column_step)
+    bint row_is_finite_f32(const char *row, int source, ptrdiff_t n)
     int forward_f32(network_job *job, workers *w)
     int forward_f64(network_job *job, workers *w)
     void linear_loss_gradient_f32(const linear_job *job, workers *w)

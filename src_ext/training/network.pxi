@@ -5,34 +5,59 @@ cdef enum:
     SMALL_BLOCK = 16
     AHEAD_BYTES = 1 << 18      # the most that a batch for which the next one is kept beside it takes
 
-cdef object padded_tiles(cnp.ndarray matrix, ptrdiff_t tile):
-    """Return a matrix (rows, columns) as aligned tiles of columns (n_tiles, rows, tile), the last padded with zeros."""
-    cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1]
-    tiles = aligned_zeros(((columns + tile - 1) // tile, rows, tile), matrix.dtype)
-    fill_tiles(tiles, matrix)
-    return tiles
+# A vector, a matrix or its transpose as the kernels see it: rows by columns with steps in numbers. Its tiles are columns,
+# two vectors of them to a tile: (n_tiles, rows, tile), and what is beyond the last column is 0.
+cdef struct matrix_view:
+    char *data
+    bint is_double
+    ptrdiff_t rows, columns, down, along
 
 
-cdef int fill_tiles(tiles, cnp.ndarray matrix) except -1:
-    """Write a matrix into tiles of its size; their padding stays as it is."""
-    cdef ptrdiff_t rows = matrix.shape[0], columns = matrix.shape[1], tile = tiles.shape[2], whole = columns // tile
-    if whole:
-        tiles[:whole] = np.asarray(matrix)[:, :whole * tile].reshape(rows, whole, tile).transpose(1, 0, 2)
-    if whole * tile < columns:
-        tiles[whole, :, :columns - whole * tile] = np.asarray(matrix)[:, whole * tile:]
+cdef matrix_view view_of(cnp.ndarray array, bint turned):
+    cdef matrix_view m
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(array), last = cnp.PyArray_NDIM(array) - 1
+    m.data, m.is_double = <char *>cnp.PyArray_DATA(array), size == 8
+    m.rows, m.down = 1, 0
+    if last:
+        m.rows, m.down = cnp.PyArray_DIM(array, 0), cnp.PyArray_STRIDE(array, 0) // size
+    m.columns, m.along = cnp.PyArray_DIM(array, last), cnp.PyArray_STRIDE(array, last) // size
+    if turned:
+        m.rows, m.columns, m.down, m.along = m.columns, m.rows, m.along, m.down
+    return m
+
+
+cdef object tiles_for(matrix_view m, dtype):
+    """Return tiles of zeros for a matrix."""
+    cdef ptrdiff_t tile = 2 * lane_count(m.is_double)
+    return aligned_zeros(((m.columns + tile - 1) // tile, m.rows, tile), dtype)
+
+
+cdef int fill_tiles(matrix_view m, cnp.ndarray tiles) except -1:
+    """Write a matrix into tiles of its size."""
+    cdef ptrdiff_t tile = cnp.PyArray_DIM(tiles, 2), first, n
+    cdef void *to = data_of(tiles)
+    for first in range(0, m.columns, tile):
+        n = min(tile, m.columns - first)
+        if m.is_double:
+            pack_f64(<double *>m.data + first * m.along, m.rows, n, m.down, m.along, <double *>to + first * m.rows, tile)
+        else:
+            pack_f32(<float *>m.data + first * m.along, m.rows, n, m.down, m.along, <float *>to + first * m.rows, tile)
     return 0
 
 
-cdef object from_tiles(tiles, ptrdiff_t columns, bint turned=False):
-    """Return the matrix (rows, columns) of `padded_tiles`, or its transpose, in C order."""
-    cdef ptrdiff_t rows = tiles.shape[1], tile = tiles.shape[2], whole = columns // tile
-    matrix = _runtime.empty((columns, rows) if turned else (rows, columns), tiles.dtype)
-    view = matrix.T if turned else matrix
-    for i in range(whole):
-        view[:, i * tile:(i + 1) * tile] = tiles[i]
-    if whole * tile < columns:
-        view[:, whole * tile:] = tiles[whole, :, :columns - whole * tile]
-    return matrix
+cdef int read_tiles(matrix_view m, cnp.ndarray tiles) except -1:
+    """Write the columns in tiles into a matrix of their size."""
+    cdef ptrdiff_t tile = cnp.PyArray_DIM(tiles, 2), first, n
+    cdef void *start = data_of(tiles)
+    for first in range(0, m.columns, tile):
+        n = min(tile, m.columns - first)
+        if m.is_double:
+            unpack_f64(<double *>start + first * m.rows, m.rows, n, tile, <double *>m.data + first * m.along, m.down,
+                       m.along)
+        else:
+            unpack_f32(<float *>start + first * m.rows, m.rows, n, tile, <float *>m.data + first * m.along, m.down,
+                       m.along)
+    return 0
 
 
 def aligned_zeros(shape, dtype):
@@ -66,13 +91,13 @@ cdef class Trainer:
     cdef int kind, n_threads
     cdef bint multi
     cdef ptrdiff_t n_features, n_layers
-    cdef list state       # of the parameters and of each moment: (weights in tiles, biases) of each layer
-    cdef list memory      # what the pointers of `job` and `layers` lie in
+    cdef list state       # of the parameters and of each moment: (weights, biases) of each layer, in tiles
+    cdef list memory      # of a batch
     cdef list sizes
 
     def __cinit__(self, list parameters, list first, list second, rule, double label_smoothing, bint multi,
                   ptrdiff_t batch_size, int n_threads):
-        self.memory, self.multi = [], multi
+        self.multi = multi
         self.n_layers = len(parameters) // 2
         require_between(self.n_layers, "the number of layers", 1, MAX_LAYERS)
         require_between(len(parameters), "the number of parameters", 2 * self.n_layers, 2 * self.n_layers)
@@ -87,8 +112,20 @@ cdef class Trainer:
         self.point_at_state()
         self.make_memory(batch_size)
 
+    def go_on(self, list parameters, rule, double label_smoothing, bint multi, ptrdiff_t batch_size, int n_threads):
+        """Train from these parameters on, with the moments as they are: what a new Trainer with them would do."""
+        require_between(batch_size, "batch_size", 1, 1 << 40)
+        require_between(n_threads, "n_threads", 1, MAX_THREADS)
+        self.require_arrays(parameters, "parameters")
+        self.fill(self.state[0], parameters)
+        self.multi = multi
+        self.set_rule(rule, label_smoothing)
+        if batch_size != self.job.batch_size or n_threads != self.n_threads:
+            self.n_threads = n_threads
+            self.make_memory(batch_size)
+
     cdef object zeros(self, tuple shape):
-        """Return zeros that live as long as the network."""
+        """Return zeros that live as long as the memory of a batch."""
         array = aligned_zeros(shape, cnp.PyArray_DescrFromType(self.kind))
         self.memory.append(array)
         return array
@@ -109,21 +146,25 @@ cdef class Trainer:
         return 0
 
     cdef list pack(self, list arrays, str name):
-        """Return the arrays in the layout of the kernels, for each layer (weights in tiles, biases)."""
-        cdef ptrdiff_t tile = 2 * lane_count(self.kind == cnp.NPY_FLOAT64), i
-        cdef cnp.ndarray matrix, biases
+        """Return the arrays in the layout of the kernels, for each layer (weights, biases) in tiles."""
         cdef list packed = []
         self.require_arrays(arrays, name)
         for i in range(self.n_layers):
-            matrix, biases = arrays[i], arrays[self.n_layers + i]
-            if i + 1 < self.n_layers:
-                bias_tiles = padded_tiles(np.asarray(biases)[np.newaxis], tile)
-                packed.append((padded_tiles(matrix, tile), bias_tiles))
-            else:
-                outputs = aligned_zeros((matrix.shape[1],), matrix.dtype)
-                outputs[:] = biases
-                packed.append((padded_tiles(np.asarray(matrix).T, tile), outputs))
+            packed.append((tiles_for(self.weights_of(arrays, i), arrays[i].dtype),
+                           tiles_for(view_of(arrays[self.n_layers + i], False), arrays[i].dtype)))
+        self.fill(packed, arrays)
         return packed
+
+    cdef matrix_view weights_of(self, list arrays, ptrdiff_t layer):
+        """Return the weights of a layer, transposed those of the last one."""
+        return view_of(arrays[layer], layer + 1 == self.n_layers)
+
+    cdef int fill(self, list packed, list arrays) except -1:
+        for i in range(self.n_layers):
+            weights, biases = packed[i]
+            fill_tiles(self.weights_of(arrays, i), weights)
+            fill_tiles(view_of(arrays[self.n_layers + i], False), biases)
+        return 0
 
     cdef int require_arrays(self, list arrays, str name) except -1:
         """Raise unless there are the weights and the biases of every layer, in the sizes of this network."""
@@ -141,15 +182,15 @@ cdef class Trainer:
         return 0
 
     cdef list unpack(self, list packed):
-        weights, biases = [], []
-        for i, (tiles, vector) in enumerate(packed):
-            if i + 1 < self.n_layers:
-                weights.append(from_tiles(tiles, self.sizes[i + 1]))
-                biases.append(from_tiles(vector, self.sizes[i + 1])[0])
-            else:
-                weights.append(from_tiles(tiles, self.sizes[i], True))
-                biases.append(vector.copy())
-        return weights + biases
+        cdef list arrays
+        dtype = cnp.PyArray_DescrFromType(self.kind)
+        arrays = [_runtime.empty((self.sizes[i], self.sizes[i + 1]), dtype) for i in range(self.n_layers)]
+        arrays += [_runtime.empty((self.sizes[i + 1],), dtype) for i in range(self.n_layers)]
+        for i in range(self.n_layers):
+            weights, biases = packed[i]
+            read_tiles(self.weights_of(arrays, i), weights)
+            read_tiles(view_of(arrays[self.n_layers + i], False), biases)
+        return arrays
 
     cdef int set_rule(self, rule, double label_smoothing) except -1:
         self.job.solver = SOLVER_SGD if rule.solver == "sgd" else SOLVER_ADAM
@@ -165,7 +206,7 @@ cdef class Trainer:
         for i in range(self.n_layers):
             layer = &self.layers[i]
             (w, b), (m, mb), (v, vb) = [packed[i] for packed in self.state]
-            layer.n_tiles, layer.n_in = w.shape[0], w.shape[1]
+            layer.n_tiles, layer.n_in = cnp.PyArray_DIM(w, 0), cnp.PyArray_DIM(w, 1)
             layer.w, layer.m, layer.v = data_of(w), data_of(m), data_of(v)
             layer.b, layer.mb, layer.vb = data_of(b), data_of(mb), data_of(vb)
         self.job.layers, self.job.n_hidden = self.layers, self.n_layers - 1
@@ -179,6 +220,7 @@ cdef class Trainer:
         cdef ptrdiff_t lanes = VECTOR_BYTES // real, tile = 2 * lanes, size, i, before
         cdef training_layer *layer
         cdef ptrdiff_t panels = (self.n_features + tile - 1) // tile
+        self.memory = []
         job.batch_size, job.block_rows = batch_size, rows_a_block(batch_size, lanes)
         job.n_blocks = (batch_size + job.block_rows - 1) // job.block_rows
         job.copies = 2 if job.n_hidden and batch_size * self.n_features * real <= AHEAD_BYTES else 1

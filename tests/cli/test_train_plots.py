@@ -39,7 +39,8 @@ def test_digits(run, tmp_path):
 def test_two_features(run, tmp_path, flowers):
     report = run("train", "--data", flowers[0], "--target", "kind", "--plots", ".", "--json").json
     assert report["plots"] == [
-        "history.png", "confusion_matrix.png", "decision_regions.png", "reliability.png",
+        "history.png", "confusion_matrix.png", "coefficients.png", "decision_regions.png",
+        "reliability.png",
     ]  # fmt: skip
     assert all((tmp_path / name).is_file() for name in report["plots"])
 

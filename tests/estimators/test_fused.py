@@ -168,6 +168,36 @@ def test_trainer_refuses_arrays_of_other_shapes_and_kinds():
         trainer.train(X, 1.0, y, None, order[np.newaxis], 0.1, 0)
     assert trainer.train(X, 1.0, y, None, order, 0.1, 0)[1] == 9
 
+    def go_on(parameters=arrays, batch_size=8, n_threads=1):
+        trainer.go_on(parameters, Rule("adam"), 0.0, False, batch_size, n_threads)
+
+    with pytest.raises(ValueError, match="number of parameters"):
+        go_on(arrays[:3])
+    with pytest.raises(ValueError, match=r"parameters of layer 0 must have shapes \(5, 4\)"):
+        go_on([arrays[0].T, *arrays[1:]])
+    with pytest.raises(TypeError, match="parameters must have dtype float32, got float64"):
+        go_on([array.astype(float) for array in arrays])
+    with pytest.raises(ValueError, match="batch_size"):
+        go_on(batch_size=0)
+    with pytest.raises(ValueError, match="n_threads"):
+        go_on(n_threads=1 << 20)
+    go_on(batch_size=3, n_threads=2)
+    assert trainer.train(X, 1.0, y, None, order, 0.1, 0)[1] == 9
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_found_anywhere(real, bad):
+    for n in (1, 63, 64, 65, 200):
+        array = np.full(n, np.finfo(real).max)
+        assert _compiled.all_finite(array.astype(real))
+        for at in {0, n // 2, n - 1}:
+            spoilt = array.astype(real)
+            spoilt[at] = bad
+            assert not _compiled.all_finite(spoilt)
+            assert not _compiled.all_finite(np.repeat(spoilt, 2)[::2])
+            assert not _compiled.all_finite(spoilt.astype(spoilt.dtype.newbyteorder()))
+
 
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
 def test_bits_do_not_depend_on_the_number_of_threads(dtype, n_threads):

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 import fastsoftmax as fs
 from fastsoftmax.plots import (
     plot_class_weights,
+    plot_coefficients,
     plot_confusion_matrix,
     plot_decision_regions,
     plot_history,
@@ -165,6 +166,81 @@ def test_class_weights_refused(linear, network):
         plot_class_weights(network)
 
 
+def table_of(rng, n_features=4):
+    """Return a table and a model of it; `sparsify` is no obstacle to a picture."""
+    import pandas as pd
+
+    columns = [f"column ${i}" for i in range(n_features)]
+    X = pd.DataFrame(
+        rng.normal(size=(60, n_features)) * np.arange(1, n_features + 1), None, columns
+    )
+    y = np.array(["ankle boot", "bag", "coat"] * 20)
+    return X, y, fs.SoftmaxRegression(max_iter=500).fit(X, y).sparsify()
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def test_coefficients_have_the_names_of_a_table(rng):
+    X, _, clf = table_of(rng)
+    weights = clf.coef_.toarray().T
+    for shown, expected in [
+        (plot_coefficients(clf), weights),
+        (plot_coefficients(clf, X), weights * X.to_numpy().std(axis=0)[:, np.newaxis]),
+    ]:
+        assert texts(shown.get_xticklabels()) == ["ankle boot", "bag", "coat"]
+        assert texts(shown.get_yticklabels()) == [f"column \\${i}" for i in range(4)]
+        np.testing.assert_allclose(shown.images[0].get_array(), expected)
+        assert [float(text) for text in texts(shown.texts)] == [
+            float(f"{weight:.2g}") for weight in expected.ravel()
+        ]
+    ax = plot_coefficients(clf, feature_names=["abcd"] * 4, class_names=["x", "y", "z"])
+    assert texts(ax.get_xticklabels()) == ["x", "y", "z"]
+    assert texts(ax.get_yticklabels()) == ["abcd"] * 4
+
+
+def test_the_pictures_of_a_table_have_its_names(rng):
+    X, y, clf = table_of(rng, 2)
+    matrix = plot_confusion_matrix(clf, X, y)
+    assert texts(matrix.get_yticklabels()) == ["ankle boot", "bag", "coat"]
+    regions = plot_decision_regions(clf, X, y)
+    assert (regions.get_xlabel(), regions.get_ylabel()) == (r"column \$0", r"column \$1")
+    assert texts(regions.get_legend().get_texts())[:3] == ["ankle boot", "bag", "coat"]
+    assert plot_class_weights(clf, shape=(1, 2))[0].get_title() == "ankle boot"
+
+
+def test_coefficients_of_many_features_are_the_largest(rng):
+    X, _, clf = table_of(rng, 60)
+    ax = plot_coefficients(clf, X)
+    assert ax.get_title() == "40 of 60 features: the largest weights"
+    weights = np.abs(clf.coef_.toarray() * X.to_numpy().std(axis=0)).max(axis=0)
+    names = [f"column \\${i}" for i in np.sort(np.argsort(-weights)[:40])]
+    assert texts(ax.get_yticklabels()) == names
+
+
+def test_coefficients_of_two_classes(rng):
+    X, y = rng.normal(size=(20, 3)), np.array([False, True] * 10)
+    ax = plot_coefficients(fs.SoftmaxRegression().fit(X, y), class_names=["cat", "dog"])
+    assert texts(ax.get_xticklabels()) == ["dog (red) against cat (blue)"]
+    assert texts(ax.get_yticklabels()) == ["x0", "x1", "x2"]
+
+
+def test_coefficients_refused(linear, network):
+    with pytest.raises(TypeError, match=r"model must be linear, .* got MLPClassifier"):
+        plot_coefficients(network)
+    with pytest.raises(ValueError, match=r"X must have shape \(n_rows, 2\), got \(3, 5\)"):
+        plot_coefficients(linear, np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="feature_names must be 2 names, got 1"):
+        plot_coefficients(linear, feature_names=["x"])
+    with pytest.raises(ValueError, match="feature_names must be 2 names, got 'xy'"):
+        plot_coefficients(linear, feature_names="xy")
+    with pytest.raises(ValueError, match="class_names must have a name for each"):
+        plot_coefficients(linear, class_names=["x"])
+    with pytest.raises(TypeError, match="ax must be a matplotlib Axes"):
+        plot_coefficients(linear, ax=3)
+
+
 # Reliability
 
 
@@ -235,6 +311,7 @@ MODEL_PLOTS = [
     lambda model, X, y: plot_decision_regions(model, X, y),
     lambda model, X, y: plot_class_weights(model),
     lambda model, X, y: plot_reliability(model, X, y),
+    lambda model, X, y: plot_coefficients(model, X),
 ]
 
 
