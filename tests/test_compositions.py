@@ -382,3 +382,33 @@ def test_sampled_seeds_and_errors(rng):
         call(x, weight, targets, 5, seed=-1)
     with pytest.raises(TypeError, match=r"seed must be None.*, got 'a'"):
         call(x, weight, targets, 5, seed="a")
+
+
+@pytest.mark.parametrize("function", [fs.linear_cross_entropy, fs.sampled_softmax_cross_entropy])
+@pytest.mark.parametrize(
+    ("x", "weight", "error", "words"),
+    [
+        (
+            (4, 3),
+            (5, 2),
+            ValueError,
+            r"^linear_weight must have shape \(n_classes, 3\), got \(5, 2\)",
+        ),
+        ((4, 3), (0, 3), ValueError, "^linear_weight must have"),
+        ((3,), (5, 2), ValueError, "^x must have two dimensions|^linear_weight must have shape"),
+    ],
+)
+def test_shapes_of_linear_layers(function, x, weight, error, words):
+    sampled = {"num_sampled": 2} if function is fs.sampled_softmax_cross_entropy else {}
+    with pytest.raises(error, match=words):
+        function(np.zeros(x), np.zeros(weight), np.zeros(x[:-1], int), **sampled)
+
+
+def test_the_bias_has_the_dtype_of_the_products():
+    x, weight, y = np.zeros((4, 3)), np.zeros((5, 3)), np.zeros(4, int)
+    with pytest.raises(
+        TypeError, match=r"^linear_bias must have the dtype of x, float64, got float32"
+    ):
+        fs.linear_cross_entropy(x, weight, y, linear_bias=np.zeros(5, np.float32))
+    with pytest.raises(ValueError, match=r"^linear_bias must have shape \(5,\), got \(4,\)"):
+        fs.linear_cross_entropy(x, weight, y, linear_bias=np.zeros(4))

@@ -154,9 +154,6 @@ class CallbackList:
             _overrides(c, hook) for c in self._callbacks for hook in _BATCH_HOOKS
         )
 
-    def __bool__(self):
-        return bool(self._callbacks)
-
     def _call(self, hook, *args):
         for callback in self._callbacks:
             method = getattr(callback, hook, None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastsoftmax as fs
+from fastsoftmax.estimators import _progress
 from fastsoftmax.estimators._progress import Reporter
 from fastsoftmax.estimators.callbacks import Callback, CSVLogger, ModelCheckpoint
 
@@ -238,3 +239,21 @@ def test_csv_logger_keeps_what_a_broken_fit_has_logged(images, tmp_path):
         fs.MLPClassifier((4,), max_iter=5).fit(X, y, callbacks=[CSVLogger(path), Broken()])
     with open(path, newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1"]
+
+
+def test_times_have_two_digits():
+    shown = {
+        12.345: "12.35s",
+        0.1: "0.10s",
+        0.0123: "12ms",
+        0.00123: "1.2ms",
+        4.56e-5: "46us",
+        1e-6: "1.0us",
+    }
+    for seconds, text in shown.items():
+        assert _progress._duration(seconds) == text
+
+
+def test_there_is_no_bar_without_tqdm(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert _progress._bar("Epoch 1/3", 100) is None

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs
@@ -156,3 +157,31 @@ def test_ctrl_c_reaches_a_fit_between_blocks(solver, images, monkeypatch):
         clf.fit(X, y)
     assert len(calls) == 5
     assert clf.predict(X).shape == (12_000,)
+
+
+def test_lbfgs_keeps_the_last_good_weights(images, monkeypatch):
+    X, y = images(60)
+    from fastsoftmax.estimators import _full_batch
+
+    finite, calls = _full_batch.Network.is_finite, []
+
+    def is_finite(network):
+        calls.append(network)
+        return len(calls) < 4 and finite(network)
+
+    monkeypatch.setattr(_full_batch.Network, "is_finite", is_finite)
+    clf = fs.MLPClassifier((5,), solver="lbfgs", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="became NaN or infinite in iteration 4 of lbfgs"):
+        clf.fit(X, y)
+    monkeypatch.undo()
+    assert clf.n_iter_ == 3
+    assert np.isfinite(clf.predict_proba(X)).all()
+
+
+def test_lbfgs_stops_early(noisy):
+    clf = fs.MLPClassifier(
+        (20,), solver="lbfgs", early_stopping=True, max_iter=1000, random_state=0
+    )
+    clf.fit(*noisy())
+    assert clf.n_iter_ < 1000
+    assert len(clf.history_["val_loss"]) == clf.n_iter_

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import fastsoftmax as fs
+from fastsoftmax.estimators import _newton
 
 SETS = ["wine", "breast_cancer", "iris", "digits"]
 
@@ -190,3 +191,53 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
 def test_solvers_of_one_class_are_not_the_others():
     with pytest.raises(ValueError, match="solver must be one of 'adam', 'sgd', 'lbfgs'"):
         fs.MLPClassifier(solver="newton-cholesky").fit(*load("iris"))
+
+
+def test_the_hessian_of_two_classes_is_that_of_one_output():
+    rng = np.random.default_rng(0)
+    x, weights, p = rng.standard_normal((20, 3)), rng.random(20), rng.random((20, 1))
+    one = _newton.hessian_of_block(x, weights, p, True)
+    two = _newton.hessian_of_block(x, weights, np.hstack([p, 1 - p]), False)
+    np.testing.assert_allclose(two, one, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "hessian",
+    [
+        [[np.inf, 0], [0, 1]],
+        [[0, 0], [0, 1]],
+        [[-1, 0], [0, 1]],
+        [[1, 2], [2, 1]],
+        [[1, np.nan], [np.nan, 1]],
+        [[1, 1 - 2**-53], [1 - 2**-53, 1]],
+    ],
+)
+def test_there_is_no_step_without_a_definite_hessian(hessian):
+    with pytest.raises(_newton.NoNewtonStep), np.errstate(invalid="ignore"):
+        _newton._solve(np.array(hessian, float), np.ones(2))
+
+
+def test_blocks_that_are_not_kept_give_the_same_bits(monkeypatch, noisy):
+    X, y = noisy(600)
+    want = fs.SoftmaxRegression(solver="newton-cholesky").fit(X, y).coef_
+    monkeypatch.setattr(_newton, "_KEPT_BYTES", 0)
+    np.testing.assert_array_equal(
+        fs.SoftmaxRegression(solver="newton-cholesky").fit(X, y).coef_, want
+    )
+
+
+def test_a_tolerance_below_rounding_is_told(noisy):
+    clf = fs.SoftmaxRegression(solver="newton-cholesky", tol=1e-300, max_iter=500)
+    with pytest.warns(ConvergenceWarning, match="finds no better weights in float64: raise tol"):
+        clf.fit(*noisy())
+    assert clf.max_gradient_ < 1e-12
+
+
+def test_a_search_that_finds_nothing_hands_over_to_lbfgs(monkeypatch, noisy):
+    X, y = noisy()
+    want = fs.SoftmaxRegression(solver="lbfgs", max_iter=1000, tol=1e-7).fit(X, y)
+    monkeypatch.setattr(_newton, "_ARMIJO", 1e6)
+    clf = fs.SoftmaxRegression(solver="newton-cholesky", max_iter=1000, tol=1e-7)
+    with pytest.warns(LinAlgWarning, match="goes on with lbfgs"):
+        clf.fit(X, y)
+    np.testing.assert_allclose(clf.coef_, want.coef_, atol=1e-3)
