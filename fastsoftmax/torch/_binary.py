@@ -12,38 +12,48 @@ from . import _composition
 from ._tensors import (
     DTYPES,
     array_of,
+    is_batched,
     is_traced,
     is_transformed,
     loss_tensor,
     refuse_others,
     scaled,
     tensor_of,
+    unshared,
 )
 
 
 class _Binary(Function):
     @staticmethod
-    def forward(ctx, input, target, weight, pos_weight, reduction, found):
-        loss, grad = found
-        ctx.save_for_backward(input, target, weight, pos_weight)
-        ctx.reduction, ctx.gradient = reduction, grad
+    def forward(ctx, input, found):
+        loss, gradient, others, ctx.reduction = found
+        ctx.save_for_backward(input, *others, gradient)
+        ctx.is_first = True
         return loss
 
     @staticmethod
     def backward(ctx, upstream):
-        if is_transformed() and ctx.gradient is not None:
-            return (ctx.gradient * upstream, *[None] * 5)
-        if torch.is_grad_enabled() or ctx.gradient is None:
-            input, target, weight, pos_weight = ctx.saved_tensors
+        input, target, weight, pos_weight, gradient = ctx.saved_tensors
+        if (
+            (is_transformed() or is_batched(upstream))
+            and ctx.is_first
+            and not torch.is_grad_enabled()
+        ):
+            return gradient * upstream, None
+        if torch.is_grad_enabled() or not ctx.is_first:
 
             def loss_of(input):
                 return F.binary_cross_entropy_with_logits(
                     input, target, weight, reduction=ctx.reduction, pos_weight=pos_weight
                 )
 
-            return (*_composition.gradients(loss_of, [input], upstream), *[None] * 5)
-        gradient, ctx.gradient = ctx.gradient, None
-        return (scaled(gradient, upstream), *[None] * 5)
+            return *_composition.gradients(loss_of, [input], upstream), None
+        ctx.is_first = False
+        return scaled(unshared(gradient), upstream), None
+
+
+_apply = super(Function, _Binary).apply
+"""Function.apply without its preparations for transforms of torch.func, which take a way of their own."""
 
 
 def binary_cross_entropy_with_logits(
@@ -136,4 +146,4 @@ def binary_cross_entropy_with_logits(
     loss = loss_tensor(loss, input.dtype)
     if not tracks:
         return loss
-    return _Binary.apply(*tensors, reduction, (loss, tensor_of(grad)))
+    return _apply(input, (loss, tensor_of(grad), tensors[1:], reduction))

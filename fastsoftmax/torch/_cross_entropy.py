@@ -17,6 +17,7 @@ from ._tensors import (
     refuse_others,
     scaled,
     tensor_of,
+    unshared,
 )
 
 
@@ -43,46 +44,72 @@ def by_row(upstream, gradient):
     return upstream.unsqueeze(1 if gradient.ndim > 1 else 0) if upstream.ndim else upstream
 
 
+FEW = 1 << 14
+"""So many logits are kept beside the graph: where calls are short, tensors that it keeps cost more than the loss."""
+
+
+FEW = 1 << 14
+"""So few logits are kept without the help of autograd, which costs more than their loss."""
+
+
 class _CrossEntropy(Function):
     """The first backward pass takes the gradient that the forward pass made; later ones compute it again."""
 
     @staticmethod
-    def forward(ctx, input, others, options, loss, gradient):
-        ctx.save_for_backward(input, *others)
-        ctx.gradient, ctx.options = gradient, options
+    def forward(ctx, input, found):
+        loss, gradient, others, ctx.options = found
+        if input.numel() > FEW:
+            ctx.save_for_backward(input, *others, gradient)
+            ctx.gradient, ctx.is_first = None, True
+        else:
+            ctx.gradient = gradient
+            ctx.few = (input, *others), (input._version, others[0]._version)
         return loss
 
     @staticmethod
     def backward(ctx, upstream):
         gradient = ctx.gradient
-        if gradient is None or torch.is_grad_enabled():
-            return _again(ctx, upstream), None, None, None, None
+        if gradient is None or torch.is_grad_enabled() or is_transformed():
+            return _of_saved(ctx, upstream), None
         ctx.gradient = None
-        if upstream.ndim:
-            upstream = by_row(upstream, gradient)
-        return scaled(gradient, upstream), None, None, None, None
+        return scaled(gradient, by_row(upstream, gradient)), None
 
 
 _apply = super(Function, _CrossEntropy).apply
 """Function.apply without its preparations for transforms of torch.func, which take a way of their own."""
 
 
-def _again(ctx, upstream):
-    """Return the gradient a second time, or differentiable."""
-    input, target, *others = ctx.saved_tensors
-    weight, sample_weight = others or (None, None)
-    if not torch.is_grad_enabled():
+def _of_saved(ctx, upstream):
+    """Return the gradient of many logits, of a later backward pass, or one that is differentiated itself."""
+    (input, target, weight, sample_weight), gradient = _saved(ctx)
+    if torch.is_grad_enabled():
+
+        def loss_of(input):
+            return _composition.cross_entropy(input, target, weight, sample_weight, *ctx.options)
+
+        return _composition.gradients(loss_of, [input], upstream)[0]
+    if gradient is None:
         _, gradient = computed(
             functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
         )
         gradient = tensor_of(gradient)
-        return scaled(gradient, by_row(upstream, gradient))
+    upstream = by_row(upstream, gradient)
+    return gradient * upstream if is_transformed() else scaled(gradient, upstream)
 
-    def loss_of(input):
-        return _composition.cross_entropy(input, target, weight, sample_weight, *ctx.options)
 
-    (gradient,) = _composition.gradients(loss_of, [input], upstream)
-    return gradient
+def _saved(ctx):
+    """Return the tensors of the forward pass, and the gradient that it made if nothing has taken it."""
+    if not hasattr(ctx, "few"):
+        *tensors, gradient = ctx.saved_tensors
+        is_first, ctx.is_first = ctx.is_first, False
+        return tensors, unshared(gradient) if is_first else None
+    tensors, versions = ctx.few
+    if versions != (tensors[0]._version, tensors[1]._version):
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            "the input or the target of fastsoftmax.torch.cross_entropy"
+        )
+    return tensors, None
 
 
 def checked(z_loss, softcap, temperature, reduction, label_smoothing):
@@ -184,19 +211,18 @@ def cross_entropy(
         and (sample_weight is None or not sample_weight.requires_grad)
         and not (ignore_index >= 0 and target.is_floating_point())
     ):
-        tensors = input, target, weight, sample_weight
+        others = target, weight, sample_weight
         if is_autocast:
             dtype = torch.float32
         try:
             if not (input.requires_grad and torch.is_grad_enabled()):
-                return loss_tensor(computed(functional.cross_entropy, *tensors, options), dtype)
-            loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
+                loss = computed(functional.cross_entropy, input, *others, options)
+                return loss_tensor(loss, dtype)
+            loss, gradient = computed(functional.cross_entropy_with_grad, input, *others, options)
         except (TypeError, ValueError):
             pass  # PyTorch takes it, or raises in its own words
         else:
-            others = (
-                tensors[1:] if weight is not None or sample_weight is not None else tensors[1:2]
-            )
-            return _apply(input, others, options, loss_tensor(loss, dtype), tensor_of(gradient))
+            found = loss_tensor(loss, dtype), tensor_of(gradient), others, options
+            return _apply(input, found)
     checked(z_loss, softcap, temperature, reduction, label_smoothing)
     return _composition.cross_entropy(input, target, weight, sample_weight, *options)

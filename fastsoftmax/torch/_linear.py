@@ -19,10 +19,13 @@ from ._tensors import (
     array_of,
     empty,
     is_autocast,
+    is_batched,
     is_traced,
     is_transformed,
     refuse_others,
+    scaled,
     tensor_of,
+    unshared,
 )
 
 ROWS_AT_ONCE = 256
@@ -114,30 +117,30 @@ class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(ctx, *args):
         *tensors, options, dtype = args
-        ctx.save_for_backward(*tensors)
         ctx.options, ctx.wants = options, ctx.needs_input_grad[:3]
         later = options[-1] == "none"
         loss, grads = gradients_and_loss(tensors, options, (False,) * 3 if later else ctx.wants)
-        ctx.grads = None if later else grads
+        ctx.is_first = not later
+        ctx.save_for_backward(*tensors, *grads)
         return loss.to(dtype)
 
     @staticmethod
     def backward(ctx, upstream):
-        tensors = ctx.saved_tensors
+        tensors, grads = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
         layer, rest = tensors[:3], tensors[3:]
-        if torch.is_grad_enabled() or is_transformed():
+        if torch.is_grad_enabled() or is_transformed() or is_batched(upstream):
 
             def loss_of(input, linear_weight, linear_bias):
                 logits = F.linear(input, linear_weight, linear_bias)
                 return _composition.cross_entropy(logits, *rest, *ctx.options)
 
             return (*_composition.gradients(loss_of, layer, upstream), *[None] * 5)
-        grads, ctx.grads = ctx.grads, None
-        if grads is None:
+        if not ctx.is_first:
             by_rows = upstream.detach() if ctx.options[-1] == "none" else None
             _, grads = gradients_and_loss(tensors, ctx.options, ctx.wants, by_rows)
-        if upstream.ndim == 0 and upstream.item() != 1:
-            grads = [None if one is None else one.mul_(upstream) for one in grads]
+        ctx.is_first = False
+        if upstream.ndim == 0:
+            grads = [None if one is None else scaled(unshared(one), upstream) for one in grads]
         return (
             *(None if g is None else g.to(t.dtype) for g, t in zip(grads, layer, strict=True)),
             *[None] * 5,

@@ -11,6 +11,7 @@ from . import _composition
 from ._tensors import (
     DTYPES,
     array_of,
+    is_batched,
     is_traced,
     is_transformed,
     refuse_others,
@@ -40,7 +41,7 @@ class _Softmax(Function):
     @staticmethod
     def backward(ctx, upstream):
         (result,) = ctx.saved_tensors
-        if torch.is_grad_enabled() or is_transformed():
+        if torch.is_grad_enabled() or is_transformed() or is_batched(upstream):
             found = _composition.softmax_gradient(upstream, result, ctx.dim, ctx.log)
         else:
             run = functional.log_softmax_backward if ctx.log else functional.softmax_backward

@@ -8,6 +8,7 @@ from ..functional._arrays import empty as _empty
 
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
+_STRIDED = torch.strided
 _LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
 
 
@@ -15,13 +16,11 @@ def array_of(tensor):
     """Return a CPU tensor as an array that shares its memory; None stays None."""
     if tensor is None:
         return None
-    if tensor.requires_grad:
-        tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16:
         from ml_dtypes import bfloat16
 
-        return tensor.view(torch.int16).numpy().view(bfloat16)
-    return tensor.numpy()
+        return tensor.detach().view(torch.int16).numpy().view(bfloat16)
+    return tensor.numpy(force=True)
 
 
 def tensor_of(array):
@@ -40,9 +39,9 @@ def empty(shape, dtype):
 
 def loss_tensor(loss, dtype):
     """Return a loss, a number or an array, as a tensor of this dtype."""
-    if isinstance(loss, np.ndarray):
+    if type(loss) is np.ndarray:
         return tensor_of(loss).to(dtype)
-    return torch.scalar_tensor(float(loss), dtype=dtype)
+    return torch.scalar_tensor(loss, dtype=dtype)
 
 
 def is_traced():
@@ -63,7 +62,7 @@ def is_transformed():
 def refuse_others(name, *tensors):
     """Raise about a tensor that kernels on the CPU cannot read, and say what to call instead."""
     for one in tensors:
-        if one is None or (type(one) in _TYPES and one.is_cpu and one.layout is torch.strided):
+        if one is None or (type(one) in _TYPES and one.is_cpu and one.layout is _STRIDED):
             continue
         if not isinstance(one, torch.Tensor):
             raise TypeError(f"{name}: expected a torch.Tensor, got {type(one).__name__}")
@@ -78,9 +77,21 @@ def refuse_others(name, *tensors):
         )
 
 
+def is_batched(tensor):
+    """Whether a tensor is a batch of several, as autograd.grad(is_grads_batched=True) makes them."""
+    return torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def unshared(saved):
+    """Return a saved tensor to be given away: what is done to it is not counted against the graph that saved it."""
+    return None if saved is None else saved.data
+
+
 def scaled(gradient, upstream):
     """Return gradient * upstream; `gradient` belongs to the caller alone and may be overwritten."""
-    if upstream.ndim == 0 and upstream.item() == 1:
+    if is_batched(upstream):
+        return gradient * upstream
+    if upstream.ndim == 0 and array_of(upstream).item() == 1:
         return gradient
     if upstream.dtype is not gradient.dtype:
         upstream = upstream.to(gradient.dtype)

@@ -1,0 +1,119 @@
+"""What a graph keeps of a loss between its passes, for few logits and for many."""
+
+import gc
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+import fastsoftmax.torch as ft  # noqa: E402
+from fastsoftmax.torch import _cross_entropy  # noqa: E402
+
+F = torch.nn.functional
+pytestmark = pytest.mark.peer
+SHAPES = {"few": (6, 5), "many": (_cross_entropy.FEW // 8, 9)}
+WEIGHT = torch.linspace(0.5, 2, 9)
+
+
+@pytest.fixture(params=SHAPES)
+def problem(request):
+    torch.manual_seed(0)
+    n_rows, n_classes = SHAPES[request.param]
+    x = torch.randn(n_rows, n_classes, dtype=torch.float64, requires_grad=True)
+    return x, torch.randint(0, n_classes, (n_rows,))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}], ids=["plain", "smoothed"])
+@pytest.mark.parametrize("weighs", [False, True], ids=["equal", "weighted"])
+def test_a_graph_is_passed_backward_again_and_again(problem, reduction, options, weighs):
+    x, y = problem
+    weight = WEIGHT[: x.shape[1]].double() if weighs else None
+    ours, theirs = (m.cross_entropy(x, y, weight, reduction=reduction, **options) for m in (ft, F))
+    for scale in (3.0, 1.0, -0.5):
+        upstream = torch.full_like(ours, scale)
+        got, want = (
+            torch.autograd.grad(one, x, upstream, retain_graph=True) for one in (ours, theirs)
+        )
+        torch.testing.assert_close(got, want)
+    got, want = (torch.autograd.grad(one.sum(), x, create_graph=True)[0] for one in (ours, theirs))
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(*(torch.autograd.grad(one.pow(2).sum(), x) for one in (got, want)))
+
+
+def test_gradients_of_one_graph_do_not_share_memory(problem):
+    x, y = problem
+    loss = ft.cross_entropy(x, y)
+    (first,) = torch.autograd.grad(loss, x, retain_graph=True)
+    want = first.clone()
+    first.zero_()
+    torch.testing.assert_close(torch.autograd.grad(loss, x)[0], want)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_batches_of_upstream_gradients(problem, reduction):
+    x, y = problem
+    w = torch.randn(4, x.shape[1], dtype=x.dtype, requires_grad=True)
+    calls = (
+        lambda m: m.cross_entropy(x, y, reduction=reduction),
+        lambda m: m.binary_cross_entropy_with_logits(x, x.detach().sigmoid(), reduction=reduction),
+        lambda m: m.linear_cross_entropy(x, w, y % 4, reduction=reduction),
+        lambda m: m.softmax(x, 1),
+        lambda m: m.log_softmax(x, 0),
+    )
+    for call in calls:
+        ours, theirs = call(ft), call(F)
+        batch = torch.randn(3, *ours.shape, dtype=x.dtype)
+        for _ in range(2):
+            got, want = (
+                torch.autograd.grad(one, x, batch, is_grads_batched=True, retain_graph=True)
+                for one in (ours, theirs)
+            )
+            torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("which", ["input", "target"])
+def test_what_was_overwritten_is_not_used_again(problem, which):
+    leaf, y = problem
+    x = leaf * 1
+    loss = ft.cross_entropy(x, y)
+    loss.backward(retain_graph=True)  # needs neither
+    with torch.no_grad():
+        (x if which == "input" else y).zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_nothing_is_left_to_the_collector_of_cycles(problem):
+    x, y = problem
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            x.grad = None
+            ft.cross_entropy(x, y).backward()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_many_logits_and_their_gradient_go_to_the_hooks_of_autograd():
+    """So checkpoints free both, and keep neither until the backward pass."""
+    n_rows, n_classes = SHAPES["many"]
+    x = torch.randn(n_rows, n_classes, requires_grad=True)
+    packed = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda one: packed.append(one.shape) or one, lambda one: one
+    ):
+        loss = ft.cross_entropy(x, torch.zeros(n_rows).long())
+    assert packed.count(x.shape) == 2
+    del loss
+    packed.clear()
+    layer = (
+        torch.randn(n_rows, 3, requires_grad=True),
+        torch.randn(n_classes, 3, requires_grad=True),
+    )
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda one: packed.append(one.shape) or one, lambda one: one
+    ):
+        ft.linear_cross_entropy(*layer, torch.zeros(n_rows).long())
+    assert packed.count(layer[0].shape) == packed.count(layer[1].shape) == 2
