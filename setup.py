@@ -10,6 +10,7 @@ FASTSOFTMAX_OPENMP=0     build without OpenMP (done by itself where the compiler
 FASTSOFTMAX_ISAS=v4,v2   only these of the instruction sets: a shorter build while one works on it
 FASTSOFTMAX_ISAS=all     also the plain build, for processors before x86-64-v2: what wheels have
 FASTSOFTMAX_DEBUG=1      bounds checks, assertions and no optimisation
+FASTSOFTMAX_LONG_DOUBLE=64  long double is double in the kernels, as on Windows and on ARM processors of Apple
 FASTSOFTMAX_SANITIZE=1   address and undefined-behaviour sanitizers; thread: the thread sanitizer
 FASTSOFTMAX_COVERAGE=1   count how often each line runs, for gcov: `make coverage`
 """
@@ -31,19 +32,21 @@ from build_support.targets import (
 
 SETTINGS = {
     name: os.environ.get(f"FASTSOFTMAX_{name}", "")
-    for name in ("COMPILED", "OPENMP", "ISAS", "DEBUG", "SANITIZE", "COVERAGE")
+    for name in ("COMPILED", "OPENMP", "ISAS", "DEBUG", "LONG_DOUBLE", "SANITIZE", "COVERAGE")
 }
+KINDS_OF_BUILD = ("OPENMP", "DEBUG", "LONG_DOUBLE", "SANITIZE", "COVERAGE")
 DEBUG = SETTINGS["DEBUG"] == "1"
 COVERAGE = ["--coverage"] if SETTINGS["COVERAGE"] == "1" else []
 SANITIZERS = {
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "thread": ["-fsanitize=thread"],
 }.get(SETTINGS["SANITIZE"], [])
+NARROW = ["-mlong-double-64", "-include", "build_support/narrow_long_double.h"]
 
 
 def build_folder():
     """Return where objects go: those of one kind of build are not another's."""
-    kinds = [name.lower() for name in ("OPENMP", "DEBUG", "SANITIZE", "COVERAGE") if SETTINGS[name]]
+    kinds = [name.lower() for name in KINDS_OF_BUILD if SETTINGS[name]]
     kinds += [Path(word).name for word in os.environ.get("CC", "").split()]
     return "-".join(["build/of", *kinds]) if kinds else "build"
 
@@ -60,6 +63,8 @@ def common_flags(compiler):
         flags += ["-O3", "-g0", "-DNDEBUG"]
     if SANITIZERS:
         flags += [*SANITIZERS, "-fno-omit-frame-pointer"]
+    if SETTINGS["LONG_DOUBLE"] == "64":
+        flags += NARROW
     safe = ["-fno-math-errno", "-fno-trapping-math", "--param=vect-max-peeling-for-alignment=0"]
     return flags + [flag for flag in safe if compiler.accepts([flag])]
 
