@@ -126,11 +126,14 @@ class _Graph:
 
 def _layers(graph, estimator, network, *, cast=False):
     """Append the layers; return the name of the logits. `cast` makes reals of whatever X is."""
+    from .estimators._checks import scale_of
+
     x = "X"
     if estimator._fitted_on_uint8 or cast:
         x = graph.node("Cast", [x], "X_real", to=graph.element_type(graph.dtype))
-    if estimator.input_scale_ != 1:
-        scale = graph.constant("input_scale", estimator.input_scale_)
+    factor = scale_of(estimator, "input_scale_")
+    if factor != 1:
+        scale = graph.constant("input_scale", factor)
         x = graph.node("Mul", [x, scale], "X_scaled")
     last = len(network.coefs) - 1
     for i, (coef, intercept) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
@@ -142,8 +145,11 @@ def _layers(graph, estimator, network, *, cast=False):
 
 
 def _probabilities(graph, estimator, logits):
-    if estimator.temperature_ != 1:
-        divisor = graph.constant("temperature", estimator.temperature_)
+    from .estimators._checks import scale_of
+
+    temperature = scale_of(estimator, "temperature_")
+    if temperature != 1:
+        divisor = graph.constant("temperature", temperature)
         logits = graph.node("Div", [logits, divisor], "tempered_logits")
     if not estimator._labels.logistic:
         graph.node("Softmax", [logits], "probabilities", axis=1)

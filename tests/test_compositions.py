@@ -374,6 +374,8 @@ def test_sampled_seeds_and_errors(rng):
         call(x, weight, targets, 5, sampler="gumbel")
     with pytest.raises(ValueError, match="num_sampled must be at least 1, got 0"):
         call(x, weight, targets, 0)
+    with pytest.raises(ValueError, match="num_sampled must be at most"):
+        call(x, weight, targets, 2**70)
     with pytest.raises(IndexError, match=r"targets must be in \[0, 23\), got -1 at row 0"):
         call(x, weight, np.full(37, -1), 5)
     with pytest.raises(TypeError, match="class indices"):

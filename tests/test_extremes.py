@@ -223,3 +223,45 @@ def test_no_bit_depends_on_other_rows(implementation, dtype, rng, axis, options)
         results.append((loss[::2], np.moveaxis(grad, axis, 1)[::2]))
     for first, second in zip(*results, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"softcap": 1e300},
+        {"softcap": 1e300, "temperature": 1e200},
+        {"softcap": 1e-300, "temperature": 1e-200},
+        {"temperature": 1e-40},
+        {"temperature": 1e46},
+        {"sample_weight": np.full(4, 1e300)},
+        {"sample_weight": np.full(4, 1e-300)},
+    ],
+    ids=str,
+)
+def test_part_of_z_loss_in_the_linear_loss(implementation, dtype, rng, options):
+    x, weight = rng.standard_normal((4, 3)).astype(dtype), rng.standard_normal((5, 3)).astype(dtype)
+    z_loss = 1e-3 * min(options.get("temperature", 1), 1) ** 2
+    _, part = fs.linear_cross_entropy(
+        x, weight, [0, 1, 2, 3], z_loss=z_loss, return_z_loss=True, **options
+    )
+    logits = x.astype(np.longdouble) @ weight.T.astype(np.longdouble)
+    rows = oracle.Rows(logits, 1, options.get("temperature", 1.0), options.get("softcap"))
+    assert np.isfinite(part)
+    np.testing.assert_allclose(part, z_loss * float((rows.lse**2).mean()), rtol=1e-5)
+
+
+def test_upstream_beyond_float32(implementation, rng):
+    """What multiplies the gradient has the range of float64; the product is in range."""
+    x, weight = (
+        rng.standard_normal((3, 2)).astype(np.float32),
+        np.eye(4, 2, dtype=np.float32) * 1e-3,
+    )
+    options = {"reduction": "none", "sample_weight": np.full(3, 1e-30)}
+    upstream = np.array([1e40, -1e45, 1.0])
+    _, _, found, _ = fs.linear_cross_entropy_with_grad(
+        x, weight, [0, 1, 3], upstream=upstream, **options
+    )
+    _, _, expected, _ = fs.linear_cross_entropy_with_grad(
+        x.astype(float), weight.astype(float), [0, 1, 3], upstream=upstream, **options
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -86,6 +86,12 @@ class _Rows:
             self.probs = terms / (1 + self.others)
 
 
+def wide_logsumexp(x, temperature, softcap):
+    """Return the log-sum-exp of rows, capped where `softcap` is not 0, as a column of long doubles."""
+    number = np.longdouble
+    return _Rows(x.astype(number), number(temperature), number(softcap)).lse
+
+
 def softmax(x, out, where, temperature, n_threads):
     """Write softmax(x / temperature) to `out`."""
     where = _mask(where)

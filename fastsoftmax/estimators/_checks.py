@@ -17,6 +17,7 @@ import numpy as np
 from .._validate import integer, number
 from ._compiled import all_finite
 from ._network import Network
+from ._state import FitState
 
 if TYPE_CHECKING:
     from ._types import Function
@@ -137,7 +138,7 @@ def check_layers(estimator, network):
 def state_of(estimator, network):
     """Return the training state, whose moments are shaped and typed as the weights are."""
     state = getattr(estimator, "_state", None)
-    if state is None:
+    if not isinstance(state, FitState):
         raise ValueError("the state of the optimiser is missing: fit anew")
     moments = (state.optimizer.first, state.optimizer.second)
     kinds = [[(array.shape, array.dtype) for array in arrays] for arrays in moments]

@@ -87,8 +87,8 @@ class Reducer:
         self.kind, self.dtype = kind, dtype
         self.divisor, error = self._divisor(options, targets, n_classes, position, n_threads)
         scale = reciprocal(self.divisor, error) if kind == "mean" else (1.0, 0.0)
-        self._is_wide = are_extreme(options, n_classes, scale[0], dtype)
-        if self._is_wide:
+        self.is_wide = are_extreme(options, n_classes, scale[0], dtype)
+        if self.is_wide:
             self.divisor = numpy_impl.divisor_of(targets, options)
             with np.errstate(all="ignore"):
                 scale = (1 / self.divisor if kind == "mean" else 1.0), 0.0
@@ -110,11 +110,11 @@ class Reducer:
 
     def losses(self, shape):
         """Return room for the losses of rows."""
-        return empty(shape, np.longdouble if self._is_wide else np.float64)
+        return empty(shape, np.longdouble if self.is_wide else np.float64)
 
     def run(self, logits, targets, losses, grad, options, n_threads):
         """Run the contract's cross_entropy over a block."""
-        run = numpy_impl if self._is_wide else implementation()
+        run = numpy_impl if self.is_wide else implementation()
         run.cross_entropy(logits, targets, losses, grad, options, n_threads)
 
     def of(self, losses):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _validate
-from .._backends import computing_dtype
+from .._backends import computing_dtype, numpy_impl
 from .._dispatch import threads_for
 from ._arrays import empty, quiet
 from ._cross_entropy import Reducer, cross_entropy, cross_entropy_with_grad, read_options
@@ -28,6 +28,9 @@ BLOCK_BYTES = 1 << 27
 """Very many classes take fewer rows at once, so that a block stays under this."""
 
 STRIP_BYTES = 1 << 22
+
+UPSTREAM_AS_IT_IS = 2.0**-72, 2.0**72
+"""Sizes of what float32 gradients are multiplied with in float32; others need the range of float64."""
 
 
 class _Problem:
@@ -100,7 +103,11 @@ class _Problem:
             raise ValueError(
                 f"upstream must have shape {tuple(self.rows_shape)}, got {array.shape}"
             )
-        return np.where(self.unused, 0, array.reshape(-1)).astype(self.x.dtype)[:, None]
+        weights = np.where(self.unused, 0, array.reshape(-1)).astype(np.float64)
+        sizes, (low, high) = np.abs(weights[weights != 0]), UPSTREAM_AS_IT_IS
+        if self.x.dtype == np.float32 and ((low <= sizes) & (sizes <= high)).all():
+            weights = weights.astype(np.float32)
+        return weights[:, None]
 
     def blocks(self):
         """Yield the rows of each block."""
@@ -137,11 +144,14 @@ class _Problem:
 
     def _z_losses(self, logits, options, unused):
         """Return z_loss * logsumexp(logits)**2 of the rows of a block, as a column."""
-        if options.softcap:
-            logits = np.tanh(logits / (options.temperature * options.softcap)) * options.softcap
-        elif options.temperature != 1:
-            logits = logits / options.temperature
-        lse = logsumexp(logits, 1, n_threads=self.n_threads).astype(np.float64)[:, None]
+        if self.reducer.is_wide:
+            lse = numpy_impl.wide_logsumexp(logits, options.temperature, options.softcap)
+        else:
+            if options.softcap or options.temperature != 1:
+                logits = logits / np.float64(options.temperature)
+            if options.softcap:
+                logits = np.tanh(logits / options.softcap) * options.softcap
+            lse = logsumexp(logits, 1, n_threads=self.n_threads).astype(np.float64)[:, None]
         losses = options.z_loss * lse**2
         if options.sample_weight is not None:
             losses *= options.sample_weight
@@ -473,7 +483,7 @@ temperature, reduction, return_z_loss, n_threads
         grad = problem.block_loss(rows, scratch, True, z_losses)
         with np.errstate(invalid="ignore", over="ignore"):
             if row_weights is not None:
-                grad *= row_weights[rows]
+                np.multiply(grad, row_weights[rows], out=grad, casting="same_kind")
             np.matmul(grad, problem.weight, out=grads.x[rows])
         _add_product(grads.weight, grad, problem.x[rows], is_first=rows.start == 0)
         if grads.bias is not None:

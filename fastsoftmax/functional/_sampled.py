@@ -20,6 +20,7 @@ from ._linear import bias_vector, matrices, rounded
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, NDArray, Reduction, Sampler, Seed
 
+MOST_DRAWS = 2**31 - 1
 SAMPLERS = ("log_uniform", "uniform")
 
 
@@ -58,6 +59,8 @@ class _Problem:
             )
         self.bias = bias_vector(linear_bias, n_classes, self.dtype)
         num_sampled = _validate.integer(num_sampled, "num_sampled", low=1)
+        if num_sampled > MOST_DRAWS:
+            raise ValueError(f"num_sampled must be at most {MOST_DRAWS}, got {num_sampled}")
         _validate.choice(sampler, "sampler", SAMPLERS)
         self.targets, self.used = self._index_targets(targets, (n_rows, n_classes), ignore_index)
         if not self.used.all() and not np.isfinite(self.x[~self.used]).all():

@@ -10,6 +10,7 @@ import safetensors
 import safetensors.numpy
 
 import fastsoftmax as fs
+from fastsoftmax import export
 from fastsoftmax.estimators import _compiled
 from fastsoftmax.estimators.callbacks import Callback
 
@@ -331,7 +332,7 @@ def test_threads_that_fit_one_estimator_are_told_so(network):
     assert not hasattr(clf, "stop_training")
 
 
-# What only one test meets
+# Refusals that no other test reaches
 
 
 class Named(np.ndarray):
@@ -450,3 +451,21 @@ def test_many_rows_are_predicted_in_parts(network, monkeypatch):
     estimator.coefs_[0][0, 0] = np.nan
     with pytest.raises(ValueError, match="coefs_"):
         estimator.predict_proba(X)
+
+
+def test_a_state_of_the_optimiser_that_is_none(network):
+    model, X, y = network
+    model._state = 7
+    with pytest.raises(ValueError, match="state of the optimiser is missing"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", ["input_scale_", "temperature_"])
+@pytest.mark.parametrize("value", [10**400, [1.0], None, np.nan, 0.0, "1"])
+def test_export_of_factors_that_somebody_has_changed(name, value, network):
+    pytest.importorskip("onnx")
+    model, _, _ = network
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=name):
+        export.to_onnx(model)
