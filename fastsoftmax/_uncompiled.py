@@ -10,7 +10,6 @@ SERIAL_BELOW = 32768
 
 empty, empty_like, zeros = np.empty, np.empty_like, np.zeros
 
-_process = os.getpid()
 _limits = {"set_num_threads": 0, "cgroup quota": 0}
 
 
@@ -52,11 +51,6 @@ def result_pool():
 
 def set_result_pool_limit(limit):
     """Do nothing: NumPy allocates the results."""
-
-
-def is_forked_child():
-    """Whether this process was made by fork() after the import."""
-    return os.getpid() != _process
 
 
 def address(array):

@@ -44,9 +44,7 @@ cdef extern from "runtime/process.h":
     int affinity_cpu_count() noexcept nogil
     int x86_level() noexcept nogil
     int omp_get_max_threads() noexcept nogil
-    int atomic_load(void *value) noexcept nogil
     void atomic_store(void *value, int new) noexcept nogil
-    int is_forked_child_ "is_forked_child"
     int test_delay_ns
     void (*host_region)(team *t, int n_helpers) noexcept nogil
     void help_in_region(team *t, int id) noexcept nogil
@@ -250,11 +248,6 @@ def table():
 
 
 # The process and the machine.
-
-def is_forked_child():
-    """Whether this process was made by fork() after the library was loaded."""
-    return bool(atomic_load(&is_forked_child_))
-
 
 def team_report():
     """Return the number of helpers of the team, -1 while it works, and what it has done, as a dict."""

@@ -101,3 +101,29 @@ def test_bad_arguments():
         call([0.0, 0.0], [0, 1], weight=-1.0)
     with pytest.raises(TypeError, match="targets must be real numbers"):
         call([0.0, 0.0], ["a", "b"])
+
+
+@pytest.mark.parametrize("code", ["?", "b", "B", "h", "H", "i", "I", "q", "Q"])
+def test_labels_of_every_integer_dtype(implementation, dtype, rng, code):
+    x = logits_of((300, 7), dtype, rng)
+    y = rng.integers(0, 2, x.shape).astype(code)
+    losses = fs.binary_cross_entropy_with_logits(x, y, reduction="none")
+    want = fs.binary_cross_entropy_with_logits(x, y.astype(dtype), reduction="none")
+    np.testing.assert_array_equal(losses, want)
+    if code != "?":
+        for bad in (2, 127) if np.iinfo(code).min == 0 else (2, -1):
+            y[250, 3] = bad
+            with pytest.raises(ValueError, match=r"targets must be .*0, 1.*"):
+                fs.binary_cross_entropy_with_logits(x, y)
+
+
+def test_weights_of_either_width(implementation, dtype, rng):
+    x, y = logits_of((300, 7), dtype, rng), rng.random((300, 7)).astype(dtype)
+    narrow = rng.random(x.shape).astype(np.float32)
+    for options in ({"weight": narrow}, {"weight": narrow[:1]}, {"pos_weight": narrow[0]}):
+        wide = {name: array.astype(np.float64) for name, array in options.items()}
+        options, wide = ({**one, "reduction": "none"} for one in (options, wide))
+        loss, grad = fs.binary_cross_entropy_with_logits_with_grad(x, y, **options)
+        want, want_grad = fs.binary_cross_entropy_with_logits_with_grad(x, y, **wide)
+        np.testing.assert_array_equal(loss, want)
+        np.testing.assert_array_equal(grad, want_grad)

@@ -6,9 +6,8 @@
 #include "result_pool.h"
 #include "team.h"
 
-static team *current_team;          /* touched by whoever has raised is_taken */
-static _Atomic int is_taken;        /* a second Python thread computes alone meanwhile */
-static _Atomic int is_forked_child; /* OpenMP regions of the forking thread's own do not survive fork() */
+static team *current_team;   /* touched by whoever has raised is_taken */
+static _Atomic int is_taken; /* a second Python thread computes alone meanwhile */
 static _Atomic uint32_t is_starting;
 static int64_t refused_at; /* when the system last refused a thread; 0: never */
 
@@ -130,7 +129,6 @@ static void wake_keeper(void) {
 
 /* A child has the memory of its parent's team but none of its threads: it starts its own at its first large call. */
 static void start_anew(void) {
-    atomic_store(&is_forked_child, 1);
     current_team = NULL;
     refused_at = 0;
     atomic_store(&is_starting, 0);
