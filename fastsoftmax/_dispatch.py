@@ -1,7 +1,9 @@
 """Selects the back end and the number of threads, and reports both."""
 
+import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from types import ModuleType
@@ -30,18 +32,48 @@ def load(name):
 
 
 def select(name, reason, implementation=None):
-    """Choose a back end, as a whole: the module behind the general path, and its kernels behind the fast path.
+    """Choose a back end, as a whole: the module behind the general path, and what it has for the fast path.
 
     `implementation` is by default the back end of this name; tests give the kernels of one instruction set.
     """
-    global _selection
+    global _selection, _plain_calls
     implementation = load(name) if implementation is None else implementation
     _selection = Selection(name, implementation, reason)
+    _plain_calls = getattr(implementation, "plain_calls", {})
     fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MOST)
 
 
-with_fast_path = fast_path.with_fast_path
-"""Decorates a public function that has a compiled twin."""
+def with_fast_path(function):
+    """Decorate a public function: its compiled twin comes first, then plain calls of a back end of Python."""
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+    in_order = [one.default for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    n_arrays = len(parameters) - len(defaults)
+    name = function.__name__
+
+    def is_plain(args, keywords):
+        """Whether a call gives arrays, and nothing else that is not the default."""
+        if not n_arrays <= len(args) <= len(in_order):
+            return False
+        for value, default in zip(args[n_arrays:], in_order[n_arrays:], strict=False):
+            if value is not default:
+                return False
+        for keyword, value in keywords.items():
+            default = defaults.get(keyword, function)
+            if value is not default and not (type(value) is type(default) and value == default):
+                return False
+        return True
+
+    @functools.wraps(function)
+    def general(*args, **keywords):
+        plain_call = _plain_calls.get(name)
+        if plain_call is not None and is_plain(args, keywords):
+            result = plain_call(*args[:n_arrays])
+            if result is not None:
+                return result
+        return function(*args, **keywords)
+
+    return fast_path.with_fast_path(general)
 
 
 def selection():

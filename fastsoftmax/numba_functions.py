@@ -15,6 +15,8 @@ array([0.4076, 1.0986])
 A row is a one-dimensional array of float32 or float64 with any stride. Losses, and what is returned as one number, are
 float64 for both. Special values and accuracy are those of the functions of `fastsoftmax` with the same names. Python
 can call these functions too, but such a call takes longer than a short row: for batches there is `fastsoftmax` itself.
+They may stand in code with ``parallel=True`` and ``cache=True``. What Numba has cached holds them as they were: clear
+its cache after an update of fastsoftmax.
 """
 
 import functools

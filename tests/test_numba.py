@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
+import fastsoftmax as fs
+from fastsoftmax import functional
 from fastsoftmax._backends import LossOptions, numba_impl
 from fastsoftmax._backends.numba_impl import _run, _softmax
 
@@ -250,3 +252,83 @@ def test_a_target_that_turns_bad_gives_a_row_of_nan():
     assert np.isnan(losses[1:]).all()
     assert np.isfinite(grad[0]).all()
     assert np.isnan(grad[1:]).all()
+
+
+ROWS = {"softmax", "log_softmax", "logsumexp"}
+PLAIN = sorted(numba_impl.plain_calls)
+
+
+def plain_arguments(name, shape, dtype):
+    x = logits(shape, dtype)
+    targets = np.random.default_rng(1).integers(0, shape[-1], shape[:-1])
+    return (x,) if name in ROWS else (x, targets)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5,), (1, 1), (32, 10), (3, 4, 5), (2, 700), (300, 1000)])
+@pytest.mark.parametrize("name", PLAIN)
+def test_plain_calls_give_the_bits_of_the_general_path(name, shape, dtype):
+    arguments = plain_arguments(name, shape, dtype)
+    if shape == (5,) and name not in ROWS:
+        arguments = arguments[0], np.array(int(arguments[1]))
+    with fs.use_backend("numba"):
+        got = numba_impl.plain_calls[name](*arguments)
+        want = getattr(fs, name)(*arguments, n_threads=1)  # an option: not plain
+        called = getattr(fs, name)(*arguments)
+    results = [one if isinstance(one, tuple) else (one,) for one in (got, want, called)]
+    for one, other, last in zip(*results, strict=True):
+        assert type(one) is type(other) is type(last)
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(last, other)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_not_plain_is_left_to_the_general_path(name):
+    x, *targets = plain_arguments(name, (4, 6), np.float32)
+    call = numba_impl.plain_calls[name]
+    for other in (
+        x.T,
+        x[:, ::2],
+        x.tolist(),
+        x.astype(np.float16),
+        x.astype(">f4"),
+        x[:0],
+        x[0, 0],
+    ):
+        assert call(other, *targets) is None
+    if targets:
+        for bad in (targets[0][:2], targets[0].astype(float), targets[0] - 7, targets[0].tolist()):
+            assert call(x, bad) is None
+        assert call(np.full_like(x, np.nan), *targets) is None
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_errors_of_plain_calls(name):
+    function = getattr(functional, name)
+    x, *targets = plain_arguments(name, (4, 6), np.float32)
+    with fs.use_backend("numba"):
+        for arguments, keywords in [
+            ((x, *targets), {"unknown": None}),
+            ((x, *targets, -1, None), {}),
+            ((), {}),
+        ]:
+            with pytest.raises(TypeError):
+                function(*arguments, **keywords)
+        if targets:
+            with pytest.raises(IndexError, match="got 6 at row 2"):
+                function(x, np.array([0, 1, 6, 7]))
+
+
+def test_a_plain_call_needs_the_defaults(monkeypatch):
+    x, seen = logits((4, 6), np.float32), []
+    with fs.use_backend("numba"):
+        monkeypatch.setitem(numba_impl.plain_calls, "softmax", lambda x: seen.append(x))
+        for keywords in ({}, {"axis": -1}, {"temperature": 1.0, "out": None}):
+            fs.softmax(x, **keywords)
+        assert len(seen) == 3
+        for keywords in ({"axis": 0}, {"temperature": 2.0}, {"where": x > 0}, {"n_threads": 1}):
+            fs.softmax(x, **keywords)
+        fs.softmax(x, 0)
+    assert len(seen) == 3

@@ -1,5 +1,10 @@
 """The functions of one row for users' own Numba code: inside it, and from Python."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import oracle
 import pytest
@@ -84,6 +89,41 @@ def test_in_parallel_code(rng):
     out, one_by_one = np.empty_like(rows), np.stack([nf.softmax(row) for row in rows])
     of_rows(rows, out)
     np.testing.assert_array_equal(out, one_by_one)
+
+
+def test_in_cached_code(tmp_path):
+    (tmp_path / "users_code.py").write_text(
+        textwrap.dedent("""
+            import numba
+            from fastsoftmax import numba_functions as nf
+
+            @numba.njit(cache=True)
+            def loss_of(logits, target, grad):
+                return nf.cross_entropy_with_grad(logits, target, grad) + nf.logsumexp(logits)
+        """)
+    )
+    use = """
+        import numpy as np
+        import users_code
+
+        grad = np.empty(3)
+        loss = users_code.loss_of(np.array([1.0, 2.0, 4.0]), 1, grad)
+        print(sum(users_code.loss_of.stats.cache_hits.values()), loss, *grad)
+    """
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", textwrap.dedent(use)]
+    (first, *results), (second, *again) = (
+        subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=True
+        ).stdout.split()
+        for _ in range(2)
+    )
+    assert (first, second) == ("0", "1")
+    assert results == again
+    lse = 4 + np.log1p(np.exp(-2) + np.exp(-3))
+    probs = np.exp(np.array([1.0, 2.0, 4.0]) - lse)
+    want = [2 * lse - 2, probs[0], probs[1] - 1, probs[2]]
+    np.testing.assert_allclose([float(one) for one in results], want, rtol=1e-14)
 
 
 def test_numbers(rng):

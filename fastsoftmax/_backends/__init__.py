@@ -14,7 +14,9 @@ A back end is one module with the functions of `Backend`. It receives arrays tha
   is beyond goes to the specification alone, with losses in long double.
 
 A back end whose kernels can be called from C may also have a `kernel_table`, a capsule of the functions in calls.h of
-the compiled sources: the fast path hands plain calls straight to them, and both ways give the same bits.
+the compiled sources: the fast path hands plain calls straight to them, and both ways give the same bits. A back end in
+Python may have `plain_calls`, functions by the names of the public ones. They get the arrays of a call that gives no
+option, unchecked, and return None for what they leave to the general path; here too both ways give the same bits.
 
 It raises nothing but MemoryError and KeyboardInterrupt. Its results obey the table of special values
 and the accuracy bounds in docs/accuracy.md; the parity suite holds every implementation to them.

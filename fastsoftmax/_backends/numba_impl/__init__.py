@@ -23,11 +23,11 @@ if numba.config.DISABLE_JIT:
 from ..._threads import runtime
 from .. import numpy_impl
 from .._sums import in_two_parts
-from . import _binary, _divergences, _losses, _softmax
+from . import _binary, _divergences, _losses, _plain, _softmax
 from . import _tiles as tiles
 from ._run import run
 
-_TINY = {"f": float(np.finfo(np.float32).tiny), "d": float(np.finfo(np.float64).tiny)}
+_TINY = {"f": np.finfo(np.float32).tiny, "d": np.finfo(np.float64).tiny}
 
 
 def _address(array):
@@ -82,21 +82,26 @@ def _divided(value, lost, temperature):
     return quotient, float(exact - Fraction(quotient))
 
 
+@functools.lru_cache
+def _geometry(outer, n, inner, n_tiles):
+    """Return what `run` and kernels ask of a block: (tiles, elements of one, doubles of scratch), (n, inner, rows)."""
+    n_rows, split = outer * inner, tiles.is_split.py_func(n, inner)
+    size = tiles.scratch_size.py_func(n_tiles, tiles.depth_of.py_func(n, split))
+    count, n_elements = (n_rows, n) if split else (-(-n_rows // tiles.LANES), n * tiles.LANES)
+    return (count, n_elements, size), (n, inner, n_rows)
+
+
 def _run_rows(kernel, block, n_threads, n_tiles, *arguments):
     """Run a kernel that needs some tiles at once over the rows of a block."""
-    outer, n, inner = block.shape
-    n_rows, split = outer * inner, tiles.is_split.py_func(n, inner)
-    depth = tiles.depth_of.py_func(n, split)
-    arguments = [*arguments, n, inner, n_rows, _TINY[block.dtype.char]]
-    count, size = (n_rows, n) if split else (-(-n_rows // tiles.LANES), n * tiles.LANES)
-    run(kernel, count, size, tiles.scratch_size.py_func(n_tiles, depth), n_threads, arguments)
+    work, shape = _geometry(*block.shape, n_tiles)
+    run(kernel, *work, n_threads, (*arguments, *shape, _TINY[block.dtype.char]))
 
 
 def _normalise(x, out, where, is_log, temperature, n_threads):
-    options = is_log, float(temperature), *_slopes(float(temperature))
+    slopes = (1.0, 0.0) if temperature == 1 else _slopes(temperature)
+    options = is_log, float(temperature), *slopes
     addresses = _address(x), _address(out), _address(where)
-    n_tiles = 1 if where is None else 2
-    _run_rows(_softmax.softmax, x, n_threads, n_tiles, *addresses, x.dtype.type(0), *options)
+    _run_rows(_softmax.softmax, x, n_threads, 1 if where is None else 2, *addresses, *options)
 
 
 @_through_copies(1)
@@ -115,13 +120,12 @@ def log_softmax(x, out, where, temperature, n_threads):
 def logsumexp(x, out, where, n_threads):
     """Write log(sum(exp(x))) to `out`."""
     addresses = _address(x), _address(out), _address(where)
-    n_tiles = 1 if where is None else 2
-    _run_rows(_softmax.logsumexp, x, n_threads, n_tiles, *addresses, x.dtype.type(0))
+    _run_rows(_softmax.logsumexp, x, n_threads, 1 if where is None else 2, *addresses)
 
 
 def _backward(grad, forward, out, is_log, n_threads):
     addresses = _address(grad), _address(forward), _address(out)
-    _run_rows(_softmax.backward, forward, n_threads, 2, *addresses, forward.dtype.type(0), is_log)
+    _run_rows(_softmax.backward, forward, n_threads, 2, *addresses, is_log)
 
 
 @_through_copies(2)
@@ -151,35 +155,32 @@ def inspect_targets(targets, n_classes, options, n_threads):
     return -1, 0, *in_two_parts(numpy_impl.divisor_of(targets, options))
 
 
-def _ignored(options):
-    """Return (whether an index is ignored, which); no target can equal one beyond int64."""
-    index = options.ignore_index
-    return (True, index) if index is not None and -(2**63) <= index < 2**63 else (False, 0)
+@functools.lru_cache
+def _numbers(ignore_index, smoothing, z_loss, temperature, grad_scale, grad_scale_error):
+    """Return the numbers among the options as the kernel takes them."""
+    has_ignore = (
+        ignore_index is not None and -(2**63) <= ignore_index < 2**63
+    )  # no target equals another one
+    scale = _divided(grad_scale, grad_scale_error, temperature)
+    numbers = smoothing, z_loss, temperature, *_slopes(temperature), *scale
+    return has_ignore, ignore_index if has_ignore else 0, *map(float, numbers)
 
 
 @_through_copies(3)
 def cross_entropy(logits, targets, losses, grad, options, n_threads):
     """Write the loss of each row to `losses` and, unless None, the gradient to `grad`."""
-    if options.softcap and logits.dtype == np.float64:
-        # A cap rounded to double errs by 16 ULP: the specification computes in long double.
+    if options.softcap:  # seldom used, and of float64 nothing less than long double is exact enough
         numpy_impl.cross_entropy(logits, targets, losses, grad, options, n_threads)
         return
     index, probabilities = None, targets
     if targets.dtype.kind in "iu":
         index, probabilities = targets.astype(np.int64, copy=False), None
-    temperature = float(options.temperature)
-    slopes, scale = _slopes(temperature), (options.grad_scale, options.grad_scale_error)
-    if options.softcap:
-        slopes = 1.0, 0.0
-    else:
-        scale = _divided(*scale, temperature)
-    arrays = (logits, index, probabilities, losses, grad, options.weight, options.sample_weight)
-    numbers = options.label_smoothing, options.z_loss, options.softcap, temperature, *slopes, *scale
-    addresses = [_address(array) for array in arrays]
-    like, ignored = logits.dtype.type(0), _ignored(options)
-    n_tiles = 1 + (index is None or options.label_smoothing != 0) + (options.softcap != 0)
-    arguments = *addresses, like, *ignored, *map(float, numbers)
-    _run_rows(_losses.cross_entropy, logits, n_threads, n_tiles, *arguments)
+    weight, sample_weight, ignore_index, smoothing, z_loss, _, temperature, *scale = options
+    arrays = (logits, index, probabilities, losses, grad, weight, sample_weight)
+    addresses = [0 if array is None else _address(array) for array in arrays]
+    n_tiles = 1 + (index is None or smoothing != 0)
+    numbers = _numbers(ignore_index, smoothing, z_loss, float(temperature), *scale)
+    _run_rows(_losses.cross_entropy, logits, n_threads, n_tiles, *addresses, *numbers)
 
 
 def _run_elements(kernel, block, n_threads, *arguments):
@@ -192,7 +193,7 @@ def _run_elements(kernel, block, n_threads, *arguments):
 @_through_copies(1)
 def sigmoid(x, out, n_threads):
     """Write 1 / (1 + exp(-x)) to `out`."""
-    _run_elements(_binary.sigmoid, x, n_threads, _address(x), _address(out), x.dtype.type(0))
+    _run_elements(_binary.sigmoid, x, n_threads, _address(x), _address(out))
 
 
 @_through_copies(3)
@@ -200,7 +201,7 @@ def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad
     """Write the loss of each logit to `losses` and, unless None, the gradient to `grad`."""
     arrays = (logits, targets, losses, grad, weight, pos_weight)
     addresses = [_address(array) for array in arrays]
-    numbers = logits.dtype.type(0), logits.shape[1], float(grad_scale)
+    numbers = logits.shape[1], float(grad_scale)
     _run_elements(_binary.binary_cross_entropy, logits, n_threads, *addresses, *numbers)
 
 
@@ -208,18 +209,20 @@ def binary_cross_entropy(logits, targets, losses, grad, weight, pos_weight, grad
 def entropy(logits, losses, grad, divisor, n_threads):
     """Write the entropy of each row to `losses` and, unless None, the gradient / divisor to `grad`."""
     addresses = [_address(array) for array in (logits, losses, grad)]
-    numbers = logits.dtype.type(0), float(divisor)
-    _run_rows(_divergences.entropy, logits, n_threads, 2, *addresses, *numbers)
+    _run_rows(_divergences.entropy, logits, n_threads, 2, *addresses, float(divisor))
 
 
 @_through_copies(3, 4)
 def kl_div(p_logits, q_logits, losses, grad_p, grad_q, divisor, n_threads):
     """Write the divergence of each pair of rows to `losses` and, unless None, the gradients / divisor."""
     addresses = [_address(array) for array in (p_logits, q_logits, losses, grad_p, grad_q)]
-    numbers = p_logits.dtype.type(0), float(divisor)
-    _run_rows(_divergences.kl_div, p_logits, n_threads, 4, *addresses, *numbers)
+    _run_rows(_divergences.kl_div, p_logits, n_threads, 4, *addresses, float(divisor))
 
 
 def top_k_softmax(x, values, indices, n_threads):
     """Write the largest of softmax(x) to `values`, and their classes to `indices`."""
     numpy_impl.take_largest(x, softmax, values, indices, n_threads)
+
+
+plain_calls = _plain.calls(softmax, log_softmax, logsumexp, cross_entropy)
+"""What the public functions call first, by their names."""

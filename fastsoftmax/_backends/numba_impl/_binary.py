@@ -51,9 +51,9 @@ def sigmoid_of(x, e, smallest):
 
 
 @cached
-def sigmoid(start, stop, scratch, x, out, like, size, tiny):
+def sigmoid(start, stop, scratch, x, out, size, tiny):
     """Compute the sigmoids of the pieces from start to stop."""
-    x, out, values = pointer_to(x, like), pointer_to(out, like), pointer_to(scratch, 1.0)
+    x, out, values = pointer_to(x, tiny), pointer_to(out, tiny), pointer_to(scratch, 1.0)
     smallest = tiny * TOP
     for first in range(start * PIECE, min(size, stop * PIECE), PIECE):
         count = min(PIECE, size - first)
@@ -101,7 +101,7 @@ def binary_element(x, y, weight, factor, scale):
 
 @cached
 def binary_cross_entropy(
-    start, stop, scratch, logits, targets, losses, grad, weight, pos_weight, like, n_labels, scale, size, tiny
+    start, stop, scratch, logits, targets, losses, grad, weight, pos_weight, n_labels, scale, size, tiny
 ):  # fmt: skip
     """Compute the losses, and the gradients unless `grad` is 0, of the pieces from start to stop."""
     piece = pointer_to(scratch, 1.0)
@@ -109,8 +109,8 @@ def binary_cross_entropy(
         piece[WEIGHT + i], piece[POSITIVE + i] = 1.0, 1.0
     for first in range(start * PIECE, min(size, stop * PIECE), PIECE):
         count = min(PIECE, size - first)
-        load_piece(pointer_to(logits, like), first, count, piece, X)
-        load_piece(pointer_to(targets, like), first, count, piece, Y)
+        load_piece(pointer_to(logits, tiny), first, count, piece, X)
+        load_piece(pointer_to(targets, tiny), first, count, piece, Y)
         if weight != 0:
             load_piece(pointer_to(weight, 1.0), first, count, piece, WEIGHT)
         if pos_weight != 0:
@@ -124,4 +124,4 @@ def binary_cross_entropy(
             )
         store_piece(piece, LOSS, first, count, pointer_to(losses, 1.0), 0.0)
         if grad != 0:
-            store_piece(piece, SLOPE, first, count, pointer_to(grad, like), tiny)
+            store_piece(piece, SLOPE, first, count, pointer_to(grad, tiny), tiny)

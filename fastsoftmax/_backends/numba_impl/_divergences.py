@@ -46,9 +46,9 @@ def finish_sum(lanes, split):
 
 
 @cached
-def entropy(start, stop, scratch, logits, losses, grad, like, divisor, n, inner, n_rows, tiny):
+def entropy(start, stop, scratch, logits, losses, grad, divisor, n, inner, n_rows, tiny):
     """Compute the entropies, and the gradients unless `grad` is 0, of the tiles from start to stop."""
-    x, grad_out, split = pointer_to(logits, like), pointer_to(grad, like), tiles.is_split(n, inner)
+    x, grad_out, split = pointer_to(logits, tiny), pointer_to(grad, tiny), tiles.is_split(n, inner)
     depth = tiles.depth_of(n, split)
     lanes, tile, probs = tiles.places_in(scratch, depth)
     for number in range(start, stop):
@@ -104,7 +104,7 @@ def divergence_term(p, q, r):
 
 @cached
 def kl_div(
-    start, stop, scratch, p_logits, q_logits, losses, grad_p, grad_q, like, divisor, n, inner, n_rows, tiny
+    start, stop, scratch, p_logits, q_logits, losses, grad_p, grad_q, divisor, n, inner, n_rows, tiny
 ):  # fmt: skip
     """Compute the divergences, and the gradients unless `grad_p` is 0, of the tiles from start to stop."""
     split = tiles.is_split(n, inner)
@@ -114,8 +114,8 @@ def kl_div(
     n_lanes = 1 if split else LANES
     for number in range(start, stop):
         first, count = tiles.rows_of(number, split, n_rows)
-        tiles.load(pointer_to(p_logits, like), n, inner, split, first, count, zp, -np.inf)
-        tiles.load(pointer_to(q_logits, like), n, inner, split, first, count, zq, -np.inf)
+        tiles.load(pointer_to(p_logits, tiny), n, inner, split, first, count, zp, -np.inf)
+        tiles.load(pointer_to(q_logits, tiny), n, inner, split, first, count, zq, -np.inf)
         find_probabilities(zp, p, depth, split, p_lanes)
         find_probabilities(zq, q, depth, split, q_lanes)
         tiles.clear(p_lanes, SUM)
@@ -148,5 +148,5 @@ def kl_div(
                     slope = p[at + i] * d + p[at + i] * finite(error)
                     q[at + i] = (q[at + i] - p[at + i]) / divisor / TOP
                     p[at + i] = 0.0 if p[at + i] == 0 else slope / divisor / TOP
-            tiles.store(p, n, inner, split, first, count, pointer_to(grad_p, like), tiny)
-            tiles.store(q, n, inner, split, first, count, pointer_to(grad_q, like), tiny)
+            tiles.store(p, n, inner, split, first, count, pointer_to(grad_p, tiny), tiny)
+            tiles.store(q, n, inner, split, first, count, pointer_to(grad_q, tiny), tiny)

@@ -1,8 +1,8 @@
 """Cross-entropy: the loss of each row, and its gradient.
 
 No probability is materialised; the gradient is as softmax, with the factor of the row in its last pass, and the entry
-of an index target is mended after it from S', never as p - 1. Probabilities, label smoothing and soft caps take a
-second tile. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
+of an index target is mended after it from S', never as p - 1. Probabilities and label smoothing take a second tile.
+Soft caps are left to the specification. Error: 4 ULP a row for the loss, 4 ULP for the gradient.
 """
 
 import math
@@ -11,11 +11,8 @@ import numpy as np
 
 from . import _tiles as tiles
 from ._math import (
-    TOP,
     compiled,
     divide,
-    exp_term,
-    expm1,
     finite,
     fma,
     pointer_to,
@@ -27,11 +24,10 @@ from ._tiles import FACTOR, FACTOR_ERROR, FREE, LANES, LARGEST, LOG, MAX, WHOLE,
 
 PART = 2.0**-40
 USED, IGNORED, BAD = 0.0, 1.0, 2.0
-STATE, CLASS, TARGET, SAMPLE, LOGIT, DISTANCE, DISTANCE_ERROR, SUM, SUM_ERROR, SHIFT, LARGER = (
-    FREE + LANES * i for i in range(1, 12)
+STATE, CLASS, TARGET, SAMPLE, LOGIT, DISTANCE, DISTANCE_ERROR, SUM, SUM_ERROR = (
+    FREE + LANES * i for i in range(1, 10)
 )
-"""Of a row: state, class, its target t and logit, sample weight, sum of t * (m - z) and of t in two parts; what has
-been subtracted from its logits, and the largest of them over temperature * softcap."""
+"""Of a row: state, class, its target t and logit, sample weight, sum of t * (m - z) and of t in two parts."""
 
 
 @compiled
@@ -91,37 +87,6 @@ def find_distances(tile, t, depth, split, lanes):
 
 
 @compiled
-def tanh(u, e):
-    """Return abs(tanh(u)), where e = exp(-2 * abs(u))."""
-    return -expm1(-2.0 * abs(u)) / (1.0 + e)
-
-
-@compiled
-def cap(tile, slopes, depth, lanes, temperature, softcap):
-    """Replace x by z - m, z = softcap * tanh(x / temperature / softcap), and write dz / dx to `slopes`.
-
-    Where u and v have one sign, tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)): nothing cancels. With
-    e = exp(-2 * abs(u)): sech(u)**2 = 4 * e / (1 + e)**2, which keeps its digits where tanh is near 1.
-    """
-    for i in range(LANES):
-        lanes[LARGER + i] = lanes[MAX + i] / temperature / softcap
-    for c in range(depth):
-        at = c * LANES
-        for i in range(LANES):
-            x, m, u = tile[at + i], lanes[MAX + i], lanes[LARGER + i]
-            v, difference = x / temperature / softcap, (m - x) / temperature / softcap
-            a, b = exp_term(-2.0 * abs(u), 0.0) / TOP, exp_term(-2.0 * abs(v), 0.0) / TOP
-            alike = -2.0 * max(a, b) * expm1(-2.0 * difference) / ((1.0 + a) * (1.0 + b))
-            d = tanh(u, a) + tanh(v, b) if u >= 0 and v < 0 else alike
-            tile[at + i] = 0.0 if x == m else -softcap * d
-            slopes[at + i] = 4.0 * b / ((1.0 + b) * (1.0 + b)) / temperature
-    for i in range(LANES):
-        u = lanes[LARGER + i]
-        top = softcap * tanh(u, exp_term(-2.0 * abs(u), 0.0) / TOP)
-        lanes[SHIFT + i], lanes[MAX + i] = top if u >= 0 else -top, 0.0
-
-
-@compiled
 def row_loss(lanes, i, has_t, temperature, z_loss):
     """Return the loss of the row of a lane and the sum of its targets."""
     m, z, target = lanes[MAX + i], lanes[LOGIT + i], lanes[TARGET + i]
@@ -133,25 +98,24 @@ def row_loss(lanes, i, has_t, temperature, z_loss):
         distance += target * ((0.5 * m - 0.5 * z) / temperature) * 2.0
     loss = lanes[SAMPLE + i] * (total * lanes[LOG + i] + distance)
     if z_loss != 0:
-        lse = (m + lanes[SHIFT + i]) / temperature + lanes[LOG + i]
+        lse = m / temperature + lanes[LOG + i]
         loss += lanes[SAMPLE + i] * z_loss * lse * lse
     return loss, total
 
 
 @compiled
-def gradient_tile(
-    tile, t, depth, split, lanes, n_lanes, is_index, has_t, temperature, z_loss, scale, lost, tiny
-):
-    """Turn terms into the gradient times a scale in two parts; SUM has the sums of the targets.
+def find_shares(tile, split, lanes, n_lanes, temperature, z_loss, scale, lost):
+    """Find what the terms are multiplied with, and in LOGIT the gradient of an index target, from its sums in SUM.
 
-    The share of the terms is a PART of it, which is in range where the whole may not be.
+    The gradient is times a scale in two parts. The share of the terms is a PART of it, which is in range where the
+    whole may not be.
     """
     for i in range(n_lanes):
         target, total = lanes[TARGET + i], lanes[SUM + i]
         row_scale, row_lost = scale_of(lanes[SAMPLE + i], scale, lost)
         share = PART * total
         if z_loss != 0:
-            lse = PART * lanes[LOG + i] + PART * (lanes[MAX + i] + lanes[SHIFT + i]) / temperature
+            lse = PART * lanes[LOG + i] + PART * lanes[MAX + i] / temperature
             share += 2.0 * z_loss * lse
         whole, error = lanes[WHOLE + i], lanes[WHOLE_ERROR + i]
         numerator, numerator_error = scale_of(share, row_scale, row_lost)
@@ -166,6 +130,11 @@ def gradient_tile(
         if p != 0:
             own += (share - PART * target) * p / PART
         lanes[LOGIT + i] = row_scale * own + row_lost * own
+
+
+@compiled
+def gradient_tile(tile, t, depth, split, lanes, n_lanes, is_index, has_t, tiny):
+    """Turn terms into the gradient."""
     tiles.scale(tile, depth, split, lanes, tiny)
     if has_t:
         if split:
@@ -185,21 +154,19 @@ def gradient_tile(
 
 @cached
 def cross_entropy(
-    start, stop, scratch, logits, index, probabilities, losses, grad, weight, sample_weight, like, has_ignore, ignored,
-    smoothing, z_loss, softcap, temperature, slope, slope_error, scale, scale_error, n, inner, n_rows, tiny
+    start, stop, scratch, logits, index, probabilities, losses, grad, weight, sample_weight, has_ignore, ignored,
+    smoothing, z_loss, temperature, slope, slope_error, scale, scale_error, n, inner, n_rows, tiny
 ):  # fmt: skip
     """Compute the losses, and the gradients unless `grad` is 0, of the tiles from start to stop.
 
-    1 / temperature comes in two parts, and so does what the gradient is multiplied with: with a soft cap before the
-    division by the temperature, else after it.
+    1 / temperature comes in two parts, and so does what the gradient is multiplied with: the scale / temperature.
     """
     split, is_index, has_grad = tiles.is_split(n, inner), index != 0, grad != 0
     depth, has_t = tiles.depth_of(n, split), index == 0 or smoothing != 0
     n_lanes = 1 if split else LANES
     lanes, tile = tiles.lanes_in(scratch), tiles.tile_in(scratch, 0, depth)
-    t, slopes = tiles.tile_in(scratch, 1, depth), tiles.tile_in(scratch, 1 + has_t, depth)
-    x, grad = pointer_to(logits, like), pointer_to(grad, like)
-    z_temperature = 1.0 if softcap != 0 else temperature
+    t = tiles.tile_in(scratch, 1, depth)
+    x, grad = pointer_to(logits, tiny), pointer_to(grad, tiny)
     for number in range(start, stop):
         first, count = tiles.rows_of(number, split, n_rows)
         tiles.load(x, n, inner, split, first, count, tile, -np.inf)
@@ -207,33 +174,28 @@ def cross_entropy(
             lanes, n_lanes, first, count, index, n, weight, sample_weight, has_ignore, ignored, smoothing
         )  # fmt: skip
         tiles.find_max(tile, depth, split, lanes)
-        for i in range(LANES):
-            lanes[SHIFT + i] = 0.0
-        if softcap != 0:
-            cap(tile, slopes, depth, lanes, temperature, softcap)
-            if split:
-                tiles.fill_rest(tile, n, -np.inf)
         if has_t:
             if not is_index:
-                tiles.load(pointer_to(probabilities, like), n, inner, split, first, count, t, 0.0)
+                tiles.load(pointer_to(probabilities, tiny), n, inner, split, first, count, t, 0.0)
             set_dense(t, depth, n, split, is_index, weight, smoothing)
             find_distances(tile, t, depth, split, lanes)
         for i in range(n_lanes):
             lanes[LOGIT + i] = tile[place_of(lanes, i, split)]
         tiles.find_terms(tile, depth, split, slope, slope_error, tiny, lanes)
         for i in range(n_lanes):
-            loss, lanes[SUM + i] = row_loss(lanes, i, has_t, z_temperature, z_loss)
+            loss, lanes[SUM + i] = row_loss(lanes, i, has_t, temperature, z_loss)
             if i < count:
                 state = lanes[STATE + i]
                 loss = loss if state == USED else 0.0 if state == IGNORED else math.nan
                 pointer_to(losses, 1.0)[first + i] = loss
         if has_grad:
-            gradient_tile(
-                tile, t, depth, split, lanes, n_lanes, is_index, has_t, z_temperature, z_loss, scale, scale_error, tiny
-            )  # fmt: skip
-            if softcap != 0:
-                for j in range(depth * LANES):
-                    tile[j] *= slopes[j]
+            find_shares(tile, split, lanes, n_lanes, temperature, z_loss, scale, scale_error)
+            if split and not has_t and lanes[STATE] == USED:
+                at = tiles.scale_row(tile, n, inner, first, lanes, tiny, grad)
+                own = lanes[LOGIT]
+                grad[at + np.int64(lanes[CLASS]) * inner] = 0.0 if abs(own) < tiny else own
+                continue
+            gradient_tile(tile, t, depth, split, lanes, n_lanes, is_index, has_t, tiny)
             for i in range(count):
                 if lanes[STATE + i] != USED:
                     value = 0.0 if lanes[STATE + i] == IGNORED else math.nan

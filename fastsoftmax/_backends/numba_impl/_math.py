@@ -35,8 +35,10 @@ _Q6, _Q5, _Q4, _Q3, _Q2, _Q1 = map(float.fromhex, (
 LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 _LN2_HIGH = float.fromhex("0x1.62e42feep-1")  # 32 bits: n * ln2 is exact
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
-_ROUNDER = 1.5 * 2.0**52
-_ROUNDER_BITS = int(np.float64(_ROUNDER).view(np.int64))
+_ROUNDER = (
+    1.5 * 2.0**52 + 1023
+)  # a number + this is rounded to an integer, whose last bits are those of an exponent
+_TERM_ROUNDER = _ROUNDER + 64  # the same for terms, multiples of 2**-64
 _LOWEST = -1084.0  # below it 2**y * TOP is no normal number
 
 
@@ -114,17 +116,16 @@ def divide(numerator, lost, total, error):
 
 
 @compiled
-def _power(t, exponent):
-    """Return 2**(n + exponent), where t = n + _ROUNDER."""
-    bits = np.float64(t).view(np.int64) + (1023 + exponent - _ROUNDER_BITS)
-    return np.int64(bits << 52).view(np.float64)
+def _power(t):
+    """Return 2**n, where t = n + _ROUNDER; what stands above its last bits is shifted out."""
+    return np.int64(np.float64(t).view(np.int64) << 52).view(np.float64)
 
 
 @contracted
-def _reduced(d, lost):
-    """Return (n + _ROUNDER, exp(r) - 1) with d + lost = n * log(2) + r."""
-    t = d * LOG2_E + _ROUNDER
-    n = t - _ROUNDER
+def _reduced(d, lost, rounder):
+    """Return (n + rounder, exp(r) - 1) with d + lost = n * log(2) + r."""
+    t = d * LOG2_E + rounder
+    n = t - rounder
     r = ((d - n * _LN2_HIGH) - n * _LN2_LOW) + lost
     p = ((((_P11 * r + _P10) * r + _P9) * r + _P8) * r + _P7) * r + _P6
     p = (((p * r + _P5) * r + _P4) * r + _P3) * r + _P2
@@ -134,25 +135,25 @@ def _reduced(d, lost):
 @compiled
 def exp_term(d, lost):
     """Return exp(d + lost) * TOP, or 0 where that is no normal number; d is at most 658."""
-    t, e = _reduced(d, lost)
-    return 0.0 if d * LOG2_E < _LOWEST else (e + 1.0) * _power(t, 64)
+    t, e = _reduced(d, lost, _TERM_ROUNDER)
+    return 0.0 if d * LOG2_E < _LOWEST else (e + 1.0) * _power(t)
 
 
 @compiled
 def expm1(d):
     """Return exp(d) - 1 for d <= 1. Error: 2 ULP."""
-    t, e = _reduced(d, 0.0)
-    power = _power(t, 0)
+    t, e = _reduced(d, 0.0, _ROUNDER)
+    power = _power(t)
     return -1.0 if d < -40.0 else power * e + (power - 1.0)
 
 
 @contracted
 def short_term(y):
     """Return 2**y * TOP for y <= 0, or 0 where that is no normal number, for float32 data. Error: 2**-28.9."""
-    t = y + _ROUNDER
-    r = y - (t - _ROUNDER)
+    t = y + _TERM_ROUNDER
+    r = y - (t - _TERM_ROUNDER)
     p = (((((_Q6 * r + _Q5) * r + _Q4) * r + _Q3) * r + _Q2) * r + _Q1) * r + 1.0
-    return 0.0 if y < _LOWEST else p * _power(t, 64)
+    return 0.0 if y < _LOWEST else p * _power(t)
 
 
 @contracted

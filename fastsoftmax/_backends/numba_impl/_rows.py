@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _tiles as tiles
 from ._binary import binary_element, sigmoid_of
-from ._losses import CLASS, LOGIT, SAMPLE, SHIFT, SUM, TARGET, gradient_tile, row_loss
+from ._losses import CLASS, LOGIT, SAMPLE, SUM, TARGET, find_shares, gradient_tile, row_loss
 from ._math import compiled, exp_term
 from ._softmax import logsumexp_tile
 from ._tiles import MAX
@@ -53,14 +53,13 @@ def cross_entropy(logits, target, grad, has_grad, scratch, tiny):
     """Return the loss of a row and, if `has_grad`, write its gradient."""
     tile, depth, lanes = load_row(logits, scratch)
     lanes[CLASS], lanes[TARGET], lanes[SAMPLE] = np.float64(target), 1.0, 1.0
-    lanes[LOGIT], lanes[SHIFT] = tile[target], 0.0
+    lanes[LOGIT] = tile[target]
     tiles.find_max(tile, depth, True, lanes)
     tiles.find_terms(tile, depth, True, 1.0, 0.0, tiny, lanes)
     loss, lanes[SUM] = row_loss(lanes, 0, False, 1.0, 0.0)
     if has_grad:
-        gradient_tile(
-            tile, tile, depth, True, lanes, 1, True, False, 1.0, 0.0, 1.0, 0.0, tiny
-        )  # fmt: skip
+        find_shares(tile, True, lanes, 1, 1.0, 0.0, 1.0, 0.0)
+        gradient_tile(tile, tile, depth, True, lanes, 1, True, False, tiny)
         tiles.store(tile, len(logits), 1, True, 0, 1, grad, tiny)
     return loss
 

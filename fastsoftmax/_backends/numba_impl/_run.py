@@ -72,6 +72,10 @@ def _helpers():
 def run(kernel, n_tiles, tile_elements, scratch_size, n_threads, arguments):
     """Compute all tiles of a call by at most `n_threads`, each with so many doubles of scratch."""
     n_elements = n_tiles * tile_elements
+    if n_elements < 2 * _SHARED_TURN_ELEMENTS:
+        scratch = np.empty(scratch_size)
+        launch(kernel, 0, n_tiles, runtime.address(scratch), *arguments)
+        return
     n_threads = min(n_threads, n_elements // _SHARED_TURN_ELEMENTS, n_tiles)
     turn = _TURN_ELEMENTS
     if n_threads > 1:

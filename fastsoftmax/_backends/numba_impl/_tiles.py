@@ -23,6 +23,7 @@ from ._math import (
 )
 
 LANES = 32
+FEW = 8  # of a split row's lanes, a vector, are merged one by one; before that vectors are
 FEW_CLASSES = 128  # up to here a contiguous row is a lane; a tile fits into the first cache
 MANY_CLASSES = 1024  # up to here a row across memory is a lane; a tile fits into the second
 SMALLEST_FLOAT = float(np.finfo(np.float32).tiny)
@@ -31,9 +32,11 @@ LARGEST = float(np.finfo(np.float64).max)
 MAX, TOTAL, ERROR, COUNT, OTHERS, LOG, WHOLE, WHOLE_ERROR, FACTOR, FACTOR_ERROR, FREE = (
     LANES * i for i in range(11)
 )
-"""Where arrays of lanes start; the error of a sum follows it. MAX is the maximum, TOTAL the sum of the other terms,
-COUNT how often the maximum comes, OTHERS is S', LOG is log1p(S'), WHOLE the sum of all terms, FACTOR what they are
-multiplied with."""
+"""Where arrays of lanes start; the error of a sum follows it. MAX is the maximum, TOTAL the sum of the terms but one
+of the maximum's, COUNT the sum of the maxima's own, OTHERS is S', LOG is log1p(S'), WHOLE the sum of all terms, FACTOR
+what they are multiplied with."""
+CLOSE = TOP * 2.0**-27
+"""Times the depth of a tile: below, TOTAL is too small beside what its sum has rounded away."""
 N_LANE_ARRAYS = 24
 
 
@@ -167,14 +170,20 @@ def find_max(tile, depth, split, lanes):
     """Find MAX, the largest value of each row; NaNs are passed over."""
     for i in range(LANES):
         lanes[MAX + i] = -np.inf
-    for c in range(0, depth, 2):  # two at once: of a shorter loop LLVM makes no vectors
-        at, next_at = c * LANES, min(c + 1, depth - 1) * LANES
+    last = (depth - 1) * LANES
+    for a in range(0, depth * LANES, 4 * LANES):  # four at once: MAX goes through memory each time
+        b, c, d = min(a + LANES, last), min(a + 2 * LANES, last), min(a + 3 * LANES, last)
         for i in range(LANES):
-            x, y, m = tile[at + i], tile[next_at + i], lanes[MAX + i]
+            m, x, y = lanes[MAX + i], tile[a + i], tile[c + i]
             m = x if x > m else m
-            lanes[MAX + i] = y if y > m else m
+            m = tile[b + i] if tile[b + i] > m else m
+            m = y if y > m else m
+            lanes[MAX + i] = tile[d + i] if tile[d + i] > m else m
     if split:
-        for i in range(1, LANES):
+        for i in range(FEW):
+            for at in range(MAX + i + FEW, MAX + LANES, FEW):
+                lanes[MAX + i] = lanes[at] if lanes[at] > lanes[MAX + i] else lanes[MAX + i]
+        for i in range(1, FEW):
             lanes[MAX] = max(lanes[MAX], lanes[MAX + i])
         spread(lanes, MAX)
 
@@ -196,10 +205,15 @@ def clear(lanes, array):
 @compiled
 def merge(lanes, split, array):
     """Merge the sums in two parts of the lanes of a split row, in the first lane."""
-    if split:
-        for i in range(1, LANES):
-            lanes[array + LANES] += lanes[array + LANES + i]
-            accumulate(lanes, array, 0, lanes[array + i])
+    if not split:
+        return
+    for i in range(FEW):
+        for at in range(array + i + FEW, array + LANES, FEW):
+            lanes[array + LANES + i] += lanes[at + LANES]
+            accumulate(lanes, array, i, lanes[at])
+    for i in range(1, FEW):
+        lanes[array + LANES] += lanes[array + LANES + i]
+        accumulate(lanes, array, 0, lanes[array + i])
 
 
 @compiled
@@ -208,10 +222,8 @@ def _short_terms(tile, depth, slope, lanes):
     for c in range(depth):
         at = c * LANES
         for i in range(LANES):
-            x, m = tile[at + i], lanes[MAX + i]
-            e, is_max = short_term((x - m) * slope), x == m
-            lanes[TOTAL + i] += 0.0 if is_max else e
-            lanes[COUNT + i] += 1.0 if is_max else 0.0
+            e = short_term((tile[at + i] - lanes[MAX + i]) * slope)
+            lanes[TOTAL + i] += e
             tile[at + i] = e
 
 
@@ -220,14 +232,30 @@ def _terms(tile, depth, slope, slope_error, lanes):
     for c in range(depth):
         at = c * LANES
         for i in range(LANES):
-            x, m = tile[at + i], lanes[MAX + i]
-            d, lost = difference(x, m)
+            d, lost = difference(tile[at + i], lanes[MAX + i])
             scaled = d * slope
             e = exp_term(scaled, fma(d, slope, -scaled) + (d * slope_error + lost * slope))
-            is_max = x == m
-            accumulate(lanes, TOTAL, i, 0.0 if is_max else e)
-            lanes[COUNT + i] += 1.0 if is_max else 0.0
+            accumulate(lanes, TOTAL, i, e)
             tile[at + i] = e
+
+
+@compiled
+def _sum_again(tile, depth, split, lanes):
+    """Find TOTAL without the terms of maxima, beside which the others have lost their digits."""
+    for i in range(LANES):
+        lanes[TOTAL + i], lanes[ERROR + i], lanes[COUNT + i] = 0.0, 0.0, 0.0
+    for c in range(depth):
+        at = c * LANES
+        for i in range(LANES):
+            e = tile[at + i]
+            accumulate(lanes, TOTAL, i, 0.0 if e == TOP else e)
+            lanes[COUNT + i] += TOP if e == TOP else 0.0
+    merge(lanes, split, TOTAL)
+    if split:
+        for i in range(1, LANES):
+            lanes[COUNT] += lanes[COUNT + i]
+    for i in range(1 if split else LANES):
+        accumulate(lanes, TOTAL, i, lanes[COUNT + i] - TOP)
 
 
 @compiled
@@ -235,20 +263,23 @@ def find_terms(tile, depth, split, slope, slope_error, tiny, lanes):
     """Replace x by exp((x - m) / temperature) * TOP, and find the sums of these terms."""
     for i in range(LANES):
         m = lanes[MAX + i]
-        lanes[TOTAL + i], lanes[ERROR + i], lanes[COUNT + i] = m - m, 0.0, 0.0
+        lanes[TOTAL + i], lanes[ERROR + i] = 0.0 if split and i > 0 else -TOP, m - m
     if tiny < SMALLEST_FLOAT:
         _terms(tile, depth, slope, slope_error, lanes)
     else:
         _short_terms(tile, depth, slope, lanes)
     merge(lanes, split, TOTAL)
-    if split:
-        for i in range(1, LANES):
-            lanes[COUNT] += lanes[COUNT + i]
+    is_close = False
     for i in range(1 if split else LANES):
-        total, error, count = lanes[TOTAL + i], lanes[ERROR + i], lanes[COUNT + i]
-        others, lost = add(total / TOP, error / TOP, count - 1.0)
-        lanes[OTHERS + i], lanes[LOG + i] = others + lost, log1p(others + lost)
-        lanes[WHOLE + i], lanes[WHOLE_ERROR + i] = add(count * TOP, error, total)
+        is_close |= lanes[TOTAL + i] < depth * CLOSE
+    if is_close:
+        _sum_again(tile, depth, split, lanes)
+    for i in range(1 if split else LANES):
+        total, error, m = lanes[TOTAL + i], lanes[ERROR + i], lanes[MAX + i]
+        error += m - m
+        lanes[ERROR + i], lanes[OTHERS + i] = error, (total + error) / TOP
+        lanes[LOG + i] = log1p(lanes[OTHERS + i])
+        lanes[WHOLE + i], lanes[WHOLE_ERROR + i] = add(TOP, error, total)
 
 
 @compiled
@@ -278,6 +309,20 @@ def scale(tile, depth, split, lanes, tiny):
 
 
 @compiled
+def scale_row(tile, n, inner, row, lanes, tiny, out):
+    """Do what `scale` and `store` do with a split row, in one pass; return where it starts."""
+    factor, error = lanes[FACTOR], lanes[FACTOR_ERROR]
+    lowest = tiny / abs(factor)
+    lowest = 0.0 if np.isnan(lowest) else min(lowest, LARGEST)
+    _, start, _ = _run(row, 0, 1, n, inner)
+    for c in range(n):
+        e = tile[c]
+        e = 0.0 if e < lowest else e
+        out[start + c * inner] = fma(e, factor, e * error)
+    return start
+
+
+@compiled
 def shift(tile, depth, split, lanes, temperature):
     """Replace x by (x - m) / temperature - L: both are negative, so nothing cancels."""
     if split:
@@ -293,10 +338,21 @@ def shift(tile, depth, split, lanes, temperature):
 
 
 @compiled
+def shift_rows(x, n, first, n_rows, lanes, tiny, out):
+    """Do what `load`, `shift` and `store` do with contiguous rows, in one pass, where the temperature is 1."""
+    for i in range(n_rows):
+        log, is_large = lanes[LOG + i], lanes[MAX + i] > LARGEST / 2**53
+        size, back = (0.5, 2.0) if is_large else (1.0, 1.0)
+        m = lanes[MAX + i] * size
+        for j in range((first + i) * n, (first + i + 1) * n):
+            z = (x[j] * size - m) * back - log
+            out[j] = 0.0 if abs(z) < tiny else z
+
+
+@compiled
 def own_slope(is_max, p, lanes, i):
     """Return p - 1 of a target, which would cancel where that is the maximum: -S' / (1 + S')."""
-    total, error, count = lanes[TOTAL + i], lanes[ERROR + i], lanes[COUNT + i]
-    others, lost = add(total / TOP, error / TOP, count - 1.0)
+    others, lost = add(lanes[TOTAL + i] / TOP, 0.0, lanes[ERROR + i] / TOP)
     whole, part = add(1.0, 0.0, others)
     slope = -others / whole
     rest = fma(slope, whole, others) + lost + slope * (part + lost)
