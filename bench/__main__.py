@@ -22,8 +22,14 @@ COMMANDS = (
     "ratios",
     "guard",
     "suite",
+    "dask-scaling",
+    "dask-averaging",
 )
-MODULES = {"torch": "torch_losses"}
+MODULES = {
+    "torch": "torch_losses",
+    "dask-scaling": "dask_scaling",
+    "dask-averaging": "dask_averaging",
+}
 """Modules with another name than their command's."""
 
 

@@ -1,56 +1,70 @@
 """What it costs in accuracy to average networks after each epoch instead of training one.
 
-    python bench/dask_averaging.py               Fashion-MNIST, some minutes
-    python bench/dask_averaging.py --quick       a part of it, two epochs
+    python -m bench dask-averaging               Fashion-MNIST, some minutes; made images where it is not
+    python -m bench dask-averaging --small       a part of it, two epochs
 
 The local class trains one network on all rows; MLPClassifier of fastsoftmax.dask trains n_replicas, each an
 epoch on its share of 16 partitions, and averages them. Beside it stands what one share of
 the rows alone gives.
 """
 
-import argparse
 import warnings
 
-import dask.array as da
-import distributed
-
 import fastsoftmax as fs
-from fastsoftmax.dask import MLPClassifier
+
+from . import training
+from .on_dask import left_out, local_client
+
+N_PARTS = 16
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="6,000 images, two epochs")
-    parser.add_argument("--epochs", type=int, default=10, help="(default: 10)")
-    args = parser.parse_args()
-    warnings.filterwarnings("ignore", "training has reached max_iter")
-    (X, y), (X_test, y_test) = fs.datasets.load_fashion_mnist()
-    if args.quick:
-        X, y, args.epochs = X[:6000], y[:6000], 2
-    options = {"batch_size": 32, "max_iter": args.epochs, "random_state": 0}
-    print(f"{len(X)} images, 784-128-10, Adam, batches of 32, {args.epochs} epochs: test accuracy")
+def add_arguments(parser):
+    parser.add_argument(
+        "--small", action="store_true", help="6,000 images, two epochs, one and two replicas"
+    )
+    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="(default: 10)")
+
+
+def run(args):
+    if left_out("dask-averaging"):
+        return
+    n_epochs = 2 if args.small else args.epochs
+    (X, y), test, origin = images()
+    if args.small:
+        X, y = X[:6000], y[:6000]
+    options = {"batch_size": 32, "max_iter": n_epochs, "random_state": 0, "input_scale": 1 / 255}
+    print(
+        f"{origin}: {len(X)} images, 784-128-10, Adam, batches of 32, {n_epochs} epochs: test accuracy"
+    )
+    with warnings.catch_warnings(), local_client(2) as client:
+        warnings.filterwarnings("ignore", "training has reached max_iter")
+        compare(client, X, y, test, options, (1, 2) if args.small else (1, 2, 4, 8, 16))
+
+
+def images():
+    """Return (X, y) to train on, (X, y) to test on, and where they come from."""
+    X, y, origin = training.load_images(70_000)
+    if origin == "Fashion-MNIST":
+        return *fs.datasets.load_fashion_mnist(), origin
+    return (X[10_000:], y[10_000:]), (X[:10_000], y[:10_000]), origin
+
+
+def compare(client, X, y, test, options, counts):
+    """Print the accuracy of one process, of averaged replicas, and of a share of the rows alone."""
+    import dask.array as da
+
+    from fastsoftmax.dask import MLPClassifier
+
     local = fs.MLPClassifier(**options).fit(X, y)
-    print(f"one process, all rows       {local.score(X_test, y_test):.4f}", flush=True)
-    rows = len(X) // 16
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        X_parts, y_parts = da.from_array(X, chunks=(rows, 28, 28)), da.from_array(y, chunks=rows)
-        for n_replicas in (1, 2, 4, 8, 16):
-            model = MLPClassifier(**options, n_replicas=n_replicas, client=client)
-            model.fit(X_parts, y_parts)
-            part = fs.MLPClassifier(**options).fit(
-                X[: len(X) // n_replicas], y[: len(X) // n_replicas]
-            )
-            print(
-                f"{n_replicas:2} replicas, averaged       {model.score(X_test, y_test):.4f}   "
-                f"a share of the rows alone {part.score(X_test, y_test):.4f}",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()
+    print(f"one process, all rows       {local.score(*test):.4f}", flush=True)
+    rows = len(X) // N_PARTS
+    parts = da.from_array(X, chunks=(rows, *X.shape[1:])), da.from_array(y, chunks=rows)
+    for n_replicas in counts:
+        model = MLPClassifier(**options, n_replicas=n_replicas, client=client).fit(*parts)
+        n_rows = len(X) // n_replicas
+        part = fs.MLPClassifier(**options).fit(X[:n_rows], y[:n_rows])
+        print(
+            f"{n_replicas:2} replicas, averaged       {model.score(*test):.4f}   "
+            f"a share of the rows alone {part.score(*test):.4f}",
+            flush=True,
+        )

@@ -1,23 +1,22 @@
 """What an evaluation of loss and gradient costs on Dask, and a model of it for clusters of any size.
 
-    python bench/dask_scaling.py                 one and two workers on this machine, the fitted model, what it
-                                                 predicts; about a minute
-    python bench/dask_scaling.py --quick         a few evaluations of small data, to see that it runs
+    python -m bench dask-scaling                  one and two workers on this machine, the fitted model, what it
+                                                  predicts; about a minute
+    python -m bench dask-scaling --workers 2      these workers alone
+    python -m bench dask-scaling --small          a few evaluations of small data, to see that it runs
 
 Every evaluation is the round of tasks that L-BFGS sends. Workers time their own arithmetic, so that what
 Dask and the network add is known apart from it. docs/scaling.md explains the columns.
 """
 
-import argparse
+import contextlib
 import time
-import typing
+import warnings
 
-import dask.array as da
-import distributed
 import numpy as np
 
-from fastsoftmax.dask import SoftmaxRegression, _full_batch
-from fastsoftmax.dask._tasks import Sums
+from . import options
+from .on_dask import left_out, local_client
 
 BASE = {"n_rows": 24_000, "n_features": 784, "n_classes": 10, "n_parts": 8}
 SHAPES = [
@@ -34,11 +33,45 @@ SHAPES = [
 ROWS_A_PART = 1_000_000
 """In the predictions: 784 features of uint8 are 0.8 GB."""
 
-QUICK = [{**BASE, "n_rows": 2_000, "n_features": 20}, {**BASE, "n_rows": 4_000, "n_features": 20}]
+SMALL = [{**BASE, "n_rows": 2_000, "n_features": 20}, {**BASE, "n_rows": 4_000, "n_features": 20}]
+
+
+def add_arguments(parser):
+    parser.add_argument(
+        "--small", action="store_true", help="only try the command: the figures mean nothing"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=12, metavar="N", help="iterations of each fit (default: 12)"
+    )
+    parser.add_argument(
+        "--workers", type=int, action="append", metavar="N", help="processes (default: 1 and 2)"
+    )
+
+
+def run(args):
+    if left_out("dask-scaling"):
+        return
+    options.warn_of_load()
+    results = []
+    print("workers      rows features classes parts   round ms  compute ms  above it ms")
+    for n_workers in args.workers or (1, 2):
+        with local_client(n_workers) as client:
+            for shape in SMALL if args.small else SHAPES:
+                seconds, compute = measure(
+                    client, n_workers, shape, 4 if args.small else args.rounds
+                )
+                results.append((shape, n_workers, seconds, compute))
+                print(
+                    f"{n_workers:7} {shape['n_rows']:9} {shape['n_features']:8} {shape['n_classes']:7} "
+                    f"{shape['n_parts']:5} {1e3 * seconds:10.1f} {1e3 * compute:11.1f} "
+                    f"{1e3 * (seconds - compute):12.1f}",
+                    flush=True,
+                )
+    print_model(fitted(results), results)
 
 
 class Timed:
-    """A job that tells in a second array how many seconds its arithmetic took."""
+    """A job that tells in a last array how many seconds its arithmetic took."""
 
     def __init__(self, job):
         self.job = job
@@ -46,41 +79,53 @@ class Timed:
     def __call__(self, split, loss):
         start = time.perf_counter()
         sums = self.job(split, loss)
-        return Sums(sums.tally, (*sums.arrays, np.array([time.perf_counter() - start])))
+        seconds = np.array([time.perf_counter() - start])
+        return sums._replace(arrays=(*sums.arrays, seconds))
 
 
-class Stopwatch(_full_batch.SumsOverPartitions):
-    """Sums whose rounds are timed: (seconds of the round, of all partitions' arithmetic)."""
+@contextlib.contextmanager
+def timed_rounds():
+    """Yield a list that is told of each evaluation: seconds, and those of all partitions' arithmetic."""
+    from fastsoftmax.dask import _full_batch
 
-    rounds: typing.ClassVar[list] = []
+    evaluation, rounds = _full_batch.SumsOverPartitions, []
+    call = evaluation.__call__
 
-    def __call__(self, network):
-        partitions, add_up = self._partitions, self._partitions.add_up
-        found = []
+    def timed_call(self, network):
+        partitions, add_up, found = self._partitions, self._partitions.add_up, []
 
-        def timed(job, *args, **options):
-            found.append(add_up(Timed(job), *args, **options))
+        def timed(job, *args, **how):
+            found.append(add_up(Timed(job), *args, **how))
             return found[0]
 
         partitions.add_up = timed
         start = time.perf_counter()
-        result = super().__call__(network)
-        seconds = time.perf_counter() - start
+        result = call(self, network)
+        rounds.append((time.perf_counter() - start, float(found[0].arrays[-1][0])))
         del partitions.add_up
-        self.rounds.append((seconds, float(found[0].arrays[1][0])))
         return result
+
+    evaluation.__call__ = timed_call
+    try:
+        yield rounds
+    finally:
+        evaluation.__call__ = call
 
 
 def measure(client, n_workers, shape, n_rounds):
     """Return the medians of (seconds of a round, seconds of arithmetic a worker)."""
+    import dask.array as da
+
+    from fastsoftmax.dask import SoftmaxRegression
+
     rng = da.random.default_rng(0)
     rows = shape["n_rows"] // shape["n_parts"]
     X = rng.normal(size=(shape["n_rows"], shape["n_features"]), chunks=(rows, -1)).astype("f4")
     y = rng.integers(0, shape["n_classes"], shape["n_rows"], chunks=rows)
-    Stopwatch.rounds.clear()
-    model = SoftmaxRegression(solver="lbfgs", max_iter=n_rounds, tol=0, client=client)
-    model.fit(X, y)
-    rounds = np.array(Stopwatch.rounds)[2:]
+    with timed_rounds() as rounds, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "lbfgs failed to converge")
+        SoftmaxRegression(solver="lbfgs", max_iter=n_rounds, tol=0, client=client).fit(X, y)
+    rounds = np.array(rounds)[2:]
     seconds = np.median(rounds[:, 0])
     return seconds, np.median(rounds[:, 1]) / n_workers
 
@@ -127,33 +172,8 @@ def predict(model, shape, n_workers, n_threads=1):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a few evaluations of small data")
-    parser.add_argument(
-        "--rounds", type=int, default=12, help="iterations of each fit (default: 12)"
-    )
-    args = parser.parse_args()
-    shapes, results = QUICK if args.quick else SHAPES, []
-    _full_batch.SumsOverPartitions = Stopwatch
-    print("workers      rows features classes parts   round ms  compute ms  above it ms")
-    for n_workers in (1, 2):
-        with (
-            distributed.LocalCluster(
-                n_workers=n_workers, threads_per_worker=1, dashboard_address=":0"
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            for shape in shapes:
-                seconds, compute = measure(client, n_workers, shape, args.rounds)
-                results.append((shape, n_workers, seconds, compute))
-                print(
-                    f"{n_workers:7} {shape['n_rows']:9} {shape['n_features']:8} {shape['n_classes']:7} "
-                    f"{shape['n_parts']:5} {1e3 * seconds:10.1f} {1e3 * compute:11.1f} "
-                    f"{1e3 * (seconds - compute):12.1f}",
-                    flush=True,
-                )
-    model = fitted(results)
+def print_model(model, results):
+    """Print the model, its errors, and what it predicts."""
     (by_product, by_logit, by_parameter), (a_round, a_worker, a_byte) = model
     print(
         f"\nan evaluation takes\n"
@@ -174,7 +194,3 @@ def main():
                 f"{n_workers:9} {n_rows:13} {parts[0]:12.3g} {parts[1]:10.3g} {parts[2]:11.3g} "
                 f"{sum(parts):12.3g}"
             )
-
-
-if __name__ == "__main__":
-    main()

@@ -38,6 +38,11 @@ from ._splitting import DEFAULT_TEST_SIZE
 PARTS_OF_MEMORY = 24
 """How many parts a thread's share of the memory would hold: a task copies its own a few times."""
 
+MOST_OCCUPIED = 0.7
+"""Of a worker's memory by the libraries alone: at 0.8 Dask gives it nothing more to do."""
+
+MB = 10**6
+
 MOST_BYTES = 64 << 20
 """Of a part, whatever memory there is."""
 
@@ -108,7 +113,7 @@ def run(args, path):
     """Read, train, test, save; print each as it is known."""
     module = _module()
     files = files_of(args.data)
-    with _client(args) as client:
+    with _client(args) as client, _told():
         data = _look(args, files, client)
         if not args.json:
             print_fields(_shown(args, data, client))
@@ -151,6 +156,7 @@ def _module():
 @contextlib.contextmanager
 def _client(args):
     """Return a client of the cluster that was asked for; one that was started here ends with it."""
+    import psutil
     from distributed import Client, LocalCluster
 
     if args.scheduler is not None:
@@ -162,6 +168,9 @@ def _client(args):
             yield client
         return
     n_workers = args.workers or 1
+    _require_memory(
+        args.memory_limit, psutil.Process().memory_info().rss
+    )  # with the same libraries
     options = {} if args.memory_limit is None else {"memory_limit": args.memory_limit}
     with (
         LocalCluster(
@@ -173,7 +182,38 @@ def _client(args):
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        for worker in client.scheduler_info(n_workers=-1)["workers"].values():
+            _require_memory(worker["memory_limit"], worker["metrics"].get("memory", 0))
         yield client
+
+
+@contextlib.contextmanager
+def _told():
+    """Tell in one line what becomes of a cluster: workers that die or lose the scheduler, full memory."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+
+    try:
+        yield
+    except KilledWorker as error:
+        raise CommandError(
+            f"{error.allowed_failures + 1} workers died one after the other while they ran "
+            f"{error.task}: raise --memory-limit, or see their logs"
+        ) from error
+    except CancelledError as error:
+        raise CommandError(f"the cluster gave up the work: {error}") from error
+    except RuntimeError as error:
+        raise CommandError(str(error)) from error
+
+
+def _require_memory(limit, occupied):
+    """Raise if a worker has hardly any memory beside what it occupies before it reads a row."""
+    if limit and occupied > MOST_OCCUPIED * limit:
+        raise CommandError(
+            f"--memory-limit must leave room for rows: a worker occupies {occupied / MB:.0f} MB of "
+            f"{limit / MB:.0f} MB before it has read any; give it at least {2 * occupied / MB:.0f} MB"
+        )
 
 
 def _n_processors():
@@ -283,9 +323,11 @@ def _results(client, function, *columns):
     """Return what a function says about each piece, in order."""
     from dask import delayed
 
+    from fastsoftmax.dask import _cluster
+
     call = delayed(function, pure=False)
     try:
-        return client.gather(client.compute([call(*row) for row in zip(*columns, strict=True)]))
+        return _cluster.Cluster(client).results([call(*row) for row in zip(*columns, strict=True)])
     except (OSError, ValueError, TypeError) as error:
         raise CommandError(str(error)) from error
 

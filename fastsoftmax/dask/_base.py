@@ -100,10 +100,17 @@ class DistributedClassifier(LazyPrediction):
         Raises
         ------
         TypeError
-            If X or y is no Dask collection.
+            If X or y is no Dask collection, or `client` no client.
         ValueError
             If partitions contradict each other, or come from data that have been scattered, which
             are lost with their worker; and whatever the class of one machine refuses.
+        RuntimeError
+            If a worker lacks this library or has another version of it.
+        MemoryError
+            If no worker has memory left to go on with.
+        KilledWorker
+            If a task has ended several workers, one after the other; and whatever reading a
+            partition raises, as it is.
         """
         with training(self):
             self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)
@@ -115,6 +122,7 @@ class DistributedClassifier(LazyPrediction):
         if self.n_replicas is not None:
             integer(self.n_replicas, "n_replicas", low=1)
         cluster = Cluster(self.client_)
+        cluster.require_library()
         n_features = getattr(self, "n_features_in_", None)
         partitions, held = partitions_of(X, y, sample_weight)
         numbers, facts = _facts(cluster, partitions, local, reset=True)
@@ -130,7 +138,7 @@ class DistributedClassifier(LazyPrediction):
         def rows(plan):
             found = _read_by(cluster, partitions, numbers, plan, keeps, held)
             as_found = factors is None and plan.held_share is None
-            return _train_of(found, facts if as_found else None)
+            return _train_of(found, facts if as_found else None, plan.held_share)
 
         validation = self._validation(cluster, X_val, y_val, plan)
         if self.early_stopping and validation is None:
@@ -286,9 +294,12 @@ class DistributedClassifier(LazyPrediction):
 
 def _facts(cluster, partitions, estimator, *, reset):
     """Return the numbers and the Facts of the partitions that have rows."""
-    calls = [task(facts_of, *part, estimator, reset, name="inspect") for part in partitions]
+    calls = [
+        task(facts_of, *part, estimator, reset, number, name="inspect")
+        for number, part in enumerate(partitions)
+    ]
     futures = cluster.start(calls)
-    found = cluster.client.gather(futures)
+    found = cluster.gather(futures)
     cluster.require_recomputable(futures)
     numbers = [number for number, facts in enumerate(found) if facts is not None]
     if not numbers:
@@ -303,7 +314,7 @@ def _read_by(cluster, partitions, numbers, plan, keeps, held):
     return Streamed(cluster, partitions, numbers, plan)
 
 
-def _train_of(partitions, facts):
+def _train_of(partitions, facts, held_share=None):
     """Return the Train of partitions, less those without a row to learn from.
 
     `facts` tell how many rows there are and what they weigh; None has them counted.
@@ -314,6 +325,10 @@ def _train_of(partitions, facts):
         sizes = [(each.n_used, each.weight) for each in facts]
     places = [place for place, (n_rows, _) in enumerate(sizes) if n_rows]
     if not places:
+        if held_share is not None:
+            raise ValueError(
+                "early_stopping needs more rows: validation_fraction leaves none to learn from"
+            )
         raise ValueError("class_weight and sample_weight must not be 0 for all rows")
     n_rows = [sizes[place][0] for place in places]
     partitions.keep(places, n_rows)

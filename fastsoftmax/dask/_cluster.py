@@ -8,10 +8,12 @@ from collections import defaultdict
 import numpy as np
 from dask import delayed
 from dask.sizeof import sizeof
-from distributed import as_completed, default_client, wait
+from distributed import Client, default_client, wait
 
+from .. import __version__
 from . import _tasks
 from ._tree import tree_sum
+from ._waiting import fullest_if_stuck, wait_for
 
 _MOST_EMBEDDED = 4 << 20
 """Bytes of arguments that may be sent with the tasks: more go once, and from worker to worker."""
@@ -21,20 +23,32 @@ _MOST_ROUNDS_HELD, _MOST_BYTES_HELD = 32, 32 << 20
 _MOST_GATHERED, _NEIGHBOURS = 64, 16
 """Results that the client gathers in a round, and those that a worker adds up before: whole nodes."""
 
-_SHARE_OF_MEMORY = 0.4
-"""Of the workers' limits: below the 0.6 at which Dask begins to write to disk."""
+_SHARE_OF_MEMORY, _MOST_OF_MEMORY = 0.4, 0.6
+"""Of the workers' limits: for partitions, and in all. Dask begins to write to disk at the latter."""
 
 
 def client_or_default(client):
     """Return the client, or the one that was started last."""
     if client is not None:
-        return client
+        return _checked_client(client)
     try:
         return default_client()
     except ValueError as error:
         raise ValueError(
             "fastsoftmax.dask needs a cluster: pass client=distributed.Client(...), or start one before"
         ) from error
+
+
+def _checked_client(client):
+    if not isinstance(client, Client):
+        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}")
+    if client.asynchronous:
+        raise ValueError(
+            "client must be synchronous, got one that was started with asynchronous=True"
+        )
+    if client.status in ("closing", "closed"):
+        raise ValueError(f"client must be connected, got one that is {client.status}")
+    return client
 
 
 def task(function, *arguments, name):
@@ -67,7 +81,7 @@ class Cluster:
     """
 
     def __init__(self, client):
-        self.client, self._held, self._n_bytes = client, [], 0
+        self.client, self._held, self._n_bytes, self._fullest = client, [], 0, None
 
     def start(self, calls, worker=None):
         """Send delayed calls, to a worker or to whoever has it no longer; return their futures."""
@@ -105,12 +119,24 @@ class Cluster:
             for number, future in enumerate(futures):
                 future.add_done_callback(lambda _, number=number: on_done(number))
         try:
-            found = self.client.gather(futures)
+            found = self._wait_for(lambda: self.client.gather(futures, asynchronous=True))
         except BaseException:
             self.client.cancel(futures)
             raise
         self._hold(futures, sizeof(found))
         return found
+
+    def wait(self, futures, return_when="ALL_COMPLETED"):
+        """Return the sets of futures that are done, whatever has become of them, and not done."""
+
+        async def start():
+            with self.client.as_current():
+                return await wait(futures, return_when=return_when)
+
+        return self._wait_for(start)
+
+    def _wait_for(self, start):
+        return wait_for(self.client, start, self._fullest)
 
     def _hold(self, futures, n_bytes):
         self._n_bytes += n_bytes
@@ -121,6 +147,29 @@ class Cluster:
     def workers(self):
         """Return what the scheduler says of each worker, by address."""
         return self.client.scheduler_info(n_workers=-1)["workers"]
+
+    def require_library(self):
+        """Raise unless the workers have this version; warn if they compute in different ways."""
+        self._fullest = fullest_if_stuck(self.workers())
+        found = self.client.run(_library_there(), on_error="return")
+        ways = {}
+        for worker, answer in found.items():
+            if not isinstance(answer, tuple):
+                continue  # it has gone, or hangs, which the tasks will notice
+            version, way = answer
+            if version is None:
+                raise RuntimeError(f"the worker {worker} cannot import fastsoftmax: {way}")
+            if version != __version__:
+                raise RuntimeError(
+                    f"workers must have fastsoftmax {__version__} like the client, got {version} at {worker}"
+                )
+            ways.setdefault(way, worker)
+        if len(ways) > 1:
+            listed = ", ".join(f"{way} at {worker}" for way, worker in sorted(ways.items()))
+            warnings.warn(
+                f"workers compute in different ways, {listed}: the bits then depend on who computes what",
+                stacklevel=2,
+            )
 
     def require_recomputable(self, futures):
         """Raise if a partition comes from data that have been scattered: no task could make them again."""
@@ -153,18 +202,35 @@ def _scattered_below():
     return scattered_below
 
 
+def _library_there():
+    """Return a function for workers, sent by value: it says what they have, or why they have none."""
+
+    def library_there():
+        try:
+            import fastsoftmax
+        except ImportError as error:
+            return None, str(error)
+        info = fastsoftmax.backend_info()
+        return fastsoftmax.__version__, f"{info['backend']}/{info['isa']}"
+
+    return library_there
+
+
 def fits_in_memory(cluster, n_bytes):
     """Whether the workers can keep the partitions beside what they hold now."""
     room = 0.0
     for worker in cluster.workers().values():
-        if not worker["memory_limit"]:
+        limit, metrics = worker["memory_limit"], worker["metrics"]
+        if not limit:
             return True
-        room += max(0.0, _SHARE_OF_MEMORY * worker["memory_limit"] - _held_now(worker))
+        room += max(
+            0.0,
+            min(
+                _SHARE_OF_MEMORY * limit - metrics.get("managed_bytes", 0),
+                _MOST_OF_MEMORY * limit - metrics.get("memory", 0),
+            ),
+        )
     return n_bytes <= room
-
-
-def _held_now(worker):
-    return worker["metrics"].get("managed_bytes", 0)
 
 
 class Kept:
@@ -225,8 +291,7 @@ class Kept:
 
     def _group(self, side_by_side):
         """Return the places of the partitions that lie on one worker, by (worker, share of it)."""
-        with self.cluster.client.as_current():
-            wait(self._pieces)
+        self.cluster.wait(self._pieces)
         holders = self.cluster.client.who_has(self._pieces)
         n_threads = self.cluster.client.nthreads()
         held = defaultdict(list)
@@ -314,7 +379,7 @@ class Streamed:
         """
         (start,) = self.cluster.start([start])
         last, ahead = [start] * len(shares), [iter(share) for share in shares]
-        running, owners = as_completed(loop=self.cluster.client.loop), {}
+        running, owners = set(), {}
 
         def send(number):
             place = next(ahead[number], None)
@@ -325,13 +390,15 @@ class Streamed:
 
         for number in 2 * [*range(len(shares))]:
             send(number)
-        for future in running:
-            number, place = owners.pop(future.key)
-            if future.status != "finished":
+        while running:
+            done, running = self.cluster.wait(running, "FIRST_COMPLETED")
+            if any(future.status != "finished" for future in done):
                 break  # gather raises what has happened
-            if on_rows:
-                on_rows(self.n_rows[place])
-            send(number)
+            for future in done:
+                number, place = owners.pop(future.key)
+                if on_rows:
+                    on_rows(self.n_rows[place])
+                send(number)
         return self.cluster.gather(last)
 
     def _train_call(self, reached, place, epoch):

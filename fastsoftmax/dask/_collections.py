@@ -68,7 +68,9 @@ def _array_pieces(X, name):
 
 def require_whole_rows(X, name):
     """Raise unless a Dask array is cut along its first axis alone."""
-    if X.ndim == 0 or any(n > 1 for n in X.numblocks[1:]):
+    if X.ndim == 0:
+        raise ValueError(f"{name} must have rows, got an array without axes")
+    if any(n > 1 for n in X.numblocks[1:]):
         axes = ", ".join(f"{axis}: -1" for axis in range(1, X.ndim))
         raise ValueError(
             f"{name} must have whole rows in each chunk, got chunks {X.chunks}: "

@@ -44,8 +44,29 @@ def read(estimator, X, y, *, reset):
     return estimator._read(X, y, reset=reset)
 
 
-def facts_of(X, y, sample_weight, estimator, reset):
+def facts_of(X, y, sample_weight, estimator, reset, number):
     """Return the Facts of a piece; None if it has no rows. `reset`: nothing is known before."""
+    try:
+        return _facts_of(X, y, sample_weight, estimator, reset)
+    except (ValueError, TypeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"partition {number}: {error}{_columns_without_numbers(X)}") from error
+
+
+def _columns_without_numbers(X):
+    """Return a clause that names the columns of text and dates of a data frame, if it has any."""
+    dtypes = getattr(X, "dtypes", None)
+    if not hasattr(dtypes, "items"):
+        return ""
+    names = [
+        str(name) for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"
+    ]
+    return f"; columns that are no numbers: {', '.join(names)}" if names else ""
+
+
+def _facts_of(X, y, sample_weight, estimator, reset):
+    if not (hasattr(X, "shape") or isinstance(X, (list, tuple))):
+        raise TypeError(f"X must be array_like, got {type(X).__name__}")
     if number_of_rows(X) == 0:
         return None
     estimator, given = clone(estimator) if reset else estimator, X
@@ -94,19 +115,19 @@ class Whole(NamedTuple):
     weight_by_class: np.ndarray | None
 
 
-_SAME = ("n_features", "dtype", "scale")
+_SAME = {"n_features": "number of features", "dtype": "dtype", "scale": "input scale"}
 
 
 def whole_of(facts, name):
     """Return the Whole of a list of Facts by partition number; raise where they contradict each other."""
     (first, one), *others = facts
     for number, other in others:
-        for field in _SAME:
+        for field, words in _SAME.items():
             mine, theirs = getattr(one, field), getattr(other, field)
             if mine != theirs:
                 raise ValueError(
-                    f"all partitions of X must have the same {field.replace('_', ' ')}, got {mine} in "
-                    f"partition {first} and {theirs} in partition {number}"
+                    f"all partitions of X must have the same {words}, got {mine} in partition "
+                    f"{first} and {theirs} in partition {number}"
                 )
         if not np.array_equal(one.feature_names, other.feature_names):
             raise ValueError(
@@ -117,6 +138,11 @@ def whole_of(facts, name):
             raise ValueError(
                 f"all partitions of y must have the same shape of a row, got {one.labels.shape[1:]} "
                 f"in partition {first} and {other.labels.shape[1:]} in partition {number}"
+            )
+        if (one.labels.dtype.kind in "biuf") != (other.labels.dtype.kind in "biuf"):
+            raise ValueError(
+                f"all partitions of y must have labels of one kind, got {one.labels.dtype} in "
+                f"partition {first} and {other.labels.dtype} in partition {number}"
             )
     labels = find_labels(np.concatenate([each.labels for _, each in facts]), name)
     by_class = None if labels.is_multilabel else _add_by_class(labels, facts)

@@ -97,6 +97,7 @@ class LazyPrediction:
         name = method.replace("_", "-")
         if isinstance(X, da.Array):
             require_whole_rows(X, "X")
+            self._require_features(X)
             model = shared(local, len(X.chunks[0]), _n_bytes(local), "model")
             return X.map_blocks(
                 _tasks.predict_blocks,
@@ -118,6 +119,15 @@ class LazyPrediction:
             return calls
         parts = [da.from_delayed(call, (np.nan, *shape), meta=meta) for call in calls]
         return da.concatenate(parts, allow_unknown_chunksizes=True)
+
+    def _require_features(self, X):
+        """Raise at once, not when something is computed, if the rows of an array have another length."""
+        n_features = np.prod(X.shape[1:])
+        if X.ndim > 1 and n_features != self.n_features_in_ and not np.isnan(n_features):
+            raise ValueError(
+                f"X has {n_features:.0f} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
 
     # Scores
 

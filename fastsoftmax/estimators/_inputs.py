@@ -1,5 +1,6 @@
 """What an estimator does to X, y and weights before anything is computed."""
 
+import inspect
 import math
 import warnings
 
@@ -13,6 +14,10 @@ from ._checks import refuse_masked, scale_of
 from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
 from ._targets import read_targets
+
+_parameters = inspect.signature(_check_sample_weight).parameters
+_ALL_MAY_BE_0 = {name: True for name in _parameters if name == "allow_all_zero_weights"}
+"""scikit-learn 1.9 and newer refuse such weights unless they are told not to."""
 
 _CHECKED_BYTES = 64 << 20
 _BYTE_SCALE = 1 / 255
@@ -143,7 +148,7 @@ def checked_weights(sample_weight, X):
     """Return the weight of each row of X in double; all may be 0, as in a part of the rows."""
     refuse_masked(sample_weight, "sample_weight")
     return _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True, **_ALL_MAY_BE_0
     )
 
 

@@ -138,23 +138,30 @@ class KillAWorker(Callback):
             self.killed = True
 
 
-@pytest.mark.parametrize("cls", [SoftmaxRegression, MLPClassifier])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_killed_worker_costs_no_bits(one_worker, cls):
-    ends = ends_of(2400, 6)
-    pieces = [dask.delayed(piece)(a, b) for a, b in itertools.pairwise(ends)]
-    X, y = [rows[0] for rows in pieces], [rows[1] for rows in pieces]
-    options = {"max_iter": 12, "random_state": 0, "n_replicas": 2}
-    whole = cls(**options, client=one_worker).fit(X, y)
+@pytest.fixture(scope="module")
+def mortal():
+    """Two workers that may be killed; each is started anew."""
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        killer = KillAWorker(client)
-        model = cls(**options, client=client).fit(X, y, callbacks=[killer])
-        assert killer.killed
+        yield client
+
+
+@pytest.mark.parametrize("cls", [SoftmaxRegression, MLPClassifier])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_killed_worker_costs_no_bits(one_worker, mortal, cls):
+    ends = ends_of(2400, 6)
+    pieces = [dask.delayed(piece)(a, b) for a, b in itertools.pairwise(ends)]
+    X, y = [rows[0] for rows in pieces], [rows[1] for rows in pieces]
+    options = {"max_iter": 12, "random_state": 0, "n_replicas": 2}
+    whole = cls(**options, client=one_worker).fit(X, y)
+    mortal.wait_for_workers(2)
+    killer = KillAWorker(mortal)
+    model = cls(**options, client=mortal).fit(X, y, callbacks=[killer])
+    assert killer.killed
     assert_same(model, whole)
 
 

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from sklearn.base import clone  # noqa: E402
 
 import fastsoftmax as fs  # noqa: E402
 from fastsoftmax.dask import MLPClassifier, SoftmaxRegression, _cluster  # noqa: E402
+from fastsoftmax.dask._waiting import Watch, fullest_if_stuck  # noqa: E402
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -143,6 +145,10 @@ def test_scattered_data_are_refused(two_workers):
         model.fit(*two_workers.persist(below))
 
 
+def pieces(array):
+    return [dask.delayed(array[:50]), dask.delayed(array[50:])]
+
+
 def test_what_is_refused(two_workers):
     X, y = make_rows(n=100)
     X_cut, y_cut = cut(X, y, n_partitions=4)
@@ -157,7 +163,7 @@ def test_what_is_refused(two_workers):
         model.fit(X_cut, y_cut[:99])
     with pytest.raises(ValueError, match="n_replicas must be at least 1"):
         MLPClassifier(client=two_workers, n_replicas=0).fit(X_cut, y_cut)
-    with pytest.raises(ValueError, match="contains NaN"):
+    with pytest.raises(ValueError, match=r"partition [0-3]: Input X contains NaN"):
         model.fit(da.where(X_cut > 1, np.nan, X_cut), y_cut)
     with pytest.raises(AttributeError, match="partial_fit"):
         model.partial_fit(X, y)
@@ -166,9 +172,121 @@ def test_what_is_refused(two_workers):
     mixed = [dask.delayed(x) for x in (X[:50], X[50:].astype(np.float64))]
     with pytest.raises(ValueError, match="same dtype, got float32 in partition 0 and float64"):
         model.fit(mixed, [dask.delayed(x) for x in (y[:50], y[50:])])
+    with pytest.raises(ValueError, match="labels of one kind, got int64 in partition 0 and <U"):
+        model.fit(pieces(X), [dask.delayed(y[:50]), dask.delayed(y[50:].astype(str))])
+    with pytest.raises(TypeError, match="partition 1: X must be array_like, got NoneType"):
+        model.fit([dask.delayed(X[:50]), dask.delayed(None)], pieces(y))
+    table = pd.DataFrame({"x": X[:, 0], "word": "ant"})
+    with pytest.raises(ValueError, match=r"partition 0: could not .* no numbers: word"):
+        model.fit([dask.delayed(table)], [dask.delayed(y)])
+    with pytest.raises(ValueError, match="X must have rows, got an array without axes"):
+        model.fit(da.from_array(np.float32(1)), y_cut)
+    with pytest.raises(
+        ValueError, match="X has 19 features, but SoftmaxRegression is expecting 20"
+    ):
+        model.fit(X_cut, y_cut).predict(X_cut[:, 1:].rechunk({1: -1}))
     hook = type("Batches", (fs.estimators.callbacks.Callback,), {"on_train_batch_end": print})
     with pytest.raises(ValueError, match="no hooks for batches"):
         MLPClassifier(client=two_workers).fit(X_cut, y_cut, callbacks=[hook()])
+
+
+class Unreadable(Exception):
+    pass
+
+
+def test_what_reading_raises_arrives_unharmed(two_workers):
+    X, y = make_rows(n=100)
+
+    def read(i):
+        if i:
+            raise Unreadable("disk full of sand", 7)
+        return X[:50]
+
+    model = SoftmaxRegression(client=two_workers)
+    with pytest.raises(Unreadable) as raised:
+        model.fit([dask.delayed(read)(i) for i in range(2)], pieces(y))
+    assert raised.value.args == ("disk full of sand", 7)
+    model.fit(pieces(X), pieces(y))
+    with pytest.raises(Unreadable):
+        model.score([dask.delayed(read)(i) for i in range(2)], pieces(y))
+
+
+def test_partitions_without_weight_take_no_part(two_workers):
+    X, y = make_rows()
+    weights = np.ones(len(y))
+    weights[:400] = 0
+    some = SoftmaxRegression(client=two_workers, solver="lbfgs").fit(*cut(X, y, weights))
+    local = fs.SoftmaxRegression(solver="lbfgs").fit(X, y, weights)
+    np.testing.assert_allclose(some.coef_, local.coef_, atol=1e-3)
+    assert some.score(*cut(X, y, weights)) == pytest.approx(local.score(X, y, weights), abs=0.005)
+
+
+def test_clients_are_checked(two_workers):
+    X, y = cut(*make_rows(n=20), n_partitions=2)
+    with pytest.raises(TypeError, match=r"client must be a distributed\.Client, got str"):
+        SoftmaxRegression(client=two_workers.scheduler.address).fit(X, y)
+    client = distributed.Client(two_workers.scheduler.address, set_as_default=False)
+    client.close()
+    with pytest.raises(ValueError, match="client must be connected, got one that is closed"):
+        SoftmaxRegression(client=client).fit(X, y)
+
+
+def answers(monkeypatch, **there):
+    monkeypatch.setattr(distributed.Client, "run", lambda *args, **options: there)
+
+
+def test_workers_must_have_this_version(two_workers, monkeypatch):
+    cluster, here = _cluster.Cluster(two_workers), fs.__version__
+    assert {a[0] for a in two_workers.run(_cluster._library_there()).values()} == {here}
+    answers(monkeypatch, a=(here, "cython/v3"), b=("0.0.1", "cython/v3"))
+    with pytest.raises(RuntimeError, match=rf"must have fastsoftmax {here} .* got 0\.0\.1 at b"):
+        cluster.require_library()
+    answers(monkeypatch, a=(None, "No module named 'fastsoftmax'"))
+    with pytest.raises(RuntimeError, match="the worker a cannot import fastsoftmax: No module"):
+        cluster.require_library()
+    answers(monkeypatch, a=(here, "cython/v3"), b=(here, "cython/v4"), c=OSError("gone"))
+    with pytest.warns(UserWarning, match="different ways, cython/v3 at a, cython/v4 at b"):
+        cluster.require_library()
+
+
+def worker(memory, status="running", executing=0):
+    metrics = {"memory": memory, "task_counts": {"executing": executing}}
+    return {"status": status, "memory_limit": 1000 * 10**6, "metrics": metrics}
+
+
+def test_full_workers_are_given_up_after_a_while():
+    full, busy = worker(820 * 10**6, "paused"), worker(10**6, executing=1)
+    watch = Watch()
+    for now in range(0, 1000, 5):  # some work goes on
+        watch.look({"a": full, "b": busy}, now)
+    watch.look({"a": full}, 1000)
+    watch.look({}, 1010)  # it is started anew
+    with pytest.raises(MemoryError, match="one occupies 820 MB of its limit of 1000 MB"):
+        watch.look({"a": full}, 1020)
+    watch = Watch(fullest_if_stuck({"a": full}))
+    watch.look({}, 0)
+    with pytest.raises(MemoryError, match="one occupies 820 MB"):
+        watch.look({}, 20)
+
+
+def test_a_cluster_without_workers_is_waited_for():
+    watch = Watch()
+    with pytest.warns(UserWarning, match="the cluster has no workers"):
+        watch.look({}, 0)
+    watch.look({}, 1000)  # said once
+
+
+def test_what_fits_in_memory():
+    def fits(n_bytes, *workers):
+        named = dict(enumerate(workers))
+        return _cluster.fits_in_memory(SimpleNamespace(workers=lambda: named), n_bytes * 10**6)
+
+    empty, occupied = worker(0), worker(450 * 10**6)
+    assert fits(400, empty)
+    assert not fits(401, empty)
+    assert fits(149, occupied)  # more would pass the 600 MB at which Dask begins to write to disk
+    assert not fits(151, occupied)
+    assert fits(10**6, {**empty, "memory_limit": 0})
 
 
 def test_parameters_are_those_of_the_local_classes():

@@ -1,5 +1,6 @@
 """`fastsoftmax train --dask`: Parquet files, and more of them than memory holds."""
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from partitions import make_rows  # noqa: E402
 
 import fastsoftmax as fs  # noqa: E402
 from fastsoftmax.cli import main  # noqa: E402
+from fastsoftmax.dask import _cluster  # noqa: E402
 
 MB = 10**6
 ROOT = Path(fs.__file__).resolve().parent.parent
@@ -46,10 +48,11 @@ def train(*args):
     return main(["train", "--dask", "--target", "kind", *map(str, args)])
 
 
-def test_train_on_parquet(flowers, tmp_path, capsys):
+def test_train_on_parquet(flowers, tmp_path, capsys, two_workers):
     folder, X, labels = flowers
     path = tmp_path / "model.safetensors"
-    assert train("--data", folder / "*.parquet", "--save", path) == 0
+    cluster = ["--scheduler", two_workers.scheduler.address]
+    assert train("--data", folder / "*.parquet", "--save", path, *cluster) == 0
     out = capsys.readouterr().out
     assert "3000 rows, read in 3 parts" in out
     assert "confusion matrix" in out
@@ -78,6 +81,36 @@ def test_what_is_refused(flowers, capsys, monkeypatch, options, message):
     monkeypatch.chdir(flowers[0])
     assert train(*(option.format(flowers[0]) for option in options)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_small_limit_of_memory_is_refused(flowers, capsys):
+    assert train("--data", flowers[0], "--memory-limit", "20MB") == 2
+    assert "--memory-limit must leave room for rows: a worker occupies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            distributed.KilledWorker("read_part-1", None, 3),
+            "4 workers died one after the other while they ran read_part-1: raise --memory-limit",
+        ),
+        (concurrent.futures.CancelledError("connection lost"), "the cluster gave up the work"),
+        (MemoryError("no worker has memory"), "not enough memory: no worker has memory"),
+    ],
+)
+def test_what_becomes_of_a_cluster_is_told(
+    flowers, capsys, monkeypatch, two_workers, error, message
+):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(_cluster, "wait_for", fail)
+    cluster = ["--scheduler", two_workers.scheduler.address]
+    assert train("--data", flowers[0], *cluster) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
 
 
 def test_options_need_dask(capsys):
@@ -111,7 +144,7 @@ class Memory(threading.Thread):
 
 def test_more_rows_than_memory_holds(tmp_path):
     """The rows are four times the limit of the only worker, which never passes it."""
-    limit, n_files, n_features = 640 * MB, 20, 64
+    limit, n_files, n_features = 512 * MB, 20, 64
     n_rows = 4 * limit // (n_files * n_features * 8) + 1
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, n_rows, dtype=np.int8)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -17,6 +18,13 @@ def test_every_command_explains_itself(command, capsys):
         main.main([command, "--help"])
     assert done.value.code == 0
     assert main.module_of(command).__doc__.partition("\n")[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["dask-scaling", "dask-averaging"])
+def test_commands_on_dask_are_left_out_by_name(command, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main.main([command, "--small"]) == 0
+    assert f"{command} is left out: " in capsys.readouterr().out
 
 
 def test_unknown_options_are_refused(capsys):
