@@ -203,7 +203,7 @@ VALIDATION_TESTS = $(addprefix tests/,test_arguments.py test_hints.py test_conta
 STORAGE_TESTS = $(addprefix tests/estimators/,test_storage.py test_untrusted.py test_refusals.py)
 
 mutants:
-	$(BIN)/python tools/mutants.py fastsoftmax/_validate.py -- $(VALIDATION_TESTS)
+	$(BIN)/python tools/mutants.py $(addprefix fastsoftmax/_validate/,_arrays.py _options.py _targets.py) -- $(VALIDATION_TESTS)
 	$(BIN)/python tools/mutants.py $(addprefix fastsoftmax/estimators/,_storage.py _fields.py) -- $(STORAGE_TESTS)
 	$(BIN)/python tools/kernel_mutants.py loss/binary.h -- tests/test_binary.py
 

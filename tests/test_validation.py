@@ -287,13 +287,13 @@ def test_index_targets_of_every_dtype(code):
     got, are_indices, ignored = _validate.targets(np.array([1, 0], code), (2, 3), 1, 0)
     assert are_indices
     assert ignored == 0
-    assert got.dtype in _validate._INDEX_DTYPES
+    assert got.dtype in _validate._targets._INDEX_DTYPES
     assert got.dtype.isnative
     np.testing.assert_array_equal(got, [1, 0])
 
 
 def test_index_targets_are_not_copied():
-    for dtype in _validate._INDEX_DTYPES:
+    for dtype in _validate._targets._INDEX_DTYPES:
         y = np.array([1, 0], dtype)
         assert _validate.targets(y, (2, 3), 1, None)[0] is y
     assert _validate.targets(misaligned(np.array([1, 0])), (2, 3), 1, None)[0].flags.aligned
@@ -336,14 +336,14 @@ def test_what_targets_are_not():
 
 
 def test_hints():
-    assert _validate._hint((4,), (5, 5), 1) == ""
-    assert "axis=0:" in _validate._hint((4,), (4, 4), 1)
-    assert "axis=0" in _validate._hint((3,), (2, 3), 1)
-    assert "axis=0 or axis=1" in _validate._hint((2, 3), (2, 2, 3), 2)
-    assert "targets[..., 0]" in _validate._hint((5, 1), (5, 3), 1)
-    assert "swapped" in _validate._hint((5, 3), (5,), 0)
-    assert "swapped" in _validate._hint((3, 5), (5,), 0)
-    assert _validate._hint((7, 8), (5,), 0) == ""
+    assert _validate._targets._hint((4,), (5, 5), 1) == ""
+    assert "axis=0:" in _validate._targets._hint((4,), (4, 4), 1)
+    assert "axis=0" in _validate._targets._hint((3,), (2, 3), 1)
+    assert "axis=0 or axis=1" in _validate._targets._hint((2, 3), (2, 2, 3), 2)
+    assert "targets[..., 0]" in _validate._targets._hint((5, 1), (5, 3), 1)
+    assert "swapped" in _validate._targets._hint((5, 3), (5,), 0)
+    assert "swapped" in _validate._targets._hint((3, 5), (5,), 0)
+    assert _validate._targets._hint((7, 8), (5,), 0) == ""
 
 
 def test_the_hint_for_pytorchs_index_to_ignore():

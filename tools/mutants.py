@@ -1,7 +1,7 @@
 """Change the code in one place at a time, and see whether a test fails: what survives is a check that no test needs.
 
-    python tools/mutants.py fastsoftmax/_validate.py -- tests/test_arguments.py tests/test_hints.py
-    python tools/mutants.py --show fastsoftmax/_validate.py
+    python tools/mutants.py fastsoftmax/_validate/_options.py -- tests/test_arguments.py tests/test_hints.py
+    python tools/mutants.py --show fastsoftmax/_validate/_options.py
 
 A process that has loaded the package and collected the tests forks for each mutant, which replaces the code of the
 functions that it changes and runs the tests that reach the changed line. Comparisons are turned or made inclusive,
