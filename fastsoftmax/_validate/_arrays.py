@@ -103,6 +103,11 @@ def writable(out, name="out"):
     if out is None or isinstance(out, np.ndarray):
         return out
     if _is_tensor(out):
+        if out.is_neg() or out.is_conj():
+            raise TypeError(
+                f"{name} holds its values negated or conjugated, so results cannot be written where it lies: "
+                f"pass {name}.resolve_neg().resolve_conj()"
+            )
         return _tensor_view(out, name)
     if hasattr(out, "__dlpack__"):
         try:

@@ -33,14 +33,15 @@ class _Binary(Function):
 
     @staticmethod
     def backward(ctx, upstream):
-        input, target, weight, pos_weight, gradient = ctx.saved_tensors
+        *tensors, gradient = ctx.saved_tensors
+        input, target, weight, pos_weight = tensors
         if (
             (is_transformed() or is_batched(upstream))
             and ctx.is_first
             and not torch.is_grad_enabled()
         ):
             return gradient * upstream, None
-        if torch.is_grad_enabled() or not ctx.is_first:
+        if torch.is_grad_enabled() or is_batched(upstream) or is_transformed():
 
             def loss_of(input):
                 return F.binary_cross_entropy_with_logits(
@@ -48,8 +49,17 @@ class _Binary(Function):
                 )
 
             return *_composition.gradients(loss_of, [input], upstream), None
+        gradient = unshared(gradient) if ctx.is_first else _gradient_of(ctx.reduction, *tensors)
         ctx.is_first = False
-        return scaled(unshared(gradient), upstream), None
+        return scaled(gradient, upstream), None
+
+
+def _gradient_of(reduction, input, target, weight, pos_weight):
+    """Return the gradient once more."""
+    _, gradient = functional.binary_cross_entropy_with_logits_with_grad(
+        array_of(input), array_of(target), weight=array_of(weight), pos_weight=array_of(pos_weight), reduction=reduction
+    )  # fmt: skip
+    return tensor_of(gradient)
 
 
 _apply = super(Function, _Binary).apply

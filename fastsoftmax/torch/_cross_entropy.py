@@ -39,6 +39,13 @@ def computed(function, input, target, weight, sample_weight, options):
     )
 
 
+def dtype_of_loss(dtype, target):
+    """Return the dtype of the loss of logits of this one: probabilities of a wider one widen it, as PyTorch's do."""
+    if target.dtype is dtype or not target.is_floating_point():
+        return dtype
+    return torch.promote_types(dtype, target.dtype)
+
+
 def by_row(upstream, gradient):
     """Return the gradient of the losses so that it broadcasts to that of the logits."""
     return upstream.unsqueeze(1 if gradient.ndim > 1 else 0) if upstream.ndim else upstream
@@ -203,7 +210,7 @@ def cross_entropy(
             None, ignore_index, None, reduction, label_smoothing,
             z_loss=z_loss, softcap=softcap, sample_weight=sample_weight, temperature=temperature,
         )  # fmt: skip
-        return loss if is_autocast else loss.to(dtype)
+        return loss if is_autocast else loss.to(dtype_of_loss(dtype, target))
     if (
         dtype in DTYPES
         and not target.requires_grad
@@ -214,6 +221,7 @@ def cross_entropy(
         others = target, weight, sample_weight
         if is_autocast:
             dtype = torch.float32
+        dtype = dtype_of_loss(dtype, target)
         try:
             if not (input.requires_grad and torch.is_grad_enabled()):
                 loss = computed(functional.cross_entropy, input, *others, options)

@@ -13,7 +13,7 @@ from torch.autograd import Function
 
 from .. import functional
 from . import _composition
-from ._cross_entropy import checked, computed
+from ._cross_entropy import checked, computed, dtype_of_loss
 from ._tensors import (
     DTYPES,
     array_of,
@@ -52,6 +52,14 @@ def _divisor(n_rows, target, weight, sample_weight, options):
     return counted.sum().item()
 
 
+def _scale_of_nothing(target, sample_weight, options):
+    """Return what scales gradients whose divisor is 0: they stay 0 where every row is left out, else are NaN."""
+    used = sample_weight != 0 if sample_weight is not None else torch.ones(len(target), dtype=bool)
+    if not target.is_floating_point():
+        used = used & (target != options[0])
+    return float("nan") if used.any() else 1.0
+
+
 def gradients_and_loss(tensors, options, wants, upstream=None):
     """Return (loss, gradients of input, weight and bias); `wants` says which of these are wanted.
 
@@ -60,7 +68,7 @@ def gradients_and_loss(tensors, options, wants, upstream=None):
     input, linear_weight, linear_bias, target, weight, sample_weight = tensors
     n_rows, n_classes = len(input), len(linear_weight)
     divisor = _divisor(n_rows, target, weight, sample_weight, options)
-    alpha = 1 / divisor if divisor else float("nan")
+    alpha = 1 / divisor if divisor else _scale_of_nothing(target, sample_weight, options)
     blocks = _blocks(n_rows, n_classes, input.element_size())
     room = empty((blocks[0].stop if blocks else 0, n_classes), input.dtype)
     wide = input.dtype if input.element_size() > 2 else torch.float32
@@ -250,10 +258,15 @@ def linear_cross_entropy(
         checked(z_loss, softcap, temperature, reduction, label_smoothing)
         if is_autocast():
             narrow = torch.get_autocast_dtype("cpu")
-            layer = [None if one is None else one.to(narrow) for one in tensors[:3]]
-            tensors, dtype = (*layer, *tensors[3:]), torch.float32
+            layer = [
+                one if one is None or one.dtype is torch.float64 else one.to(narrow)
+                for one in tensors[:3]
+            ]
+            tensors = (*layer, *tensors[3:])
+            dtype = layer[0].dtype if layer[0].dtype is torch.float64 else torch.float32
         else:
             dtype = input.dtype
+        dtype = dtype_of_loss(dtype, target)
         is_ignoring = target.is_floating_point() and ignore_index is not None
         if is_traced():
             if (

@@ -11,7 +11,7 @@ from torch.library import custom_op
 
 from .. import functional
 from . import _composition
-from ._cross_entropy import by_row, computed
+from ._cross_entropy import by_row, computed, dtype_of_loss
 from ._linear import fits, gradients_and_loss
 from ._tensors import array_of, is_autocast, loss_tensor, tensor_of
 
@@ -173,7 +173,8 @@ def recorded_cross_entropy(input, target, weight, sample_weight, options):
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     if input.dtype is torch.bfloat16 and is_autocast():
         input = input.float()
-    return cross_entropy_with_grad(input, target, weight, sample_weight, *_numbers(options))[0]
+    loss, _ = cross_entropy_with_grad(input, target, weight, sample_weight, *_numbers(options))
+    return loss.to(dtype_of_loss(input.dtype, target))
 
 
 def _numbers(options):
