@@ -1,5 +1,6 @@
 """What both estimators learn, whatever the dtype, the back end and the number of threads."""
 
+import needs
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -79,8 +80,8 @@ def test_lbfgs_minimises_scikit_learns_objective(
     options = {"C": 0.5, "fit_intercept": fit_intercept, "tol": 1e-8, "max_iter": 5000}
     ours = fs.SoftmaxRegression(l1_ratio=l1_ratio, class_weight="balanced", **options)
     ours.fit(X, y, weights)
-    solver = {"solver": "saga"} if l1_ratio else {"solver": "lbfgs"}
-    theirs = LogisticRegression(l1_ratio=l1_ratio, class_weight="balanced", **solver, **options)
+    penalty = needs.mixed_penalty(l1_ratio)
+    theirs = LogisticRegression(class_weight="balanced", **penalty, **options)
     theirs.fit(X, y, weights)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-5)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=2e-5)
