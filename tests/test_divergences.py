@@ -87,6 +87,23 @@ def test_many_classes(implementation, dtype, rng, shape, axis):
     check_divergence(*near_pair(1e-9, shape, axis, dtype, rng), axis)
 
 
+@pytest.mark.parametrize("n_classes", [8191, 8192, 8193, 20_000])
+@pytest.mark.parametrize("above", [-6, -1, 2, 8])
+def test_wide_rows_of_tiny_terms(implementation, dtype, rng, n_classes, above):
+    """Probabilities about the smallest normal number keep their digits where chunks of a row are merged."""
+    edge = float(np.log(np.longdouble(np.finfo(dtype).tiny)))
+    p = (edge + above + rng.uniform(-1, 1, (2, n_classes))).astype(dtype)
+    p[1, ::2] = edge + above
+    p[:, -1] = 0
+    check_entropy(p, -1)
+    near = (p * (1 + 1e-3 * rng.standard_normal(p.shape))).astype(dtype)
+    near[:, -1] = 0
+    check_divergence(p, near, -1)
+    another = rng.standard_normal(p.shape).astype(dtype)
+    check_divergence(p, another, -1)
+    check_divergence(another, p, -1)
+
+
 def pair_of(kind, shape, axis, dtype, rng):
     """Return logits of p and q; where a class of q is left out, so it is of p."""
     p, q = (logits_of(kind, shape, axis, dtype, rng) for _ in range(2))

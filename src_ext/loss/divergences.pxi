@@ -27,15 +27,28 @@ cdef inline void default_divergence_task(DivergenceTask *task) noexcept nogil:
     task.divisor = 1
 
 
-cdef inline void slope_factor(bint is_double, const Part *part, const Stat *stat, double divisor, double *factor,
-                              double *error) noexcept nogil:
-    """What turns the terms of a chunk into probabilities * UNIT_POWER / divisor, in two parts."""
+cdef inline double unit_power(bint is_double) noexcept nogil:
+    """Return the unit of terms and probabilities."""
+    return UNIT_F64 if is_double else UNIT_F32
+
+
+cdef inline int lift_of(bint is_double, const Part *part, const Stat *stat) noexcept nogil:
+    """Return the exponent of what the probabilities of a chunk are multiplied with beside their unit: those far below the
+    maximum of the row would not be normal numbers where their products with a logarithm are."""
+    if is_double:
+        return -FIRST_EXPONENT if stat.max - part.max > 600 else 0
+    return 64 if stat.max - part.max > 40 else 0
+
+
+cdef inline void slope_factor(bint is_double, const Part *part, const Stat *stat, double divisor, int lift,
+                              double *factor, double *error) noexcept nogil:
+    """What turns the terms of a chunk into probabilities * UNIT_POWER * 2**lift / divisor, in two parts."""
     cdef Factor prob = chunk_factor(is_double, part, stat, 1.0)
     cdef DoublePair exact
     if not is_double:
-        factor[0], error[0] = prob.value * (UNIT_F32 / divisor), 0
+        factor[0], error[0] = ldexp(prob.value, lift) * (UNIT_F32 / divisor), 0
     else:
-        exact = pair_scaled(pair_of(prob.value, prob.error), 80 + (FIRST_EXPONENT if prob.shrinks else 0))
+        exact = pair_scaled(pair_of(prob.value, prob.error), 80 + lift + (FIRST_EXPONENT if prob.shrinks else 0))
         exact = pair_quotient(exact, pair_of(divisor, 0))
         factor[0], error[0] = exact.high, exact.low
 

@@ -100,26 +100,26 @@ static void FN(lanes_exp_moment)(const REAL *tile, REAL *stage, ptrdiff_t stride
 }
 
 /* p * (center + lost - x), where the center is m - mean in two parts. */
-INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor) * f) {
+INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor) * f, REAL unit) {
     const VEC p = FN(scaled)(e, f);
     VEC error;
     const VEC d = FN(difference)(center, x, &error);
-    return FN(from_unit)(FN(zero_equal)(p * d + p * (error + lost), p, (VEC){0}),
-                         FN(all)(UNIT_POWER * (REAL)REAL_MIN_NORMAL), FN(all)(1 / UNIT_POWER));
+    return FN(from_unit)(FN(zero_equal)(p * d + p * (error + lost), p, (VEC){0}), FN(all)(unit * (REAL)REAL_MIN_NORMAL),
+                         FN(all)(1 / unit));
 }
 
-/* The gradient of the entropy of a row of terms e; factor + error turns them into p * UNIT_POWER. out may be x or e. */
+/* The gradient of the entropy of a row of terms e; factor + error turns them into p * unit, a power of two. out may be x or e. */
 static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, ptrdiff_t n, double center,
-                                  double center_error, double factor, double error) {
+                                  double center_error, double factor, double error, double unit) {
     const REAL rounded = (REAL)center;
     const VEC c = FN(all)(rounded), lost = FN(all)((REAL)(center - rounded + center_error)), zero = {0};
     const FN(factor) f = FN(factor_of_row)(factor, error);
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        FN(store)(out + i, FN(entropy_slope)(FN(load)(e + i), FN(load)(x + i), c, lost, &f));
+        FN(store)(out + i, FN(entropy_slope)(FN(load)(e + i), FN(load)(x + i), c, lost, &f, (REAL)unit));
     if (i < n) {
         const VEC v = FN(load_part)(x + i, n - i, c), terms = FN(load_part)(e + i, n - i, zero);
-        FN(store_part)(out + i, n - i, FN(entropy_slope)(terms, v, c, lost, &f));
+        FN(store_part)(out + i, n - i, FN(entropy_slope)(terms, v, c, lost, &f, (REAL)unit));
     }
 }
 
@@ -131,6 +131,6 @@ static void FN(lanes_entropy_slope)(REAL *tile, const REAL *e, ptrdiff_t stride,
         const VEC c = FN(from_doubles)(center + lane), lost = FN(lost)(center + lane, center_error + lane, c);
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
         for (ptrdiff_t at = lane; at < n_classes * stride; at += stride)
-            FN(store)(tile + at, FN(entropy_slope)(FN(load)(e + at), FN(load)(tile + at), c, lost, &f));
+            FN(store)(tile + at, FN(entropy_slope)(FN(load)(e + at), FN(load)(tile + at), c, lost, &f, UNIT_POWER));
     }
 }

@@ -10,6 +10,10 @@ cdef extern from "softmax/primitives.h" nogil:
     void lanes_entropy_slope(...)
 
 
+cdef enum:
+    LOWEST_EXPONENT = 1200      # what e.g. 10**9 terms times 2**-1200 and their gap add to a double is nothing
+
+
 cdef inline void moment_chunk(const real *x, real *stage, Py_ssize_t n, const RowPlan *plan, const Upcoming *ahead,
                               Part *part) noexcept nogil:
     """Sums of a chunk whose maximum is known: sum_chunk, and the moment."""
@@ -30,13 +34,13 @@ cdef double mean_gap(const Part *parts, Py_ssize_t n_parts, const Stat *stat) no
             total = pair_sum(total, pair_quotient(pair_of(parts[k].moment, 0), unit_of(parts + k)))
         elif parts[k].max > -INFINITY:
             weight = pair_quotient(chunk_weight(parts[k].max, stat.max, 1.0, &exponent), unit_of(parts + k))
-            weight = pair_scaled(weight, exponent)
-            if weight.high == 0:    # the gap may be infinite
+            if weight.high == 0 or exponent < -LOWEST_EXPONENT:     # the gap may be infinite
                 continue
             gap = pair_distance(stat.max, parts[k].max, 1.0)
             terms = pair_sum(pair_of(parts[k].terms.sum, parts[k].terms.sum_error),
                              pair_times(unit_of(parts + k), parts[k].terms.n_max))
-            total = pair_sum(total, pair_product(pair_plus(pair_product(terms, gap), parts[k].moment), weight))
+            terms = pair_product(pair_plus(pair_product(terms, gap), parts[k].moment), weight)
+            total = pair_sum(total, pair_scaled(terms, exponent))
     return pair_value(pair_quotient(total, pair_of(stat.total, stat.total_error)))
 
 
@@ -92,6 +96,7 @@ cdef inline void entropy_slopes(const DivergenceTask *task, const Row *row, cons
     cdef Upcoming nothing = shifted(&row.plan.ahead, 0)
     cdef Part again
     cdef double factor, error, center, center_error
+    cdef int lift
     center = center_of(stat.max, mean, &center_error)
     nothing.read = nothing.write = NULL
     for k in range(n_chunks(n_classes)):
@@ -102,8 +107,10 @@ cdef inline void entropy_slopes(const DivergenceTask *task, const Row *row, cons
         else:
             again = parts[k]
             moment_chunk(x, stage, n, &row.plan, &nothing, &again)
-        slope_factor(real is double, parts + k, stat, task.divisor, &factor, &error)
-        row_entropy_slope(x, terms, out + at, n, center, center_error, factor, error)
+        lift = lift_of(real is double, parts + k, stat)
+        slope_factor(real is double, parts + k, stat, task.divisor, lift, &factor, &error)
+        row_entropy_slope(x, terms, out + at, n, center, center_error, factor, error,
+                          ldexp(unit_power(real is double), lift))
 
 
 cdef inline void entropy_rows(const DivergenceTask *task, Py_ssize_t first, const Row *rows, Py_ssize_t n_rows,

@@ -16,7 +16,8 @@
 
 typedef struct {
     VEC p_max, q_max, shift, shift_error, mean;
-    VEC least, inverse; /* what the unit of p and q makes of the smallest normal number and of 1 */
+    VEC least, inverse;             /* what the unit of p and q makes of the smallest normal number and of 1; */
+    VEC p_least, p_inverse, p_down; /* the same of the unit of p alone, and what leads from it to the common one */
     FN(factor) p, q;
 } FN(divergence_frame);
 
@@ -29,6 +30,9 @@ INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
                                   FN(all)((REAL)d->mean),
                                   FN(all)((REAL)(d->unit * REAL_MIN_NORMAL)),
                                   FN(all)((REAL)(1 / d->unit)),
+                                  FN(all)((REAL)(d->p_unit * REAL_MIN_NORMAL)),
+                                  FN(all)((REAL)(1 / d->p_unit)),
+                                  FN(all)((REAL)(d->unit / d->p_unit)),
                                   FN(factor_of_row)(d->p_factor, d->p_error),
                                   FN(factor_of_row)(d->q_factor, d->q_error)};
 }
@@ -43,6 +47,9 @@ INLINE FN(divergence_frame)
                                   FN(from_doubles)(d->mean + lane),
                                   unit * (REAL)REAL_MIN_NORMAL,
                                   1 / unit,
+                                  unit * (REAL)REAL_MIN_NORMAL,
+                                  1 / unit,
+                                  FN(all)(1),
                                   FN(factor_of_lanes)(d->p_factor + lane, d->p_error + lane),
                                   FN(factor_of_lanes)(d->q_factor + lane, d->q_error + lane)};
 }
@@ -57,7 +64,7 @@ INLINE VEC FN(log_ratio)(VEC zp, VEC zq, const FN(divergence_frame) * f) {
     return r + FN(zero_less)(rest, FN(all)(REAL_MAX), FN(abs)(r)); /* an infinite r has no error but NaN */
 }
 
-/* What a class contributes, times the unit. */
+/* What a class contributes, times the unit; p times its own. */
 typedef struct {
     VEC p, r, term, excess;
 } FN(divergence_term);
@@ -67,11 +74,11 @@ INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, con
     const VEC one = FN(all)(1), q = FN(scaled)(eq, &f->q), zero = {0};
     t.p = FN(scaled)(ep, &f->p);
     t.r = FN(log_ratio)(zp, zq, f);
-    const VEC size = FN(abs)(t.r), product = t.p * t.r;
+    const VEC p = t.p * f->p_down, size = FN(abs)(t.r), product = p * t.r;
     const VEC near = product * (t.r * FN(exp_rest)(t.r));
-    const VEC far = q + FN(zero_equal)(t.p * (t.r - one), t.p, zero);
+    const VEC far = q + FN(zero_equal)(p * (t.r - one), p, zero);
     t.term = FN(where_at_most)(far, size, one, near);
-    t.excess = FN(where_at_most)(t.p - q, size, one, product - near);
+    t.excess = FN(where_at_most)(p - q, size, one, product - near);
     return t;
 }
 
@@ -137,7 +144,7 @@ static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep,
 INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) * f, VEC *for_p,
                                   VEC *for_q) {
     const FN(divergence_term) t = FN(divergence_of)(zp, zq, ep, eq, f);
-    *for_p = FN(from_unit)(FN(zero_equal)(t.p * (t.r - f->mean), t.p, (VEC){0}), f->least, f->inverse);
+    *for_p = FN(from_unit)(FN(zero_equal)(t.p * (t.r - f->mean), t.p, (VEC){0}), f->p_least, f->p_inverse);
     *for_q = FN(from_unit)(-t.excess, f->least, f->inverse);
 }
 

@@ -7,7 +7,7 @@ from libc.math cimport fabs, log
 
 cdef extern from "softmax/primitives.h" nogil:
     ctypedef struct DivergenceRow:
-        double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit
+        double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit, p_unit
     ctypedef struct DivergenceLanes:
         double *p_factor
         double *p_error
@@ -58,11 +58,6 @@ cdef inline double correction_of(double excess) noexcept nogil:
     return log1p(-excess) if excess < 1 else 0
 
 
-cdef inline double unit_power(bint is_double) noexcept nogil:
-    """Return the unit of terms and probabilities."""
-    return UNIT_F64 if is_double else UNIT_F32
-
-
 cdef inline double unit_for(bint is_double, double divergence) noexcept nogil:
     """Return the unit of the probabilities in the gradients: products with a huge r stay in range without one."""
     return unit_power(is_double) if divergence < 1e18 else 1
@@ -92,9 +87,17 @@ cdef inline void terms_of_chunk(const Pair *pair, int which, Py_ssize_t k, Py_ss
 
 
 cdef inline void chunk_factors(bint is_double, const Part *parts, Py_ssize_t n_parts, Py_ssize_t k,
-                               const Stat *stats, double divisor, DivergenceRow *d) noexcept nogil:
-    slope_factor(is_double, parts + k, stats, divisor, &d.p_factor, &d.p_error)
-    slope_factor(is_double, parts + n_parts + k, stats + 1, divisor, &d.q_factor, &d.q_error)
+                               const Stat *stats, double unit, bint may_lift, double divisor,
+                               DivergenceRow *d) noexcept nogil:
+    """Fill the factors of a chunk, whose probabilities are times `unit` and, where they may, lifted."""
+    cdef int lift = 0, p_lift = 0
+    cdef double scale = unit_power(is_double) / unit * divisor
+    if may_lift:
+        p_lift = lift_of(is_double, parts + k, stats)
+        lift = min(p_lift, lift_of(is_double, parts + n_parts + k, stats + 1))
+    slope_factor(is_double, parts + k, stats, scale, p_lift, &d.p_factor, &d.p_error)
+    slope_factor(is_double, parts + n_parts + k, stats + 1, scale, lift, &d.q_factor, &d.q_error)
+    d.unit, d.p_unit = ldexp(unit, lift), ldexp(unit, p_lift)
 
 
 cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
@@ -111,10 +114,10 @@ cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Pa
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
-        chunk_factors(real is double, parts, n_parts, k, stats, 1.0, d)
+        chunk_factors(real is double, parts, n_parts, k, stats, unit_power(real is double), True, 1.0, d)
         row_divergence(zp + at, zq + at, ep, eq, n, d, &part, &more)
-        terms[0] += part / unit_power(real is double)
-        excess[0] += more / unit_power(real is double)
+        terms[0] += part / d.unit
+        excess[0] += more / d.unit
 
 
 cdef inline double divergence_of_pair(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
@@ -141,14 +144,13 @@ cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair,
     cdef const real *zq = <const real *>pair.rows[1].x
     cdef real *for_p = <real *>pair.grads[0]
     cdef real *for_q = <real *>pair.grads[1]
-    cdef double scale
-    d.unit = unit_for(real is double, d.mean)
-    scale = unit_power(real is double) / d.unit * task.divisor
+    cdef double unit = unit_for(real is double, d.mean)
+    cdef bint may_lift = d.mean < 1e6       # else products with a large r would leave the range of float
     for k in range(n_parts):
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
-        chunk_factors(real is double, parts, n_parts, k, stats, scale, d)
+        chunk_factors(real is double, parts, n_parts, k, stats, unit, may_lift, task.divisor, d)
         row_divergence_slopes(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
 
 
@@ -158,7 +160,7 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
     cdef Stat stats[2]
     cdef DivergenceRow d
     reduce_rows(&pair.rows[0], 2, task.g.n_classes, dtype, parts, stats)
-    d.p_max, d.q_max, d.mean, d.unit, d.shift, d.shift_error = stats[0].max, stats[1].max, NAN, 1, NAN, 0
+    d.p_max, d.q_max, d.mean, d.shift, d.shift_error = stats[0].max, stats[1].max, NAN, NAN, 0
     if isfinite(stats[0].total) and isfinite(stats[1].total):
         log_of_ratio(real is double, pair_of(stats[0].total, stats[0].total_error),
                      pair_of(stats[1].total, stats[1].total_error), &d.shift, &d.shift_error)
