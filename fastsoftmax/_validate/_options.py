@@ -42,7 +42,7 @@ def _as_float(value, message):
     dtype = getattr(value, "dtype", None)
     if (
         isinstance(value, (str, bytes, bytearray))
-        or (isinstance(dtype, np.dtype) and dtype.kind not in "biuf" and not is_floating(dtype))
+        or (isinstance(dtype, np.dtype) and dtype.kind not in "biu" and not is_floating(dtype))
         or getattr(value, "ndim", 0) != 0
         or (is_masked_array(value) and np.ma.is_masked(value))
     ):
