@@ -127,3 +127,14 @@ def test_weights_of_either_width(implementation, dtype, rng):
         want, want_grad = fs.binary_cross_entropy_with_logits_with_grad(x, y, **wide)
         np.testing.assert_array_equal(loss, want)
         np.testing.assert_array_equal(grad, want_grad)
+
+
+def test_weights_that_bring_back_the_smallest_losses(implementation):
+    x = np.array([706.5, 707.0, 708.0, -706.5, -707.0, -708.0])
+    y, weight = (x > 0).astype(float), np.full(6, 1e300)
+    loss, grad = fs.binary_cross_entropy_with_logits_with_grad(
+        x, y, weight=weight, reduction="none"
+    )
+    want = np.exp(-np.abs(x.astype(np.longdouble))) * weight
+    assert ulp_error(loss, want) <= ULP
+    assert ulp_error(grad, -np.sign(x) * want) <= ULP

@@ -509,6 +509,12 @@ class TestTensors:
         assert _validate.as_array(z.conj(), "x").tolist() == [1 - 2j, 3 + 4j]
         assert _validate.as_array(z.conj().imag, "x").tolist() == [-2, 4]
 
+    def test_an_output_whose_bits_are_applied_late(self, torch):
+        z = torch.tensor([1 + 2j, 3 - 4j])
+        for out in (z.conj(), z.conj().imag):
+            with pytest.raises(TypeError, match=r"^out holds its values negated or conjugated"):
+                _validate.writable(out)
+
     def test_bfloat16(self, torch):
         dtype = pytest.importorskip("ml_dtypes").bfloat16
         x = torch.ones(2, dtype=torch.bfloat16)
