@@ -9,7 +9,7 @@ import pytest
 
 main = pytest.importorskip("bench.__main__", reason="bench/ is not here")
 import fastsoftmax as fs  # noqa: E402
-from bench import form_cases, forms, guard, options, peers, training, workers  # noqa: E402
+from bench import form_cases, forms, guard, options, peers, torch_losses, training, workers  # noqa: E402
 
 
 @pytest.mark.parametrize("command", main.COMMANDS)
@@ -221,3 +221,23 @@ def test_who_has_not_learnt_is_an_error():
     trainers = {"fastsoftmax": Learner(1.0), "PyTorch": Learner(1.0, accuracy=0.1)}
     with pytest.raises(AssertionError, match="PyTorch has not learnt"):
         training.measure(trainers, training.Case((8,), 32, "sgd"), 1000, 0.0)
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.compile
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch")
+@pytest.mark.parametrize("shape", [(16, 10), (16, 4, 30)])
+def test_losses_of_tensors_agree(shape):
+    pytest.importorskip("torch")
+    losses = torch_losses.Losses()
+    assert losses.prepare(shape, False) in ("cross_entropy", "linear_cross_entropy")
+    assert losses.names() == [torch_losses.OURS, torch_losses.PEER]
+    assert all(losses.turn(name) > 0 for name in losses.names())
+
+
+def test_a_row_of_memory_is_told_in_megabytes():
+    peers_of_row = {torch_losses.PEER: {"megabytes": 200.0}}
+    row = {"megabytes": 50.0, "peers": peers_of_row}
+    assert torch_losses.LAYOUT.ours(row) == "50.0 MB"
+    assert torch_losses.LAYOUT.cell(row, torch_losses.PEER) == "200 MB (0.25)"
+    assert torch_losses.LAYOUT.cell(row, torch_losses.HUGE) == "-"
