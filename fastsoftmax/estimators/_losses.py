@@ -101,10 +101,16 @@ class LogisticLoss:
 
     def with_gradient(self, logits, targets, weights=None):
         """Return the mean loss and its gradient."""
-        y = self._smooth(targets)
         z = logits.astype(np.float64)
-        gradient = np.where(y == 1, -expit(-z), expit(z) - y)
-        losses = self.rows(logits, targets)
+        if self.label_smoothing:
+            y = self._smooth(targets)
+            gradient = np.where(y == 1, -expit(-z), expit(z) - y)
+            losses = self.rows(logits, targets)
+        else:
+            signs = 1 - 2.0 * targets
+            z *= signs
+            gradient = signs * expit(z)
+            losses = -log_expit(-z).sum(axis=1)
         if weights is None:
             weights = np.ones(len(z))
         divisor = _divisor(logits, weights)
@@ -114,6 +120,8 @@ class LogisticLoss:
     def rows(self, logits, targets):
         """Return the loss of each row."""
         z = logits.astype(np.float64)
+        if not self.label_smoothing:
+            return -log_expit((2.0 * targets - 1) * z).sum(axis=1)
         return (np.maximum(z, 0) - z * self._smooth(targets) - log_expit(np.abs(z))).sum(axis=1)
 
     def correct(self, logits, targets):
