@@ -28,8 +28,9 @@ POLYNOMIALS = {
 # Series in the square of their argument: where one stands, what it is, and its largest argument.
 SERIES = {
     "log1p": ("math/log1p.h", "log1p_of_unit", lambda s: mp.atanh(s) / s, mp.mpf(1) / 3),
-    "tanh": ("loss/softcap.h", "tanh_by_series", lambda u: mp.tanh(u) / u, mp.mpf(1) / 2),
 }
+# H of tanh(u) = u - u**3 / 3 + u**5 * H(u**2), abs(u) <= 1/2, for each dtype: the table in loss/softcap.h.
+CAPS = {"float": "cap_rest_f32", "double": "cap_rest_f64"}
 HEXADECIMAL = r"-?0x[\da-f.]+p[+-]?\d+"
 
 
@@ -142,6 +143,19 @@ def worst_of_series(name, n=2000):
     return max(errors)
 
 
+def worst_of_caps(name, n=500):
+    """Return the largest error of H, relative to what tanh(u) is less than u."""
+    text = (SOURCES / "loss/softcap.h").read_text()
+    body = re.search(rf"{CAPS[name]}\[\w+\] = \{{(.*?)\}};", text, re.DOTALL)[1]
+    factors = [mp.mpf(float.fromhex(word)) for word in re.findall(HEXADECIMAL, body)]
+    errors = []
+    for k in range(1, n + 1):
+        u = mp.mpf(k) / (2 * n)
+        taken = u**3 / 3 - u**5 * sum(c * u ** (2 * i) for i, c in enumerate(factors))
+        errors.append(abs(taken / (u - mp.tanh(u)) - 1))
+    return max(errors)
+
+
 def power_errors():
     """Return the entries of power_table_error beside what the table of doubles has lost, relative to it."""
     text = (SOURCES / "loss/softcap.h").read_text()
@@ -172,6 +186,8 @@ def main():
         )
     for name in SERIES:
         print(f"{name:20} 2**{float(mp.log(worst_of_series(name), 2)):7.2f}")
+    for name in CAPS:
+        print(f"{'tanh, ' + name:20} 2**{float(mp.log(worst_of_caps(name), 2)):7.2f}")
     for header in ("simd/float32.h", "simd/float64.h"):
         print(
             f"ln 2 of {header}: 2**{float(mp.log(abs(sum(parts_of_ln2(header)) - mp.log(2)), 2)):.1f}"

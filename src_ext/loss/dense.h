@@ -7,6 +7,11 @@
 #include "softmax/lanes.h"
 #endif
 
+/* t * (m - z), 0 where t is; `low` is what rounding has taken from z, less that of m. */
+INLINE VEC FN(target_gap_of_pair)(VEC t, VEC m, VEC z, VEC low) {
+    return FN(zero_equal)(t * ((m - z) - low), t, (VEC){0});
+}
+
 /* t * (m - z), 0 where t is. */
 INLINE VEC FN(target_gap)(VEC t, VEC m, VEC z) { return FN(zero_equal)(t * (m - z), t, (VEC){0}); }
 
@@ -21,10 +26,27 @@ static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z
     return wide_value(wide_quotient(target_gap, wide_of(temperature)));
 }
 
+/* The sum of t * (m - z) for z in two parts, and sum(t). */
+static double FN(row_target_gap_of_pairs)(const REAL *t, const REAL *z, const REAL *low, ptrdiff_t n, REAL m,
+                                          double *total /* OUT */) {
+    const VEC max = FN(all)(m), zero = {0};
+    FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        ptrdiff_t k = n - i < LANES ? n - i : LANES;
+        const VEC target = FN(load_part)(t + i, k, zero), rest = FN(load_part)(low + i, k, zero);
+        FN(sums_add)(&sums, FN(target_gap_of_pair)(target, max, FN(load_part)(z + i, k, max), rest));
+        FN(sums_add)(&totals, target);
+    }
+    double lost;
+    *total = FN(sums_total)(&totals, &lost);
+    return FN(sums_total)(&sums, &lost);
+}
+
 /* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
-static double FN(row_target_gap)(const REAL *t, const REAL *z, ptrdiff_t n, REAL m, double temperature,
+static double FN(row_target_gap)(const REAL *t, const REAL *z, const REAL *low, ptrdiff_t n, REAL m, double temperature,
                                  double *total /* OUT */) {
+    if (low) return FN(row_target_gap_of_pairs)(t, z, low, n, m, total);
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     ptrdiff_t i = 0;
@@ -101,8 +123,8 @@ INLINE VEC FN(targets_of)(const REAL *t, const REAL *base, ptrdiff_t at, ptrdiff
     return t ? FN(load)(t + at) : FN(all)(base[c]);
 }
 
-/* row_target_gap for each lane. */
-static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *base, ptrdiff_t stride,
+/* row_target_gap for each lane; `low` is NULL, or a tile of what rounding has taken from the first. */
+static void FN(lanes_target_gap)(const REAL *tile, const REAL *low, const REAL *t, const REAL *base, ptrdiff_t stride,
                                  ptrdiff_t n_classes, const REAL *max, double temperature, double *target_gap,
                                  double *total /* OUT */) {
     double lost[LANES];
@@ -110,6 +132,12 @@ static void FN(lanes_target_gap)(const REAL *tile, const REAL *t, const REAL *ba
         const VEC m = FN(load)(max + lane);
         FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
         ptrdiff_t c = 0;
+        for (; low && c < n_classes; c++) {
+            const ptrdiff_t at = c * stride + lane;
+            const VEC target = FN(targets_of)(t, base, at, c);
+            FN(sums_add)(&sums, FN(target_gap_of_pair)(target, m, FN(load)(tile + at), FN(load)(low + at)));
+            FN(sums_add)(&totals, target);
+        }
         for (; c + 2 <= n_classes; c += 2) {
             const ptrdiff_t at = c * stride + lane, after = at + stride;
             const VEC t0 = FN(targets_of)(t, base, at, c), t1 = FN(targets_of)(t, base, after, c + 1);

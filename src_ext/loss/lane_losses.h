@@ -14,7 +14,8 @@ typedef struct {
     LaneSums terms;                /* from lanes_exp_sum, the maxima left out of the sum */
     double *max;                   /* the maximum, */
     double *lse_max;               /* and the one that log(sum(exp)) counts from: another where max is 0 */
-    double *z;                     /* the logit of an index target */
+    double *z;                     /* the logit of an index target, */
+    double *z_low;                 /* and what rounding has taken from it, less that of the maximum; or NULL */
     double *t, *s;                 /* weights of the target and of the row; read where `weighted` */
     double *target_gap, *dense;    /* sums of t * (m - z) / temperature and of t over dense targets; read
                                                where `dense` */
@@ -62,6 +63,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         /* half of it for doubles: it may be beyond their range where what comes of it is not */
         const double half = k.is_double ? 0.5 : 1.0;
         vec_f64 t = one, s = one, target_gap = half * max - half * load_doubles(a->z + i);
+        if (a->z_low) target_gap -= half * load_doubles(a->z_low + i);
         if (k.temperature != 1.0) target_gap /= k.temperature;
         if (k.weighted) {
             t = load_doubles(a->t + i);

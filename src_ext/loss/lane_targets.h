@@ -27,7 +27,8 @@ static void FN(lanes_entries)(REAL *term /* IN: what was stored for the target, 
             const vec_f64 taken = load_doubles((weighted ? a->taken : a->scale) + lane + i);
             const vec_f64 rest = p * load_doubles(a->factor_error + lane + i) - taken;
             const vec_f64 other = p * load_doubles(a->factor + lane + i) + rest;
-            const ivec_f64 largest = load_doubles(a->z + lane + i) == load_doubles(a->max + lane + i);
+            ivec_f64 largest = load_doubles(a->z + lane + i) == load_doubles(a->max + lane + i);
+            if (a->z_low) largest &= load_doubles(a->z_low + lane + i) == 0.0;
             const ivec_f64 grad_at_max = (ivec_f64)load_doubles(a->grad_at_max + lane + i);
             store_doubles(value + i, (vec_f64)((largest & grad_at_max) | (~largest & (ivec_f64)other)));
         }

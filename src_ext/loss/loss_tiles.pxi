@@ -9,6 +9,7 @@ cdef extern from "loss/lane_losses.h":
         double *max
         double *lse_max
         double *z
+        double *z_low
         double *t
         double *s
         double *target_gap
@@ -81,7 +82,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
                            Py_ssize_t n_lanes, const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; t is a tile of dense targets, or NULL.
 
-    With `low` the tile holds distances from the maxima, which lse_max has, and `low` what rounding has taken from them.
+    With `low`, what rounding has taken from the tile, less that of the maxima, these are there already: in `max`, and in lse_max whole.
     """
     cdef const Geometry *g = &task.g
     cdef LossScratch arrays
@@ -102,12 +103,11 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
         lanes_max(tile, width, n, m, y if with_search else NULL, z)
         a.lse_max = a.max
     else:
-        fill(m, width, 0)
         lanes_pick(low, width, y, z_low)
     if not with_search:
         lanes_pick(tile, width, y, z)
     if with_dense:
-        lanes_target_gap(tile, t, base, width, n, m, task.temperature, a.target_gap, a.dense)
+        lanes_target_gap(tile, low, t, base, width, n, m, task.temperature, a.target_gap, a.dense)
     elif options.dense:
         memset(a.target_gap, 0, width * sizeof(double))
         memset(a.dense, 0, width * sizeof(double))
@@ -115,6 +115,10 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
                   z_low, term, options.with_grad, True, ahead, &a.terms)
     lanes_widen(m, width, a.max)
     lanes_widen(z, width, a.z)
+    if low == NULL:
+        a.z_low = NULL
+    else:
+        lanes_widen(z_low, width, a.z_low)
     lanes_finish(&a, width, &options)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if options.with_grad:

@@ -8,6 +8,11 @@
 cdef extern from "loss/targets.h":
     int64_t read_index(const void *targets, int target_form, Py_ssize_t row) noexcept nogil
 
+cdef extern from "loss/softcap.h":
+    ctypedef struct Cap:
+        pass
+    Cap plan_cap(double softcap, double temperature, bint is_double) noexcept nogil
+
 cdef enum RowState:
     USED = 0
     IGNORED = 1
@@ -30,7 +35,8 @@ cdef struct LossTask:
     double smoothing, z_loss, softcap, temperature
     double grad_scale, grad_scale_error     # in two parts
     double slope, slope_error   # grad_scale / temperature, in two parts
-    double shift                # what has been subtracted from all logits of the row: 0 unless they are capped
+    const Cap *cap              # where there is a softcap
+    double shift                # what the maximum lacks: 0 unless logits are capped
     const void *base            # smoothing / n_classes * weight in the computing dtype; NULL without smoothing
 
 
@@ -45,7 +51,7 @@ cdef struct RowTarget:
     int64_t y                   # class index; 0 for probabilities
     double t                    # (1 - smoothing) * weight[y]; 0 for probabilities
     double s                    # sample weight
-    double z                    # logit of y
+    double z, low               # logit of y; what rounding has taken from it, less that of the maximum
 
 cdef struct RowLoss:
     double loss
@@ -56,7 +62,7 @@ cdef struct RowLoss:
 
 cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r) noexcept nogil:
     cdef int64_t y
-    r.state, r.y, r.t, r.z = USED, 0, 0, 0
+    r.state, r.y, r.t, r.z, r.low = USED, 0, 0, 0, 0
     r.s = 1 if task.sample_weight == NULL else task.sample_weight[lane]
     if r.s == 0:
         r.state = IGNORED
@@ -85,7 +91,7 @@ cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, 
                           double target_gap, RowLoss *result) noexcept nogil:
     """Loss and factors of one row; `target_gap` is the sum of t * (m - z) / temperature over dense targets."""
     if r.t != 0:
-        target_gap += r.t * gap_of(max, r.z, task.temperature)
+        target_gap += r.t * (gap_of(max, r.z, task.temperature) - r.low)
     result.loss = r.s * (total * log_sum + target_gap)
     result.prob_scale = total
     if isinf(total):
@@ -131,7 +137,7 @@ cdef inline double target_entry(const RowTarget *r, const RowLoss *loss, double 
     """Return the gradient at an index target: p - 1 would cancel where the target is the largest."""
     cdef DoublePair entry, scale = pair_of(loss.scale, loss.scale_error)
     cdef Wide wide
-    if r.z == stat.max:
+    if r.z == stat.max and r.low == 0:
         entry = pair_quotient(pair_of(-stat.sum_rest, -stat.sum_rest_error), pair_of(stat.total, stat.total_error))
     else:
         entry = two_sum(probability, -1)
@@ -191,6 +197,8 @@ cdef inline bint start_row(const LossTask *task, Py_ssize_t lane, const Row *row
     if r.state == USED:
         load_narrow(x, r.y, 1, &row.plan)
         r.z = x[r.y]
+        if row.low != NULL:
+            r.low = (<const real *>row.low)[r.y]
         return True
     set_row(task.losses + lane, <real *>row.stage, 1, task.g.n_classes, 0 if r.state == IGNORED else NAN)
     if row.stage != NULL:
@@ -279,7 +287,7 @@ cdef inline void loss_in_scratch(const LossTask *task, Py_ssize_t first, Py_ssiz
     plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first, task.temperature, True,
              &row.plan)
     for i in range(n_rows):
-        row.x, row.low, row.t, row.stage = values + i * n, NULL, task.base, NULL
+        row.x, row.low, row.max, row.t, row.stage = values + i * n, NULL, 0, task.base, NULL
         if task.grad != NULL:
             row.stage = values + i * n
         if task.target_form == PROBABILITIES:
@@ -345,6 +353,10 @@ cdef inline Py_ssize_t loss_scratch(const LossTask *task) noexcept nogil:
 cdef int run_loss(LossTask *task, int n_threads) except -1:
     """Run the cross-entropy over a block whose task is filled."""
     cdef Geometry *g = &task.g
+    cdef Cap cap
     if g.n_lanes == 0:
         return 0
+    if task.softcap != 0:
+        cap = plan_cap(task.softcap, task.temperature, g.kind == KIND_F64)
+        task.cap = &cap
     return run_blocks(loss_block, task, g.n_blocks, g.per_block * g.n_classes, n_threads, loss_scratch(task))

@@ -1,9 +1,9 @@
 /* Soft caps: z = softcap * tanh(x / temperature / softcap), and its slope dz/dx = sech(...)**2 / temperature.
  *
- * A row is computed from the distances z - m of its capped maximum m, in two parts of the dtype each: the second is what
- * rounding has taken from the first. exp takes both, so that caps cost no digit. What is asked for decides how:
+ * A row is computed from z in two parts of the dtype: the second is what rounding has taken from the first, less that of the
+ * maximum. exp takes both, so that caps cost no digit. What is asked for decides how:
  *
- * CAP_SERIES  float rows, abs(u) <= 1/2 for u = x / temperature / softcap: tanh(u) = u * P(u**2) in double.
+ * CAP_SERIES  abs(u) <= 1/2 for u = x / temperature / softcap, and z of ordinary size: see loss/softcap_series.h.
  * CAP_EXP     with e = exp(-2 * abs(u)), tanh(abs(u)) = (1 - e) / (1 + e): float in double, double in pairs of doubles.
  * CAP_WIDE    caps and logits so large that z - m would lose the digits of x - m: softcap_row and, for double,
  *             capped_row_extended, one row at a time.
@@ -29,119 +29,97 @@
 #endif
 
 enum { CAP_WIDE, CAP_SERIES, CAP_EXP, CAP_MIXED };
+enum { CAP_GROUP = 2 }; /* vectors that are capped in step */
+
+/* H of loss/softcap_series.h, from the lowest power of w on. */
+enum { CAP_REST_f32 = 5, CAP_REST_f64 = 11 };
+static const double cap_rest_f32[CAP_REST_f32] = {0x1.11110d89cb05dp-3, -0x1.ba187bb68c599p-5, 0x1.65d99b0167902p-6,
+                                                  -0x1.1ad49c63ed730p-7, 0x1.610e639a8e287p-9};
+static const double cap_rest_f64[CAP_REST_f64] = {
+    0x1.1111111111110p-3,  -0x1.ba1ba1ba1b788p-5,  0x1.664f4882a7063p-6,  -0x1.226e355634e4ap-7,
+    0x1.d6d3cddc6eff7p-9,  -0x1.7da30ac110f2fp-10, 0x1.3551501a6e9c8p-11, -0x1.f4caec81ac134p-13,
+    0x1.90697103cb56dp-14, -0x1.271e1c4997359p-15, 0x1.2a0798441c406p-17};
+
+#include "simd/float32.h"
+#include "loss/softcap_series.h"
+#include "simd/end_real.h"
+
+#include "simd/float64.h"
+#include "loss/softcap_series.h"
+#include "simd/end_real.h"
 
 typedef struct {
-    double softcap, largest_of_series; /* logits of the series are no larger; those of a double row have none */
-    double argument, argument_error;   /* 1 / (temperature * softcap), in two parts */
-    int method;
+    double softcap;
+    double argument, argument_error;          /* 1 / (temperature * softcap), in two parts */
+    double largest_of_series, largest_of_exp; /* the largest size of logits that each method is for; -1: none */
+    int with_temperature;
+    cap_series_f32 series_f32;
+    cap_series_f64 series_f64;
 } Cap;
 
-/* Choose how to compute logits of at most `size`, in absolute value; infinity: by the options alone. */
-static inline Cap plan_cap(double softcap, double temperature, double size, int is_double) {
-    const double product = temperature * softcap, error = fma(temperature, softcap, -product), z = size / temperature;
-    Cap cap = {softcap, -1, 1 / product, 0, CAP_WIDE};
+static inline int is_moderate(double value, double exponent) { return value > 1 / exponent && value < exponent; }
+
+static inline Cap plan_cap(double softcap, double temperature, int is_double) {
+    const double product = temperature * softcap, error = fma(temperature, softcap, -product);
+    Cap cap = {.softcap = softcap, .argument = 1 / product, .largest_of_series = -1, .largest_of_exp = -1};
     cap.argument_error = (fma(-cap.argument, product, 1) - cap.argument * error) / product;
-    const double bound = softcap < z ? softcap : z; /* of abs(capped) */
-    if (!(product > 0x1p-900 && product < 0x1p900 && temperature > 0x1p-900 && temperature < 0x1p900)) return cap;
-    if (is_double) {
-#if HAS_FUSED_PRODUCTS /* else the gradient would err by up to 4.5 ULP */
-        if (softcap <= 64) cap.method = CAP_EXP;
+    cap.with_temperature = temperature != 1;
+    if (!is_moderate(product, 0x1p900) || !is_moderate(temperature, 0x1p900)) return cap;
+#if !HAS_FUSED_PRODUCTS /* the gradient of doubles would err by up to 4.5 ULP */
+    if (is_double) return cap;
 #endif
-        return cap;
+    if (softcap > 0x1p-8 && softcap < 0x1p20 && is_moderate(temperature, 0x1p20)) {
+        cap.largest_of_series = fmin(0.5 * softcap, 32) * temperature;
+        if (is_double) cap.series_f64 = plan_series_f64(softcap, temperature);
+        else cap.series_f32 = plan_series_f32(softcap, temperature);
     }
-    cap.largest_of_series = fmin(0.5 * product, 0x1p10 * temperature);
-    if (size <= cap.largest_of_series) cap.method = CAP_SERIES;
-    else if (bound <= 0x1p20) cap.method = CAP_EXP;
+    if (is_double) cap.largest_of_exp = softcap <= 64 ? INFINITY : -1;
+    else cap.largest_of_exp = softcap <= 0x1p20 ? INFINITY : 0x1p20 * temperature;
     return cap;
+}
+
+/* How to compute a row of logits of at most `size`, in absolute value; infinity: by the options alone. */
+static inline int cap_method(const Cap *cap, double size) {
+    return size <= cap->largest_of_series ? CAP_SERIES : size <= cap->largest_of_exp ? CAP_EXP : CAP_WIDE;
 }
 
 /* ---- doubles that end as float ---- */
 
-/* e = exp(-y), and 1 - e with all its digits, for y >= 0: near 0 the polynomial of exp is that difference. */
-INLINE void exp_of_minus(vec_f64 y, const exp_frame_f64 *f, vec_f64 *e, vec_f64 *less /* OUT */) {
-    vec_f64 p = -y, t;
-    exp_reduce_pairs_f64(&p, NULL, &t, 1, f, 0);
-    *e = times_power_f64(p, t, LOWEST_POWER_F64 - (vec_f64){0}) / f->unit;
-    const ivec_f64 near = t == f->rounder;
-    *less = select_f64(near, -p, 1.0 - *e);
+#define EACH for (int k = 0; k < count; k++)
+
+/* e = exp(-y), and 1 - e with all its digits, for `count` vectors y >= 0: near 0 the polynomial of exp is that difference. */
+INLINE void exp_of_minus(const vec_f64 *y, int count, const exp_frame_f64 *f, vec_f64 *e, vec_f64 *less /* OUT */) {
+    vec_f64 p[2 * CAP_GROUP], t[2 * CAP_GROUP];
+    EACH p[k] = -y[k];
+    for (int k = 0; k < count; k += EXP_GROUP)
+        exp_reduce_pairs_f64(p + k, NULL, t + k, count - k < EXP_GROUP ? count - k : EXP_GROUP, f, 0);
+    EACH e[k] = times_power_f64(p[k], t[k], LOWEST_POWER_F64 - (vec_f64){0}) * (1 / UNIT_F64);
+    EACH less[k] = where_equal_f64(1.0 - e[k], (ivec_f64)t[k], (ivec_f64)f->rounder, -p[k]);
 }
 
-/* tanh(u) for abs(u) <= 1/2. P is minimax for the relative error: 2**-42.3. */
-INLINE vec_f64 tanh_by_series(vec_f64 x, const Cap *cap, vec_f64 *slope /* OUT */) {
-    const vec_f64 u = x * cap->argument, w = u * u, w2 = w * w, w4 = w2 * w2;
-    const vec_f64 p01 = -0x1.55555553b2684p-2 * w + 0x1.ffffffffff976p-1,
-                  p23 = -0x1.ba1b16a0aac88p-5 * w + 0x1.11110ffd09947p-3;
-    const vec_f64 p45 = -0x1.21406644cabeap-7 * w + 0x1.663dfb00afd78p-6,
-                  p67 = -0x1.0235d5dea12fbp-10 * w + 0x1.bfa8cf548b361p-9;
-    const vec_f64 p = (p01 + w2 * p23) + w4 * (p45 + w2 * p67), tanh_of_u = u * p;
-    *slope = 1.0 - tanh_of_u * tanh_of_u;
-    return tanh_of_u;
+/* softcap * tanh(u) of `count` vectors. */
+INLINE void cap_doubles(const vec_f64 *x, int count, const Cap *cap, const exp_frame_f64 *f, vec_f64 *z,
+                        vec_f64 *slope /* OUT */) {
+    vec_f64 y[2 * CAP_GROUP], e[2 * CAP_GROUP], less[2 * CAP_GROUP], inverse[2 * CAP_GROUP];
+    EACH y[k] = abs_f64(x[k] * (2 * cap->argument));
+    exp_of_minus(y, count, f, e, less);
+    EACH inverse[k] = 1.0 / (1.0 + e[k]);
+    EACH slope[k] = 4.0 * e[k] * (inverse[k] * inverse[k]);
+    EACH z[k] = (vec_f64)((ivec_f64)(cap->softcap * (less[k] * inverse[k])) ^ ((ivec_f64)x[k] & INT64_MIN));
 }
 
-INLINE vec_f64 tanh_by_exp(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *slope /* OUT */) {
-    vec_f64 e, less;
-    exp_of_minus(abs_f64(x * (2 * cap->argument)), f, &e, &less);
-    const vec_f64 inverse = 1.0 / (1.0 + e), size = less * inverse;
-    *slope = 4.0 * e * (inverse * inverse);
-    return select_f64(x < 0.0, -size, size);
-}
-
-typedef struct {
-    vec_f64 z[LANES_F32 / LANES_F64]; /* of each half of the floats */
-} capped_max_f32;
-
-/* Which lanes take the series, in two halves. */
-typedef struct {
-    ivec_f64 low, high;
-} cap_lanes_f32;
-
-INLINE cap_lanes_f32 lanes_of_series_f32(vec_f32 size, const Cap *cap) {
-    return (cap_lanes_f32){widen_low(size) <= cap->largest_of_series, widen_high(size) <= cap->largest_of_series};
-}
-INLINE int method_of_lanes_f32(vec_f32 size, const Cap *cap) {
-    const cap_lanes_f32 series = lanes_of_series_f32(size, cap);
-    int n = 0;
-    for (int i = 0; i < LANES_F64; i++) n += (series.low[i] != 0) + (series.high[i] != 0);
-    return n == 0 ? CAP_EXP : n == LANES_F32 ? CAP_SERIES : CAP_MIXED;
-}
-
-/* softcap * tanh(u). The product comes last, whatever the method, so that what the compiler fuses it with is the same. */
-INLINE vec_f64 cap_doubles(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, int method, ivec_f64 series,
-                           vec_f64 *slope /* OUT */) {
-    vec_f64 tanh_of_u;
-    if (method == CAP_SERIES) {
-        tanh_of_u = tanh_by_series(x, cap, slope);
-    } else if (method == CAP_EXP) {
-        tanh_of_u = tanh_by_exp(x, cap, f, slope);
-    } else {
-        vec_f64 slope_of_series;
-        const vec_f64 by_series = tanh_by_series(x, cap, &slope_of_series);
-        tanh_of_u = select_f64(series, by_series, tanh_by_exp(x, cap, f, slope));
-        *slope = select_f64(series, slope_of_series, *slope);
+INLINE void cap_by_exp_f32(const vec_f32 *x, int count, const Cap *cap, const exp_frame_f64 *f, vec_f32 *z,
+                           vec_f32 *low, vec_f32 *slope, vec_f32 *slope_low /* OUT */) {
+    vec_f64 wide[2 * CAP_GROUP], slopes[2 * CAP_GROUP];
+    EACH wide[2 * k] = widen_low(x[k]), wide[2 * k + 1] = widen_high(x[k]);
+    cap_doubles(wide, 2 * count, cap, f, wide, slopes);
+    for (int k = 0; k < 2 * count; k++) slopes[k] *= UNIT_F32;
+    EACH {
+        z[k] = narrow(wide[2 * k], wide[2 * k + 1]);
+        low[k] = narrow(wide[2 * k] - widen_low(z[k]), wide[2 * k + 1] - widen_high(z[k]));
+        slope[k] = narrow(slopes[2 * k], slopes[2 * k + 1]);
+        slope_low[k] = narrow(slopes[2 * k] - widen_low(slope[k]), slopes[2 * k + 1] - widen_high(slope[k]));
     }
-    return cap->softcap * tanh_of_u;
-}
-INLINE capped_max_f32 cap_max_f32(vec_f32 m, const Cap *cap, const exp_frame_f64 *f, int method,
-                                  const cap_lanes_f32 *series) {
-    vec_f64 slope;
-    return (capped_max_f32){{cap_doubles(widen_low(m), cap, f, method, series->low, &slope),
-                             cap_doubles(widen_high(m), cap, f, method, series->high, &slope)}};
-}
-INLINE void capped_max_to_doubles_f32(const capped_max_f32 *m, double *out) { memcpy(out, m->z, sizeof m->z); }
-
-/* z - m, 0 where x is the maximum. */
-INLINE vec_f32 cap_distance_f32(vec_f32 x, vec_f32 max, const capped_max_f32 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, const cap_lanes_f32 *series, vec_f32 *low, vec_f32 *slope,
-                                vec_f32 *slope_low /* OUT */) {
-    vec_f64 s[2];
-    const vec_f64 d0 = cap_doubles(widen_low(x), cap, f, method, series->low, &s[0]) - m->z[0];
-    const vec_f64 d1 = cap_doubles(widen_high(x), cap, f, method, series->high, &s[1]) - m->z[1];
-    const vec_f32 high = narrow(d0, d1);
-    *low = zero_equal_f32(narrow(d0 - widen_low(high), d1 - widen_high(high)), x, max);
-    s[0] *= UNIT_F32, s[1] *= UNIT_F32;
-    *slope = narrow(s[0], s[1]);
-    *slope_low = narrow(s[0] - widen_low(*slope), s[1] - widen_high(*slope));
-    return zero_equal_f32(high, x, max);
 }
 
 /* ---- doubles in pairs ---- */
@@ -232,47 +210,9 @@ INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, v
 
 #include "simd/end_real.h"
 
-typedef struct {
-    vec_f64 z, low;
-} capped_max_f64;
-
-/* Doubles have one method. */
-typedef struct {
-    int none;
-} cap_lanes_f64;
-
-INLINE cap_lanes_f64 lanes_of_series_f64(vec_f64 size, const Cap *cap) {
-    (void)size, (void)cap;
-    return (cap_lanes_f64){0};
-}
-INLINE int method_of_lanes_f64(vec_f64 size, const Cap *cap) {
-    (void)size, (void)cap;
-    return CAP_EXP;
-}
-
-INLINE capped_max_f64 cap_max_f64(vec_f64 m, const Cap *cap, const exp_frame_f64 *f, int method,
-                                  const cap_lanes_f64 *series) {
-    (void)method, (void)series;
-    capped_max_f64 result;
-    vec_f64 slope, slope_low;
-    result.z = cap_in_pairs(m, cap, f, &result.low, &slope, &slope_low);
-    return result;
-}
-INLINE void capped_max_to_doubles_f64(const capped_max_f64 *m, double *out) {
-    const vec_f64 whole = m->z + m->low;
-    memcpy(out, &whole, sizeof whole);
-}
-
-INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m, const Cap *cap, const exp_frame_f64 *f,
-                                int method, const cap_lanes_f64 *series, vec_f64 *low, vec_f64 *slope,
-                                vec_f64 *slope_low /* OUT */) {
-    (void)method, (void)series;
-    vec_f64 z_low;
-    const vec_f64 z = cap_in_pairs(x, cap, f, &z_low, slope, slope_low);
-    const vec_f64 d = z - m->z, part = d - z, d_low = ((z - (d - part)) - (m->z + part)) + (z_low - m->low);
-    const vec_f64 high = d + d_low;
-    *low = zero_equal_f64((d - high) + d_low, x, max);
-    return zero_equal_f64(high, x, max);
+INLINE void cap_by_exp_f64(const vec_f64 *x, int count, const Cap *cap, const exp_frame_f64 *f, vec_f64 *z,
+                           vec_f64 *low, vec_f64 *slope, vec_f64 *slope_low /* OUT */) {
+    EACH z[k] = cap_in_pairs(x[k], cap, f, low + k, slope + k, slope_low + k);
 }
 
 /* ---- rows and tiles ---- */
@@ -284,6 +224,8 @@ INLINE vec_f64 cap_distance_f64(vec_f64 x, vec_f64 max, const capped_max_f64 *m,
 #include "simd/float64.h"
 #include "loss/softcap_passes.h"
 #include "simd/end_real.h"
+
+#undef EACH
 
 #define row_sizes(x, ...) INSTANCE(row_sizes, x)(x, __VA_ARGS__)
 #define row_cap(x, ...) INSTANCE(row_cap, x)(x, __VA_ARGS__)
@@ -299,14 +241,16 @@ static void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n,
     const double twice = 2 / temperature / softcap, flattest = 4 / temperature;
     const vec_f64 m = max - (vec_f64){0};
     vec_f64 a, a_less;
-    exp_of_minus(abs_f64(m * twice), &f, &a, &a_less);
+    const vec_f64 size = abs_f64(m * twice);
+    exp_of_minus(&size, 1, &f, &a, &a_less);
     const vec_f64 tanh_of_m = a_less / (1.0 + a);
     for (Py_ssize_t i = 0; i < n; i += LANES_F64) {
         Py_ssize_t k = n - i < LANES_F64 ? n - i : LANES_F64;
         const vec_f64 v = load_part_f64(x + i, k, m);
         vec_f64 b, b_less, nearness, apart;
-        exp_of_minus(abs_f64(v * twice), &f, &b, &b_less);
-        exp_of_minus((m - v) * twice, &f, &nearness, &apart);
+        const vec_f64 argument = abs_f64(v * twice), distance_of_arguments = (m - v) * twice;
+        exp_of_minus(&argument, 1, &f, &b, &b_less);
+        exp_of_minus(&distance_of_arguments, 1, &f, &nearness, &apart);
         const vec_f64 sum = 1.0 + b;
         const vec_f64 alike = 2.0 * max_f64(a, b) * apart / (sum * (1.0 + a)), added = tanh_of_m + b_less / sum;
         const ivec_f64 differs = (m >= 0) & (v < 0);

@@ -1,11 +1,9 @@
-# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap): what is computed with is z - m, m
-# the capped maximum, in two parts; loss/softcap.h says how, and which rows are wide.
+# Cross-entropy of soft-capped logits, z = softcap * tanh(x / temperature / softcap), in two parts; loss/softcap.h says
+# how, and which rows are wide.
 
 cdef extern from "loss/softcap.h":
     int CAP_WIDE
-    ctypedef struct Cap:
-        int method
-    Cap plan_cap(double softcap, double temperature, double size, bint is_double) noexcept nogil
+    int cap_method(const Cap *cap, double size) noexcept nogil
     double row_sizes(...) noexcept nogil
     double row_cap(...) noexcept nogil
     void lanes_cap(...) noexcept nogil
@@ -125,20 +123,20 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
         grad[r.y] = <double>(slope * target_entry(&r, &loss, base, &stat, probability))
 
 
-cdef inline LossTask capped_task(const LossTask *task, double max) noexcept nogil:
-    """Return a task for z - m; m is `max`. The temperature is a part of z, and of the scale of the gradient."""
+cdef inline LossTask capped_task(const LossTask *task, double max_low) noexcept nogil:
+    """Return a task for z. The temperature is a part of z, and of the scale of the gradient."""
     cdef LossTask capped = task[0]
-    capped.shift, capped.temperature = max, 1
+    capped.shift, capped.temperature = max_low, 1
     return capped
 
 
-cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense, Py_ssize_t step,
-                          double *wide, Part *parts) noexcept nogil:
-    """Compute a wide row of n_classes values `step` apart; the gradient takes their place."""
+cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, const real *x, const real *dense, real *grad,
+                          Py_ssize_t step, double *wide, Part *parts) noexcept nogil:
+    """Compute a wide row of n_classes values `step` apart; the gradient, unless NULL, may take their place."""
     cdef Py_ssize_t i, n = task.g.n_classes, length = wide_length(&task.g)
     cdef double *t = NULL
     cdef real *values = <real *>(wide + 3 * length)
-    cdef real *grad = NULL if task.grad == NULL else values
+    cdef real *entries = NULL if grad == NULL else values
     for i in range(n):
         values[i] = x[i * step]
     if task.target_form == PROBABILITIES or task.base != NULL:
@@ -146,36 +144,34 @@ cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, real *x, const 
         for i in range(n):
             t[i] = dense[i * step] if task.target_form == PROBABILITIES else (<const real *>task.base)[i]
     if real is float:
-        capped_row_f32(task, lane, values, t, grad, wide, wide + length, parts)
+        capped_row_f32(task, lane, values, t, entries, wide, wide + length, parts)
     else:
-        capped_row_f64(task, lane, values, t, grad, <long double *>wide)
+        capped_row_f64(task, lane, values, t, entries, <long double *>wide)
     if grad != NULL:
         for i in range(n):
-            x[i * step] = values[i]
+            grad[i * step] = values[i]
 
 
-cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, real *x, const real *dense,
-                            const CapScratch *scratch, Part *parts) noexcept nogil:
-    """Compute a row in scratch; the gradient takes its place."""
+cdef inline void capped_row(const LossTask *task, Py_ssize_t lane, const real *x, const real *dense, real *grad,
+                            real *values, const CapScratch *scratch, Part *parts) noexcept nogil:
+    """Compute a row, which is capped in `values`; these and the gradient, unless NULL, may take its place."""
     cdef LossTask capped
     cdef Row row
     cdef real max
-    cdef real *slope = NULL if task.grad == NULL else <real *>scratch.slope
+    cdef real *slope = NULL if grad == NULL else <real *>scratch.slope
     cdef Py_ssize_t n = task.g.n_classes
-    cdef double size = row_sizes(x, n, &max)
-    cdef Cap cap = plan_cap(task.softcap, task.temperature, size, real is double)
-    if cap.method == CAP_WIDE:
-        wide_row(task, lane, x, dense, 1, scratch.wide, parts)
+    cdef double max_low, size = row_sizes(x, n, &max)
+    if cap_method(task.cap, size) == CAP_WIDE:
+        wide_row(task, lane, x, dense, grad, 1, scratch.wide, parts)
         return
-    capped = capped_task(task, row_cap(x, <real *>scratch.low, slope, n, max, size, &cap))
-    plan_row(&task.g, NULL, NULL, NULL, NULL, lane, 1.0, True, &row.plan)
-    row.x, row.low, row.stage = x, scratch.low, NULL
-    if task.grad != NULL:
-        row.stage = x
+    row.max = row_cap(x, values, <real *>scratch.low, slope, n, max, size, task.cap, &max_low)
+    capped = capped_task(task, max_low)
+    plan_row(&task.g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, lane, 1.0, True, &row.plan)
+    row.x, row.low, row.stage = values, scratch.low, grad
     row.t = task.base if task.target_form != PROBABILITIES else dense
     loss_rows(&capped, lane, &row, 1, parts, x)
-    if task.grad != NULL:
-        times_slopes(x, slope, n)
+    if grad != NULL:
+        times_slopes(grad, slope, n)
 
 
 cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile, const real *dense,
@@ -188,13 +184,12 @@ cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t 
     cdef Py_ssize_t lane, n = g.n_classes, width = width_of(g, n_lanes)
     carve_lane_arrays(&arrays, behind_values(g, tile), g)
     cdef real *slope = NULL if task.grad == NULL else <real *>scratch.slope
-    cdef Cap cap = plan_cap(task.softcap, task.temperature, INFINITY, real is double)
-    if cap.method == CAP_WIDE:
+    if cap_method(task.cap, INFINITY) == CAP_WIDE:
         for lane in range(n_lanes):
-            wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane, width, scratch.wide,
-                     parts)
+            wide_row(task, first + lane, tile + lane, dense if dense == NULL else dense + lane,
+                     NULL if slope == NULL else tile + lane, width, scratch.wide, parts)
         return
-    lanes_cap(tile, <real *>scratch.low, slope, width, n, &cap, arrays.lanes.lse_max)
+    lanes_cap(tile, <real *>scratch.low, slope, width, n, task.cap, <real *>arrays.max, arrays.lanes.lse_max)
     capped = capped_task(task, 0)
     ahead = next_piece(g, task.logits, &task.logits_steps, task.grad, &task.grad_steps, first)
     ahead.targets = targets_after(task, first)
@@ -204,14 +199,17 @@ cdef inline void capped_tile(const LossTask *task, Py_ssize_t first, Py_ssize_t 
 
 
 cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile) noexcept nogil:
-    """As loss_lanes, for capped logits: all of them go through scratch."""
+    """As loss_lanes, for capped logits: they are read where they lie or through scratch, and capped in scratch."""
     cdef const Geometry *g = &task.g
     cdef char *at = <char *>tile
     cdef real *dense = NULL
+    cdef const real *x
+    cdef real *grad
     cdef Part *parts = <Part *>(at + 2 * tile_bytes(g))
     cdef CapScratch scratch = cap_scratch(g, at + 2 * tile_bytes(g) + round_up(parts_bytes(g), CACHE_LINE))
     cdef Py_ssize_t lane, n = g.n_classes
-    tile_load(tile, g, g.kind, task.logits, &task.logits_steps, first, n_lanes)
+    if not in_place(g):
+        tile_load(tile, g, g.kind, task.logits, &task.logits_steps, first, n_lanes)
     if task.target_form == PROBABILITIES:
         dense = <real *>(at + tile_bytes(g))
         tile_load(dense, g, task.target_kind, task.targets, &task.targets_steps, first, n_lanes)
@@ -224,7 +222,11 @@ cdef inline void capped_lanes(const LossTask *task, Py_ssize_t first, Py_ssize_t
         capped_tile(task, first, n_lanes, tile, dense, &scratch, parts)
     else:
         for lane in range(n_lanes):
-            capped_row(task, first + lane, tile + lane * n, dense if dense == NULL else dense + lane * n, &scratch,
-                       parts)
-    if task.grad != NULL:
+            x = grad = tile + lane * n
+            if in_place(g):
+                x = <const real *>row_at(g, task.logits, &task.logits_steps, first + lane)
+                grad = <real *>row_at(g, task.grad, &task.grad_steps, first + lane)
+            capped_row(task, first + lane, x, dense if dense == NULL else dense + lane * n,
+                       <real *>NULL if task.grad == NULL else grad, tile + lane * n, &scratch, parts)
+    if task.grad != NULL and not in_place(g):
         tile_store(tile, g, first, n_lanes, task.grad, &task.grad_steps)

@@ -16,7 +16,7 @@ cdef inline double lse_of_row(const real *x, Py_ssize_t n_classes, const Stat *s
 cdef inline double logsumexp_row(const real *x, Py_ssize_t n_classes, const RowPlan *plan,
                                  Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <const real *>NULL, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
+    reduce_row(x, <const real *>NULL, 0, <const real *>NULL, <real *>NULL, n_classes, plan, parts, &stat)
     return lse_of_row(x, n_classes, &stat)
 
 

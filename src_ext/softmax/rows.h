@@ -32,36 +32,42 @@ INLINE VEC FN(leave_out)(VEC e, VEC x, VEC m, IVEC *n_max) {
     return FN(zero_equal)(e, x, m);
 }
 
+/* The same where `rest` is what rounding has taken from x. */
+INLINE VEC FN(leave_out_pair)(VEC e, VEC x, VEC rest, VEC m, IVEC *n_max) {
+    return FN(leave_out)(e, FN(abs)(x - m) + FN(abs)(rest), (VEC){0}, n_max);
+}
+
 /* One vector of terms, of which the first k lanes are there. */
 INLINE VEC FN(exp_one)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t k, VEC m, const FN(exp_frame) * f,
                        IVEC *n_max, int with_stage, int exclude_max, int with_slope) {
     const VEC v = k == LANES ? FN(load)(x) : FN(load_part)(x, k, FN(all)(-INFINITY));
-    VEC e = v;
+    VEC e = v, rest = {0};
     if (low) {
-        const VEC rest = FN(load_part)(low, k, (VEC){0});
+        rest = FN(load_part)(low, k, (VEC){0});
         FN(exp_group)(&e, &rest, 1, f, 0);
     } else {
         FN(exp_group)(&e, NULL, 1, f, with_slope);
     }
     if (with_stage && k == LANES) FN(store)(stage, e);
     else if (with_stage) FN(store_part)(stage, k, e);
+    if (low && exclude_max) return FN(leave_out_pair)(e, v, rest, m, n_max);
     return exclude_max ? FN(leave_out)(e, v, m, n_max) : e;
 }
 
 /* The sum of four vectors of terms, `step` values apart. */
 INLINE VEC FN(exp_four)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) * f,
                         IVEC *n_max, int with_stage, int exclude_max, int with_slope) {
-    VEC v[4], e[4];
+    VEC v[4], e[4], rest[4];
     for (int k = 0; k < 4; k++) v[k] = e[k] = FN(load)(x + k * step);
     if (low) {
-        VEC rest[4];
         for (int k = 0; k < 4; k++) rest[k] = FN(load)(low + k * step);
         FN(exp_each_pair)(e, rest, 4, f, 0);
     } else {
         FN(exp_each)(e, 4, f, with_slope);
     }
     for (int k = 0; k < 4 && with_stage; k++) FN(store)(stage + k * step, e[k]);
-    for (int k = 0; k < 4 && exclude_max; k++) e[k] = FN(leave_out)(e[k], v[k], m, n_max);
+    for (int k = 0; k < 4 && exclude_max; k++)
+        e[k] = low ? FN(leave_out_pair)(e[k], v[k], rest[k], m, n_max) : FN(leave_out)(e[k], v[k], m, n_max);
     return (e[0] + e[1]) + (e[2] + e[3]);
 }
 
@@ -105,7 +111,7 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, const REAL *low, REAL *stage,
 /* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of the sum and
  * count them if `exclude_max`, which must be so without a stage. x and stage may be the same. What is `next` is fetched
  * meanwhile. m is the row's maximum, finite; a NaN in x makes the sum NaN, -inf a term of 0. With `low`, what rounding has
- * taken from x, or NULL, the maxima are left out and there is no temperature. Error of a term: that of math/exp.h; the
+ * taken from x, less that of the maximum, or NULL, the maxima are left out and there is no temperature. Error of a term: that of math/exp.h; the
  * summation adds about 1 ULP, whatever n. */
 static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL m, double temperature,
                             int exclude_max, const Upcoming *next, exp_sum *result /* OUT */) {

@@ -73,7 +73,8 @@ cdef struct RowPlan:
 # Where a row is computed: x and stage in memory or in scratch, t its dense targets or NULL.
 cdef struct Row:
     const void *x
-    const void *low             # what rounding has taken from x, whose maximum is 0 then; or NULL
+    const void *low             # what rounding has taken from x, less that of the maximum; or NULL
+    double max                  # the maximum, where there is a `low`
     const void *t
     void *stage                 # of the terms, then of the result; NULL where they are not stored
     RowPlan plan
@@ -114,7 +115,7 @@ cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
-        part.target_gap = row_target_gap(t, x, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
+        part.target_gap = row_target_gap(t, x, low, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
     if m > -INFINITY:
         row_exp_sum(x, low, stage, n, m, plan.temperature, plan.exclude_max, ahead, &part.terms)
         return
@@ -206,7 +207,7 @@ cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil
     return result
 
 
-cdef inline void reduce_row(const real *x, const real *low, const real *t, real *stage,
+cdef inline void reduce_row(const real *x, const real *low, double max, const real *t, real *stage,
                             Py_ssize_t n_classes, const RowPlan *plan, Part *parts, Stat *stat) noexcept nogil:
     """Maximum and sums of a row. While all but the last chunk are computed, the next one is fetched."""
     cdef Py_ssize_t k, at, n = n_chunks(n_classes)
@@ -220,7 +221,7 @@ cdef inline void reduce_row(const real *x, const real *low, const real *t, real 
         if low != NULL:
             lows = low + at
         next = shifted(&plan.ahead, at + CHUNK - n_classes if k < n - 1 else 0)
-        parts[k].max = 0 if low != NULL else chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
+        parts[k].max = max if low != NULL else chunk_max(<real *>x + at, at, chunk_size(n_classes, k), plan)
         sum_chunk(x + at, lows, targets, NULL if stage == NULL else stage + at,
                   chunk_size(n_classes, k), plan, &next, parts + k)
     merge(parts, n, plan.temperature, plan.exclude_max, stat)
@@ -234,11 +235,14 @@ cdef inline void reduce_rows(const Row *rows, Py_ssize_t n_rows, Py_ssize_t n_cl
     cdef Py_ssize_t i
     if n_chunks(n_classes) > 1:
         for i in range(n_rows):
-            reduce_row(<const real *>rows[i].x, <const real *>rows[i].low, <const real *>rows[i].t,
+            reduce_row(<const real *>rows[i].x, <const real *>rows[i].low, rows[i].max, <const real *>rows[i].t,
                        <real *>rows[i].stage, n_classes, &rows[i].plan, parts + i * n_chunks(n_classes), stats + i)
         return
     for i in range(n_rows):
-        parts[i].max = 0 if rows[i].low != NULL else chunk_max(<real *>rows[i].x, 0, n_classes, &rows[i].plan)
+        if rows[i].low != NULL:
+            parts[i].max = rows[i].max
+        else:
+            parts[i].max = chunk_max(<real *>rows[i].x, 0, n_classes, &rows[i].plan)
     for i in range(n_rows):
         sum_chunk(<const real *>rows[i].x, <const real *>rows[i].low, <const real *>rows[i].t, <real *>rows[i].stage,
                   n_classes, &rows[i].plan, &rows[i].plan.ahead, parts + i)
@@ -341,6 +345,7 @@ cdef inline void place_row(const Geometry *g, const void *x, const Steps *x_step
     cdef void *to_here = NULL if out == NULL else row_at(g, out, out_steps, lane)
     plan_row(g, x, x_steps, out, out_steps, lane, temperature, exclude_max, &row.plan)
     row.low = row.t = NULL
+    row.max = 0
     if not in_place(g):
         row.plan.narrow, row.plan.narrow_out = from_here, to_here
         from_here = to_here = scratch

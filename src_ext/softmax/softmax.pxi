@@ -48,7 +48,7 @@ cdef inline void finish_row(const real *x, real *out, Py_ssize_t n_classes, bint
 cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, bint log, const RowPlan *plan,
                              Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <const real *>NULL, <const real *>NULL, <real *>NULL if log else out, n_classes, plan, parts, &stat)
+    reduce_row(x, <const real *>NULL, 0, <const real *>NULL, <real *>NULL if log else out, n_classes, plan, parts, &stat)
     finish_row(x, out, n_classes, log, plan, parts, &stat)
 
 

@@ -65,7 +65,7 @@ cdef inline void top_of_row(const TopTask *task, Py_ssize_t lane, const real *x,
     cdef real *terms = <real *>row.terms
     cdef real *best = <real *>row.best
     plan_row(&task.g, task.x, &task.x_steps, NULL, NULL, lane, 1.0, False, &one.plan)
-    one.x, one.low, one.t, one.stage = x, NULL, NULL, terms
+    one.x, one.low, one.max, one.t, one.stage = x, NULL, 0, NULL, terms
     reduce_rows(&one, 1, n, x, row.parts, &stat)
     row_top(x, task.g.n_classes, task.k, best, row.index)
     if n_chunks(n) == 1:
