@@ -82,7 +82,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         store_doubles(a->loss + i, s * loss);
         if (!k.with_grad) continue;
         const vec_f64 scale = s * k.slope;
-        vec_f64 scale_error = k.slope_error - (vec_f64){0};
+        vec_f64 scale_error = (k.is_double ? k.slope_error : 0) - (vec_f64){0}; /* floats have digits to spare */
         if (k.is_double && k.weighted) {
             scale_error = product_error_f64(s, k.slope - (vec_f64){0}, scale) + s * k.slope_error;
             scale_error =
