@@ -134,7 +134,8 @@ class _LinearCrossEntropy(Function):
 
     @staticmethod
     def backward(ctx, upstream):
-        tensors, grads = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+        saved = ctx.saved_tensors  # unpacked once: a checkpoint computes them anew
+        tensors, grads = saved[:6], saved[6:]
         layer, rest = tensors[:3], tensors[3:]
         if torch.is_grad_enabled() or is_transformed() or is_batched(upstream):
 

@@ -305,7 +305,8 @@ def _keep_linear(ctx, inputs, output):
 
 
 def _linear_gradient(ctx, upstream, *_):
-    tensors, grads = ctx.saved_tensors[:6], ctx.saved_tensors[6:]
+    saved = ctx.saved_tensors  # unpacked once: a checkpoint computes them anew
+    tensors, grads = saved[:6], saved[6:]
     layer, others = tensors[:3], tensors[3:]
     if _is_differentiated_again():
 
