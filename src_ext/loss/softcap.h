@@ -16,7 +16,7 @@
  *     tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)) = 2 * (1 - exp(-2 * (u - v))) * max(a, b) / ((1 + a) * (1 + b))
  *
  * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide double rows are computed in long
- * double from end to end: slow, exact, and where long double is no wider than double, good to 16 ULP. */
+ * double from end to end: slow, exact, and where long double is no wider than double, of 43 ULP with caps of 1e7 and above. */
 #ifndef FASTSOFTMAX_SOFTCAP_H
 #define FASTSOFTMAX_SOFTCAP_H
 
