@@ -51,25 +51,27 @@ def _checked_client(client):
     return client
 
 
+def key_of(name):
+    """Return a key of its own for a task; the dashboard shows `name`, of which it has room for 15 letters."""
+    return f"{name}-{uuid.uuid4().hex}"
+
+
 def task(function, *arguments, name):
     """Return a delayed call; the dashboard shows `name`."""
-    key = f"fastsoftmax-{name}-{uuid.uuid4().hex}"
-    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key)
+    return delayed(function, pure=False, traverse=False)(*arguments, dask_key_name=key_of(name))
 
 
 def shared_future(client, value, n_tasks, n_bytes, name):
     """Return an argument of many tasks of `Cluster.map`: itself if small, else a future of it."""
     if n_tasks * n_bytes <= _MOST_EMBEDDED:
         return value
-    return client.submit(
-        _tasks.identity, value, key=f"fastsoftmax-{name}-{uuid.uuid4().hex}", pure=False
-    )
+    return client.submit(_tasks.identity, value, key=key_of(name), pure=False)
 
 
 def shared(value, n_tasks, n_bytes, name):
     """Return an argument of many tasks: itself if small, else a task of its own, sent once."""
     if n_tasks * n_bytes <= _MOST_EMBEDDED:
-        return delayed(value, traverse=False, name=f"fastsoftmax-{name}-{uuid.uuid4().hex}")
+        return delayed(value, traverse=False, name=key_of(name))
     return task(_tasks.identity, value, name=name)
 
 
@@ -110,7 +112,7 @@ class Cluster:
 
         For calls without a graph below them this takes half the time of `start`.
         """
-        keys = [f"fastsoftmax-{name}-{uuid.uuid4().hex}" for _ in rows]
+        keys = [key_of(name) for _ in rows]
         return self.client.map(function, *zip(*rows, strict=True), key=keys, pure=False)
 
     def gather(self, futures, on_done=None):
@@ -239,7 +241,7 @@ class Kept:
     def __init__(self, cluster, partitions, numbers, plan, in_place):
         self.cluster, self.plan = (
             cluster,
-            delayed(plan, traverse=False, name=f"fastsoftmax-plan-{uuid.uuid4().hex}"),
+            delayed(plan, traverse=False, name=key_of("plan")),
         )
         self.numbers, self._in_place = list(numbers), in_place
         self._givens = [part.X if in_place else None for part in partitions]
@@ -329,7 +331,7 @@ class Streamed:
     def __init__(self, cluster, partitions, numbers, plan):
         self.cluster, self.plan = (
             cluster,
-            delayed(plan, traverse=False, name=f"fastsoftmax-plan-{uuid.uuid4().hex}"),
+            delayed(plan, traverse=False, name=key_of("plan")),
         )
         self.numbers, self._partitions = list(numbers), list(partitions)
         self.n_rows = None

@@ -71,7 +71,7 @@ class DistributedNewton(Newton):
         """Return the loss, and the sums of all partitions in the place of the rows' slopes."""
         sums = self._partitions.add_up(
             _tasks.Derivatives(theta, self.fit_intercept),
-            "loss-gradient-hessian",
+            "hessian",
             theta.nbytes,
             on_rows=self._on_rows,
         )

@@ -110,7 +110,7 @@ class LazyPrediction:
                 dtype=meta.dtype,
                 meta=meta,
                 name=None,
-                token=f"fastsoftmax-{name}",
+                token=name,
             )
         pieces = pieces_of(X, "X").pieces
         model = shared(local, len(pieces), _n_bytes(local), "model")
