@@ -329,7 +329,7 @@ def _train_of(partitions, facts, held_share=None):
             raise ValueError(
                 "early_stopping needs more rows: validation_fraction leaves none to learn from"
             )
-        raise ValueError("class_weight and sample_weight must not be 0 for all rows")
+        raise ValueError("class_weight and sample_weight must not be zero for all rows")
     n_rows = [sizes[place][0] for place in places]
     partitions.keep(places, n_rows)
     weights = {(leaf, leaf + 1): sizes[place][1] for leaf, place in enumerate(places)}

@@ -156,7 +156,7 @@ def read_sample_weight(sample_weight, X):
     """Return the weight of each row of X in double; not all may be 0."""
     weights = checked_weights(sample_weight, X)
     if not weights.any():
-        raise ValueError("sample_weight must not be 0 for all rows")
+        raise ValueError("sample_weight must not be zero for all rows")
     return weights
 
 
@@ -175,7 +175,7 @@ def row_weights(estimator, X, y, labels, sample_weight):
     by_row = by_class[np.searchsorted(labels.classes, y)]
     weights = by_row if weights is None else weights * by_row
     if not weights.any():
-        raise ValueError("class_weight and sample_weight must not be 0 for all rows")
+        raise ValueError("class_weight and sample_weight must not be zero for all rows")
     return weights
 
 

@@ -69,7 +69,7 @@ def test_warm_start_wants_the_same_layers(images):
     [
         ({0: -1.0}, "class_weight must be finite and >= 0"),
         ({0: np.nan}, "class_weight must be finite and >= 0"),
-        (dict.fromkeys(range(5), 0.0), "must not be 0 for all rows"),
+        (dict.fromkeys(range(5), 0.0), "must not be zero for all rows"),
     ],
 )
 def test_class_weights_out_of_range(class_weight, words, images):

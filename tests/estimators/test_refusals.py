@@ -137,9 +137,9 @@ def test_y_must_be_there(make, images):
 
 def test_weights_that_leave_nothing(make, images):
     X, y = images(30)
-    with pytest.raises(ValueError, match=r"must not be 0 for all rows|at least one non-zero"):
+    with pytest.raises(ValueError, match=r"must not be zero for all rows|at least one non-zero"):
         make().fit(X, y, sample_weight=np.zeros(30))
-    with pytest.raises(ValueError, match="class_weight and sample_weight must not be 0 for all"):
+    with pytest.raises(ValueError, match="class_weight and sample_weight must not be zero for all"):
         make(class_weight=dict.fromkeys(range(5), 0.0)).fit(X, y)
     with pytest.raises(ValueError, match="class_weight must be None for multi-label y"):
         make(class_weight="balanced").fit(X, np.arange(90).reshape(30, 3) % 2)
