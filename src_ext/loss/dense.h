@@ -104,6 +104,16 @@ static void FN(row_mask)(REAL *restrict x, const uint8_t *restrict where, ptrdif
         if (!where[i * step]) x[i] = value;
 }
 
+/* A copy of x with -inf where the mask, bytes `step` apart, is false. */
+static void FN(row_copy_masked)(const REAL *restrict x, const uint8_t *restrict where, ptrdiff_t step, ptrdiff_t n,
+                                REAL *restrict out) {
+    if (step == 1) {
+        for (ptrdiff_t i = 0; i < n; i++) out[i] = where[i] ? x[i] : (REAL)-INFINITY;
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++) out[i] = where[i * step] ? x[i] : (REAL)-INFINITY;
+}
+
 /* Write `value` where the mask is 0, over a whole tile; what is elsewhere stays, NaN too. */
 static void FN(lanes_mask)(REAL *tile, const REAL *mask, ptrdiff_t n, REAL value) {
     for (ptrdiff_t i = 0; i < n; i++) tile[i] = mask[i] != 0 ? tile[i] : value;

@@ -63,13 +63,19 @@ cdef inline void logsumexp_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_s
         logsumexp_group(task, first, n_lanes, tile, parts)
         return
     plan_row(g, task.x, &task.x_steps, NULL, NULL, first, 1.0, True, &plan)
-    tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
     if is_tile(g):
         if task.where != NULL:
-            tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
-            lanes_mask(tile, mask, width_of(g, n_lanes) * n, <real>-INFINITY)
+            load_masked_tile(task, first, n_lanes, tile, mask)
+        else:
+            tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
         logsumexp_tile(g, tile, n_lanes, out + first, &plan.ahead)
         return
+    if in_place(g):
+        for lane in range(n_lanes):
+            copy_masked(task, first + lane, 1, tile)
+            out[first + lane] = <real>logsumexp_row(tile, n, &plan, parts)
+        return
+    tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
     for lane in range(n_lanes):
         if task.where != NULL:
             row_mask(tile + lane * n, mask_of(task, first + lane), task.where_steps.classes, n, <real>-INFINITY)

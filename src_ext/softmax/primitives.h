@@ -41,6 +41,7 @@
 #define row_target(y, ...) INSTANCE(row_target, y)(y, __VA_ARGS__)
 #define row_combine(stage, ...) INSTANCE(row_combine, stage)(stage, __VA_ARGS__)
 #define row_mask(x, ...) INSTANCE(row_mask, x)(x, __VA_ARGS__)
+#define row_copy_masked(x, ...) INSTANCE(row_copy_masked, x)(x, __VA_ARGS__)
 #define lanes_mask(tile, ...) INSTANCE(lanes_mask, tile)(tile, __VA_ARGS__)
 #define lanes_target(t, ...) INSTANCE(lanes_target, t)(t, __VA_ARGS__)
 #define lanes_target_gap(tile, ...) INSTANCE(lanes_target_gap, tile)(tile, __VA_ARGS__)

@@ -22,6 +22,7 @@ cdef extern from "layout/geometry.h" nogil:
     void carve_lane_arrays(...)
     void clear_struct(void *p, size_t size)
     Py_ssize_t outer_start(const Steps *steps, Py_ssize_t outer)
+    bint in_one_group(const Steps *steps, Py_ssize_t first, Py_ssize_t n_rows)
 
 cdef extern from "layout/kinds.h" nogil:
     void tile_load(...)
@@ -64,6 +65,7 @@ cdef extern from "softmax/primitives.h" nogil:
     void row_target(...)
     void row_combine(...)
     void row_mask(...)
+    void row_copy_masked(...)
     void lanes_mask(...)
     void lanes_target(...)
     void lanes_target_gap(...)

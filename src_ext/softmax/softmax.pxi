@@ -107,16 +107,62 @@ cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noe
     return task.where + outer_start(&task.where_steps, lane // inner) + lane % inner
 
 
+cdef inline bint is_one_run(const Steps *steps, Py_ssize_t n_classes, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil:
+    """Whether rows lie one after the other without gaps."""
+    return steps.outer == n_classes and steps.classes == 1 and in_one_group(steps, first, n_rows)
+
+
+cdef inline void copy_masked(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_rows, real *rows) noexcept nogil:
+    """Copy rows that lie in memory as they are computed, with -inf where the mask leaves something out."""
+    cdef const Geometry *g = &task.g
+    cdef Py_ssize_t i, n = g.n_classes, step = task.where_steps.classes
+    if is_one_run(&task.x_steps, n, first, n_rows) and is_one_run(&task.where_steps, n, first, n_rows):
+        row_copy_masked(<const real *>row_at(g, task.x, &task.x_steps, first), mask_of(task, first), 1, n_rows * n,
+                        rows)
+        return
+    for i in range(n_rows):
+        row_copy_masked(<const real *>row_at(g, task.x, &task.x_steps, first + i), mask_of(task, first + i), step, n,
+                        rows + i * n)
+
+
+cdef inline void load_masked_tile(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
+                                  real *mask) noexcept nogil:
+    """Fill a tile, with -inf where the mask leaves something out; `mask` is a second tile of scratch."""
+    cdef const Geometry *g = &task.g
+    cdef Steps steps
+    if g.form == TRANSPOSED and g.kind <= KIND_F64:
+        copy_masked(task, first, n_lanes, mask)
+        steps.per_group, steps.group, steps.outer, steps.classes = ONE_GROUP, 0, g.n_classes, 1
+        tile_load(tile, g, g.kind, mask, &steps, 0, n_lanes)
+        return
+    tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
+    tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
+    lanes_mask(tile, mask, width_of(g, n_lanes) * g.n_classes, <real>-INFINITY)
+
+
+cdef inline bint has_odd_lane(const SoftmaxLanes *a, Py_ssize_t width, const real *dtype) noexcept nogil:
+    """Whether a lane has results that are no numbers: else what is left out is 0, or -inf, already."""
+    cdef const real *max = <const real *>a.max
+    cdef Py_ssize_t lane
+    cdef int found = 0
+    for lane in range(width):
+        found |= not (fabs(max[lane]) < INFINITY) or a.sums.sum[lane] != a.sums.sum[lane]
+    return found
+
+
 cdef inline void softmax_masked_tile(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *tile,
                                      const Upcoming *ahead) noexcept nogil:
-    """Mask a tile, compute it, and clear what the mask leaves out."""
+    """Load a masked tile, compute it, and clear what the mask leaves out."""
     cdef const Geometry *g = &task.g
     cdef real *mask = <real *>(<char *>tile + tile_bytes(g))
     cdef Py_ssize_t width = width_of(g, n_lanes)
-    tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
-    lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY)
+    cdef SoftmaxLanes a
+    carve_lane_arrays(&a, behind_values(g, tile), g)
+    load_masked_tile(task, first, n_lanes, tile, mask)
     softmax_tile(g, tile, width, task.temperature, task.log, behind_values(g, tile), ahead)
-    lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
+    if has_odd_lane(&a, width, tile):
+        tile_load(mask, g, KIND_MASK, task.where, &task.where_steps, first, n_lanes)
+        lanes_mask(tile, mask, width * g.n_classes, <real>-INFINITY if task.log else 0)
 
 
 cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *rows, Part *parts,
@@ -133,6 +179,24 @@ cdef inline void softmax_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssiz
             row_mask(row, mask_of(task, first + lane), step, n, <real>-INFINITY if task.log else 0)
 
 
+cdef inline void softmax_masked_rows(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes, real *scratch,
+                                     Part *parts, const RowPlan *plan) noexcept nogil:
+    """Compute masked copies of rows into the result."""
+    cdef const Geometry *g = &task.g
+    cdef Py_ssize_t lane, n = g.n_classes
+    cdef Stat stat
+    cdef real *out
+    for lane in range(n_lanes):
+        copy_masked(task, first + lane, 1, scratch)
+        out = <real *>row_at(g, task.out, &task.out_steps, first + lane)
+        reduce_row(scratch, <const real *>NULL, 0, <const real *>NULL, <real *>NULL if task.log else out, n, plan,
+                   parts, &stat)
+        finish_row(scratch, out, n, task.log, plan, parts, &stat)
+        if not isfinite(stat.sum_rest):
+            row_mask(out, mask_of(task, first + lane), task.where_steps.classes, n,
+                     <real>-INFINITY if task.log else 0)
+
+
 cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssize_t n_lanes,
                                real *tile) noexcept nogil:
     """Compute lanes first .. first + n_lanes, at most `stride` of them."""
@@ -143,13 +207,17 @@ cdef inline void softmax_lanes(const SoftmaxTask *task, Py_ssize_t first, Py_ssi
         softmax_group(task, first, n_lanes, tile, parts)
         return
     plan_row(g, task.x, &task.x_steps, task.out, &task.out_steps, first, task.temperature, task.log, &plan)
-    tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
-    if not is_tile(g):
-        softmax_rows(task, first, n_lanes, tile, parts, &plan)
-    elif task.where != NULL:
+    if in_place(g):
+        softmax_masked_rows(task, first, n_lanes, tile, parts, &plan)
+        return
+    if is_tile(g) and task.where != NULL:
         softmax_masked_tile(task, first, n_lanes, tile, &plan.ahead)
     else:
-        softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, behind_values(g, tile), &plan.ahead)
+        tile_load(tile, g, g.kind, task.x, &task.x_steps, first, n_lanes)
+        if is_tile(g):
+            softmax_tile(g, tile, width_of(g, n_lanes), task.temperature, task.log, behind_values(g, tile), &plan.ahead)
+        else:
+            softmax_rows(task, first, n_lanes, tile, parts, &plan)
     tile_store(tile, g, first, n_lanes, task.out, &task.out_steps)
 
 
