@@ -33,8 +33,8 @@ cdef inline double unit_power(bint is_double) noexcept nogil:
 
 
 cdef inline int lift_of(bint is_double, const Part *part, const Stat *stat) noexcept nogil:
-    """Return the exponent of what the probabilities of a chunk are multiplied with beside their unit: those far below the
-    maximum of the row would not be normal numbers where their products with a logarithm are."""
+    """Return the exponent of what the probabilities of a chunk are multiplied with beside their unit: those far below
+    the maximum of the row would not be normal numbers where their products with a logarithm are."""
     if is_double:
         return -FIRST_EXPONENT if stat.max - part.max > 600 else 0
     return 64 if stat.max - part.max > 40 else 0

@@ -82,7 +82,8 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
                            Py_ssize_t n_lanes, const Upcoming *ahead) noexcept nogil:
     """A tile of lanes; t is a tile of dense targets, or NULL.
 
-    With `low`, what rounding has taken from the tile, less that of the maxima, these are there already: in `max`, and in lse_max whole.
+    With `low`, what rounding has taken from the tile, less that of the maxima, these are there already: in `max`, and
+    in lse_max whole.
     """
     cdef const Geometry *g = &task.g
     cdef LossScratch arrays

@@ -48,7 +48,8 @@ cdef inline void finish_row(const real *x, real *out, Py_ssize_t n_classes, bint
 cdef inline void softmax_row(const real *x, real *out, Py_ssize_t n_classes, bint log, const RowPlan *plan,
                              Part *parts) noexcept nogil:
     cdef Stat stat
-    reduce_row(x, <const real *>NULL, 0, <const real *>NULL, <real *>NULL if log else out, n_classes, plan, parts, &stat)
+    reduce_row(x, <const real *>NULL, 0, <const real *>NULL, <real *>NULL if log else out, n_classes, plan, parts,
+               &stat)
     finish_row(x, out, n_classes, log, plan, parts, &stat)
 
 
@@ -107,7 +108,8 @@ cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noe
     return task.where + outer_start(&task.where_steps, lane // inner) + lane % inner
 
 
-cdef inline bint is_one_run(const Steps *steps, Py_ssize_t n_classes, Py_ssize_t first, Py_ssize_t n_rows) noexcept nogil:
+cdef inline bint is_one_run(const Steps *steps, Py_ssize_t n_classes, Py_ssize_t first,
+                            Py_ssize_t n_rows) noexcept nogil:
     """Whether rows lie one after the other without gaps."""
     return steps.outer == n_classes and steps.classes == 1 and in_one_group(steps, first, n_rows)
 

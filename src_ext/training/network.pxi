@@ -5,8 +5,8 @@ cdef enum:
     SMALL_BLOCK = 16
     AHEAD_BYTES = 1 << 18      # the most that a batch for which the next one is kept beside it takes
 
-# A vector, a matrix or its transpose as the kernels see it: rows by columns with steps in numbers. Its tiles are columns,
-# two vectors of them to a tile: (n_tiles, rows, tile), and what is beyond the last column is 0.
+# A vector, a matrix or its transpose as the kernels see it: rows by columns with steps in numbers. Its tiles are
+# columns, two vectors of them to a tile: (n_tiles, rows, tile), and what is beyond the last column is 0.
 cdef struct matrix_view:
     char *data
     bint is_double
@@ -39,7 +39,8 @@ cdef int fill_tiles(matrix_view m, cnp.ndarray tiles) except -1:
     for first in range(0, m.columns, tile):
         n = min(tile, m.columns - first)
         if m.is_double:
-            pack_f64(<double *>m.data + first * m.along, m.rows, n, m.down, m.along, <double *>to + first * m.rows, tile)
+            pack_f64(<double *>m.data + first * m.along, m.rows, n, m.down, m.along, <double *>to + first * m.rows,
+                     tile)
         else:
             pack_f32(<float *>m.data + first * m.along, m.rows, n, m.down, m.along, <float *>to + first * m.rows, tile)
     return 0
