@@ -308,8 +308,10 @@ def test_limits_that_change_between_calls():
     assert run_python(code) == "True\n"
 
 
-@pytest.mark.parametrize("settings", [{"OMP_PROC_BIND": "true"}, {"OMP_THREAD_LIMIT": "1"},
-                                      {"OMP_DYNAMIC": "true"}, {"OMP_STACKSIZE": "64k"}])  # fmt: skip
+@pytest.mark.parametrize("settings", [
+    {"OMP_PROC_BIND": "true"}, {"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"},
+    pytest.param({"OMP_STACKSIZE": "64k"}, marks=needs_plain_memory),
+])  # fmt: skip
 def test_settings_of_openmp(settings):
     code = """
         import numpy as np, fastsoftmax as fs
