@@ -173,7 +173,8 @@ docs:
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build/html
 
 # An error stops the process: pytest would swallow a message. Leaks are not looked for: the interpreter's own would
-# hide them. Who asks for too much memory gets none, as ever. Left out: a count of bytes that NumPy exceeds here, as it does not reuse temporary arrays under a sanitizer.
+# hide them. Who asks for too much memory gets none, as ever. Left out: a count of bytes that NumPy exceeds here, as it
+# does not reuse temporary arrays under a sanitizer.
 SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 
