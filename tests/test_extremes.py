@@ -110,6 +110,29 @@ def test_smoothing_and_z_loss(implementation, dtype, rng, options):
     assert ulp_error(got_grad, grad, scale) <= ULP
 
 
+@pytest.mark.parametrize("form", ["indices", "probabilities"])
+@pytest.mark.parametrize("n_classes", [2, 7, 129, 300, 9000])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("distance", [30.0, 80.0, 340.0, 600.0, 690.0])
+def test_z_loss_alone_of_confident_rows(
+    implementation, dtype, rng, form, n_classes, order, distance
+):
+    """Nothing but z_loss times a log-sum-exp near 0 has a gradient: small, and in range."""
+    x = np.full((5, n_classes), -distance) - rng.uniform(0, 1, (5, n_classes))
+    x[np.arange(5), rng.integers(0, n_classes, 5)] = 0
+    x = np.array(x, dtype, order=order)
+    x[2] += 1
+    targets = rng.integers(0, n_classes, 5)
+    weight = np.zeros(n_classes)
+    weight[targets[4]] = 0.5
+    if form == "probabilities":
+        targets = np.array(np.eye(n_classes)[targets], dtype, order=order)
+    options = {"z_loss": 109.0, "weight": weight, "sample_weight": np.full(5, 1e-3)}
+    _, grad, scale = oracle.cross_entropy(x, targets, **options)
+    got = fs.cross_entropy_with_grad(x, targets, reduction="sum", **options)[1]
+    assert ulp_error(got, grad, scale) <= ULP
+
+
 @pytest.mark.parametrize("n_classes", [4, 300, 9000])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_logits_at_both_ends_of_the_range(implementation, dtype, n_classes, order):

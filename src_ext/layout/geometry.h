@@ -58,7 +58,7 @@ typedef struct {
     Py_ssize_t data_bytes; /* of a value in memory */
 } Geometry;
 
-enum { LANE_ARRAYS = 25 }; /* the most arrays of lanes that an operation keeps behind a tile */
+enum { LANE_ARRAYS = 26 }; /* the most arrays of lanes that an operation keeps behind a tile */
 
 /* The bytes of one of them: a value of up to 8 bytes a lane, in whole cache lines. */
 static inline Py_ssize_t lane_array_bytes(const Geometry *g) {

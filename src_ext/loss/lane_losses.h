@@ -25,6 +25,7 @@ typedef struct {
     double *grad_at_max;           /* OUT: the gradient of a target that attains the maximum */
     double *taken;                 /* OUT: t * scale, what the gradient of another target is less than p; where
                                                `weighted` */
+    double *shrink; /* OUT: what terms are multiplied with before the factor; where lanes_finish says so */
 } LossLanes;
 
 typedef struct {
@@ -53,7 +54,9 @@ INLINE vec_f64 grad_at_max_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t,
     return scale * result + (scale * error + scale_error * result);
 }
 
-INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
+/* Returns whether a lane has terms to shrink. */
+INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
+    int shrinks = 0;
     const vec_f64 one = 1.0 - (vec_f64){0};
     for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const vec_f64 unit = load_doubles(a->terms.unit + i), by_unit = one / unit;
@@ -90,9 +93,21 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         }
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
-        vec_f64 prob_scale = size * total;
-        if (k.dense && k.z_loss != 0)
+        vec_f64 shrink = (k.is_double ? 1 / UNIT_F64 : (double)(1 / UNIT_F32)) - (vec_f64){0};
+        vec_f64 lane_size = size - (vec_f64){0}, prob_scale = size * total;
+        if (k.dense && k.z_loss != 0) {
             prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
+            /* Without a target, and with a log-sum-exp near 0, the factor would be below the range: it is left larger by
+             * what the terms are then made smaller with. */
+            const double small = k.is_double ? 0x1p-500 : 0x1p-20;
+            const ivec_f64 is_small = (prob_scale < small) & (prob_scale > -small);
+            const vec_f64 whole = total + (2 * k.z_loss) * (log_sum + load_doubles(a->lse_max + i) / k.temperature);
+            lane_size = (vec_f64)((is_small & (ivec_f64)one) | (~is_small & (ivec_f64)lane_size));
+            prob_scale = (vec_f64)((is_small & (ivec_f64)whole) | (~is_small & (ivec_f64)prob_scale));
+            shrink = (vec_f64)((is_small & (ivec_f64)shrink) | (~is_small & (ivec_f64)one));
+            store_doubles(a->shrink + i, shrink);
+            for (int lane = 0; lane < LANES_F64; lane++) shrinks |= is_small[lane] != 0;
+        }
         const vec_f64 numerator = prob_scale * scale;
         vec_f64 factor, error = {0};
         if (k.is_double) {
@@ -111,6 +126,7 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
                     (-one / terms);
         } else {
             factor = numerator * (prob_of_max * by_unit);
+            if (k.dense && k.z_loss != 0) factor /= shrink;
         }
         if (k.dense && k.z_loss != 0) { /* an infinite factor is nothing beside a probability of 0 */
             const ivec_f64 above = factor > DBL_MAX, below = factor < -DBL_MAX, bits = above | below;
@@ -133,27 +149,24 @@ INLINE void lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         }
         if (k.is_double) {
             store_doubles(a->grad_at_max + i,
-                          grad_at_max_of_doubles(&a->terms, i, size * t, prob_scale, scale, scale_error) / size);
+                          grad_at_max_of_doubles(&a->terms, i, lane_size * t, prob_scale, scale, scale_error) /
+                              lane_size);
         } else {
             vec_f64 rest = -(t * sum_rest);
             if (k.dense) rest += prob_scale - t;
             store_doubles(a->grad_at_max + i, scale * (rest * prob_of_max));
         }
     }
+    return shrinks;
 }
 
-/* Losses of n lanes and what their gradients are made with. */
-static void lanes_finish(const LossLanes *a, ptrdiff_t n, const LossOptions *options) {
+/* Losses of n lanes and what their gradients are made with; whether terms are to be multiplied with `shrink` before. */
+static int lanes_finish(const LossLanes *a, ptrdiff_t n, const LossOptions *options) {
     const LossOptions k = *options;
-    if (k.dense || k.is_double || k.temperature != 1.0) {
-        lanes_finish_body(a, n, k);
-    } else if (k.weighted) {
-        lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 1, 0, k.with_grad, 0});
-    } else if (k.with_grad) {
-        lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 0, 0, 1, 0});
-    } else {
-        lanes_finish_body(a, n, (LossOptions){1.0, 0, 0, 0, 0, 0, 0, 0});
-    }
+    if (k.dense || k.is_double || k.temperature != 1.0) return lanes_finish_body(a, n, k);
+    if (k.weighted) return lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 1, 0, k.with_grad, 0});
+    if (k.with_grad) return lanes_finish_body(a, n, (LossOptions){1.0, 0, k.slope, 0, 0, 0, 1, 0});
+    return lanes_finish_body(a, n, (LossOptions){1.0, 0, 0, 0, 0, 0, 0, 0});
 }
 
 #endif

@@ -21,10 +21,11 @@ cdef extern from "loss/lane_losses.h":
         double *scale_error
         double *grad_at_max
         double *taken
+        double *shrink
     ctypedef struct LossOptions:
         double temperature, z_loss, slope, slope_error
         int weighted, dense, with_grad, is_double
-    void lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *options) noexcept nogil
+    bint lanes_finish(const LossLanes *lanes, Py_ssize_t n, const LossOptions *options) noexcept nogil
 
 cdef extern from "softmax/primitives.h" nogil:
     bint lanes_read(const void *targets, int target_form, Py_ssize_t first, Py_ssize_t n_lanes, Py_ssize_t n_classes,
@@ -120,7 +121,8 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
         a.z_low = NULL
     else:
         lanes_widen(z_low, width, a.z_low)
-    lanes_finish(&a, width, &options)
+    if lanes_finish(&a, width, &options):
+        shrink_lanes(tile, width, n, a.shrink, term)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if options.with_grad:
         if has_index:
@@ -133,6 +135,17 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
             lanes_place(tile, width, y, term)
     if special:
         clear_lanes(task, tile if options.with_grad else <real *>NULL, first, n_lanes, y)
+
+
+cdef inline void shrink_lanes(real *tile, Py_ssize_t width, Py_ssize_t n_classes, const double *shrink,
+                              real *term) noexcept nogil:
+    """Multiply the stored terms of each lane, and that of its target, by `shrink`."""
+    cdef Py_ssize_t lane, k
+    for k in range(n_classes):
+        for lane in range(width):
+            tile[k * width + lane] *= <real>shrink[lane]
+    for lane in range(width):
+        term[lane] *= <real>shrink[lane]
 
 
 cdef inline void clear_lanes(const LossTask *task, real *tile, Py_ssize_t first, Py_ssize_t n_lanes,

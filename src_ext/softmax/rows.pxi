@@ -287,8 +287,12 @@ cdef inline Factor chunk_factor(bint is_double, const Part *part, const Stat *st
 cdef inline Factor times(const Factor *factor, double value, double error) noexcept nogil:
     """Return a factor times a number in two parts."""
     cdef Factor result
-    result.value, result.shrinks = factor.value * value, factor.shrinks
-    result.error = fma(factor.value, value, -result.value) + (factor.value * error + factor.error * value)
+    cdef double first = factor.value, first_error = factor.error
+    result.value, result.shrinks = first * value, factor.shrinks
+    if fabs(result.value) < SMALLEST_FACTOR and value != 0 and not factor.shrinks:
+        first, first_error = first / FIRST_FACTOR, first_error / FIRST_FACTOR
+        result.value, result.shrinks = first * value, True
+    result.error = fma(first, value, -result.value) + (first * error + first_error * value)
     if not isfinite(result.error):
         result.error = 0
     return result

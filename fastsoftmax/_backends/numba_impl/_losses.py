@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _tiles as tiles
 from ._math import (
+    TOP,
     compiled,
     divide,
     finite,
@@ -23,6 +24,7 @@ from ._run import cached
 from ._tiles import FACTOR, FACTOR_ERROR, FREE, LANES, LARGEST, LOG, MAX, WHOLE, WHOLE_ERROR
 
 PART = 2.0**-40
+SMALL_SHARE = 2.0**-500
 USED, IGNORED, BAD = 0.0, 1.0, 2.0
 STATE, CLASS, TARGET, SAMPLE, LOGIT, DISTANCE, DISTANCE_ERROR, SUM, SUM_ERROR = (
     FREE + LANES * i for i in range(1, 10)
@@ -104,22 +106,26 @@ def row_loss(lanes, i, has_t, temperature, z_loss):
 
 
 @compiled
-def find_shares(tile, split, lanes, n_lanes, temperature, z_loss, scale, lost):
+def find_shares(tile, depth, split, lanes, n_lanes, temperature, z_loss, scale, lost):
     """Find what the terms are multiplied with, and in LOGIT the gradient of an index target, from its sums in SUM.
 
     The gradient is times a scale in two parts. The share of the terms is a PART of it, which is in range where the
-    whole may not be.
+    whole may not be. Where z_loss alone has a share, and a small one, the terms lose TOP instead.
     """
     for i in range(n_lanes):
         target, total = lanes[TARGET + i], lanes[SUM + i]
         row_scale, row_lost = scale_of(lanes[SAMPLE + i], scale, lost)
-        share = PART * total
+        part, of_terms = PART, PART
+        share = part * total
         if z_loss != 0:
             lse = PART * lanes[LOG + i] + PART * lanes[MAX + i] / temperature
             share += 2.0 * z_loss * lse
+            if abs(share) < SMALL_SHARE:
+                part, of_terms = 1.0, 1.0 / TOP
+                share = total + 2.0 * z_loss * (lanes[LOG + i] + lanes[MAX + i] / temperature)
         whole, error = lanes[WHOLE + i], lanes[WHOLE_ERROR + i]
         numerator, numerator_error = scale_of(share, row_scale, row_lost)
-        factor, rest = divide(numerator, numerator_error, PART * whole, PART * error)
+        factor, rest = divide(numerator, numerator_error, of_terms * whole, of_terms * error)
         if z_loss != 0 and math.isinf(factor):  # beside a probability of 0 it is nothing
             factor, rest = math.copysign(LARGEST, factor), 0.0
         lanes[FACTOR + i], lanes[FACTOR_ERROR + i] = factor, rest
@@ -128,8 +134,12 @@ def find_shares(tile, split, lanes, n_lanes, temperature, z_loss, scale, lost):
         p = tile[place] / whole
         own = target * tiles.own_slope(lanes[LOGIT + i] == lanes[MAX + i], p, lanes, i)
         if p != 0:
-            own += (share - PART * target) * p / PART
+            away = share - part * target  # times p or 1 / part first, whichever stays in range
+            own += away / part * p if abs(away) < 1.0 else away * p / part
         lanes[LOGIT + i] = row_scale * own + row_lost * own
+        if part == 1.0:
+            for j in range(i, depth * LANES, 1 if split else LANES):
+                tile[j] *= of_terms
 
 
 @compiled
@@ -189,7 +199,7 @@ def cross_entropy(
                 loss = loss if state == USED else 0.0 if state == IGNORED else math.nan
                 pointer_to(losses, 1.0)[first + i] = loss
         if has_grad:
-            find_shares(tile, split, lanes, n_lanes, temperature, z_loss, scale, scale_error)
+            find_shares(tile, depth, split, lanes, n_lanes, temperature, z_loss, scale, scale_error)
             if split and not has_t and lanes[STATE] == USED:
                 at = tiles.scale_row(tile, n, inner, first, lanes, tiny, grad)
                 own = lanes[LOGIT]
