@@ -1,11 +1,15 @@
 """Objects in processes of their own: their libraries' threads, allocators and settings disturb nobody else's.
 
-A worker makes an object and runs its methods as it is told; what goes in and out is pickled.
+A worker makes an object and runs its methods as it is told; what goes in and out is pickled. On Linux its process is
+stopped between two calls: threads of some libraries spin for tens of milliseconds after a call.
 """
 
+import atexit
 import contextlib
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +17,8 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:
     sys.path.append(ROOT)  # processes inherit it: they import bench by its name
 
+IS_STOPPED_BETWEEN_CALLS = sys.platform == "linux"
+PR_SET_PDEATHSIG = 1
 QUIET = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
@@ -48,6 +54,7 @@ class Worker:
         with environment_variables({**QUIET, **(environment or {})}):
             self._process.start()
         theirs.close()
+        atexit.register(self.close)  # a process that is stopped ends at no other signal
         self._answer()
 
     @property
@@ -56,8 +63,14 @@ class Worker:
 
     def ask(self, method, *arguments):
         """Call a method of the object; return its result, or raise what it raises."""
+        self._signal("SIGCONT")
         self._pipe.send((method, arguments))
         return self._answer()
+
+    def _signal(self, name):
+        """Send a signal to the process where it is one that is stopped between calls."""
+        if IS_STOPPED_BETWEEN_CALLS and self._process.is_alive():
+            os.kill(self._process.pid, getattr(signal, name))
 
     def _answer(self):
         try:
@@ -65,12 +78,15 @@ class Worker:
         except EOFError:
             self._process.join()
             raise WorkerError(f"its process ended with {self._process.exitcode}") from None
+        self._signal("SIGSTOP")
         if raised:
             raise answer
         return answer
 
     def close(self):
         """End the process."""
+        atexit.unregister(self.close)
+        self._signal("SIGCONT")
         self._pipe.close()
         self._process.join(5)
         if self._process.is_alive():
@@ -80,6 +96,8 @@ class Worker:
 
 def _serve(pipe, make, arguments):
     """Be a worker: make the object, then answer until nobody asks any more."""
+    if IS_STOPPED_BETWEEN_CALLS:  # nor does a stopped process notice that the one that would wake it is gone
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         served = make(*arguments)
         pipe.send((False, None))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 MAX_ROUNDS = 200
 TURN = 2e-3  # seconds: a turn repeats a short call until the clock's grain does not matter
 LONG = 0.05  # seconds: a call longer than this is not warmed up before each turn
+WARM = 5e-4  # seconds: shorter calls are repeated so long first, until caches, clocks and threads are this contender's
 PAUSE = 0.01  # seconds between turns: idle threads of other libraries spin for some milliseconds
 
 
@@ -43,11 +44,14 @@ class Turn:
         call()
 
     def __call__(self):
-        """Time one long call, or as many short ones as fill a turn after one to warm up."""
-        warm = self._mean_of(1)  # caches and threads were another contender's
-        if warm > LONG:
-            return warm
-        return self._mean_of(max(1, min(10_000, int(TURN / max(warm, 1e-9)))))
+        """Time one long call, or as many short ones as fill a turn after those that warm up."""
+        repeats, mean = 1, self._mean_of(1)
+        if mean > LONG:
+            return mean
+        while mean * repeats < WARM:  # the first call alone would tell how long a cold one takes
+            repeats *= 4
+            mean = self._mean_of(repeats)
+        return self._mean_of(max(1, int(TURN / mean)))
 
     def _mean_of(self, repeats):
         call, clock = self._call, self._clock

@@ -73,21 +73,29 @@ typedef struct {
     int has_moved;
 } cpu_choice;
 
-/* Move the calling thread off a CPU, for good, if it may use another. Returns whether it has. */
-static inline int leave_cpu(cpu_choice *choice, int cpu) {
+/* What the system calls the calling thread. */
+static inline int thread_number(void) {
+#if defined(__linux__)
+    return (int)syscall(SYS_gettid);
+#else
+    return 0;
+#endif
+}
+
+/* Move a thread off a CPU, until it is moved again, if it may use another. */
+static inline void leave_cpu(cpu_choice *choice, int thread, int cpu) {
 #if defined(__linux__)
     cpu_set_t now;
-    if (sched_getaffinity(0, sizeof now, &now)) return 0;
+    if (sched_getaffinity(thread, sizeof now, &now)) return;
     if (!choice->has_moved || !CPU_EQUAL(&now, &choice->used)) choice->given = now; /* somebody else has set it */
     choice->used = choice->given;
     CPU_CLR(cpu, &choice->used);
-    if (CPU_COUNT(&choice->used) == 0 || sched_setaffinity(0, sizeof choice->used, &choice->used)) return 0;
+    if (CPU_COUNT(&choice->used) == 0 || sched_setaffinity(thread, sizeof choice->used, &choice->used)) return;
     choice->has_moved = 1;
-    return 1;
 #else
     (void)choice;
+    (void)thread;
     (void)cpu;
-    return 0;
 #endif
 }
 

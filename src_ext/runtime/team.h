@@ -53,7 +53,11 @@ typedef struct {
     _Atomic uint64_t range; /* next block, and in the upper half the end, of what is left of the segment */
     char padding[CACHE_LINE_BYTES - sizeof(uint64_t)];
     _Atomic uint32_t asleep; /* 1: waits to be woken */
-    char more_padding[CACHE_LINE_BYTES - sizeof(uint32_t)];
+    _Atomic int cpu;         /* where it fell asleep */
+    char more_padding[CACHE_LINE_BYTES - sizeof(uint32_t) - sizeof(int)];
+    int thread;
+    _Atomic int is_choosing; /* somebody changes `choice` */
+    cpu_choice choice;
 } participant;
 
 typedef struct {
@@ -130,8 +134,21 @@ static int do_blocks(team *t, int id, int n_participants, uint64_t *random) {
     return done;
 }
 
+/* Move a helper off the caller's CPU; nothing where somebody is just doing that. */
+static inline void keep_off_callers_cpu(const team *t, participant *helper) {
+    if (atomic_exchange(&helper->is_choosing, 1)) return;
+    leave_cpu(&helper->choice, helper->thread, atomic_load_explicit(&t->caller_cpu, memory_order_relaxed));
+    atomic_store(&helper->is_choosing, 0);
+}
+
 static inline void wake_participant(team *t, int id) {
-    if (atomic_exchange(&t->participants[id].asleep, 0)) wake_one(&t->participants[id].asleep);
+    participant *helper = t->participants + id;
+    if (!atomic_exchange(&helper->asleep, 0)) return;
+    /* One that has been moved once may use no other CPU than the caller's, where the caller has come since: it would
+     * wait for the end of the job that it is woken for. */
+    const int cpu = atomic_load_explicit(&helper->cpu, memory_order_relaxed);
+    if (cpu >= 0 && cpu == atomic_load_explicit(&t->caller_cpu, memory_order_relaxed)) keep_off_callers_cpu(t, helper);
+    wake_one(&helper->asleep);
 }
 
 /* Each participant wakes two others, so that no one spends longer on it than the work takes. */
@@ -170,6 +187,7 @@ static uint32_t wait_for_job(team *t, int id, uint32_t seen) {
             if (now - idle_since > patience) break;
         }
         const int64_t timeout = id == 1 && t->look_after ? t->look_after() : -1;
+        atomic_store_explicit(&me->cpu, current_cpu(), memory_order_relaxed);
         atomic_store(&me->asleep, 1);
         if (atomic_load(&t->generation) == seen) sleep_while(&me->asleep, 1, timeout);
         atomic_store(&me->asleep, 0);
@@ -197,14 +215,14 @@ static inline void leave_job(team *t) {
 static void help(team *t, int id) {
     uint32_t seen = 0;
     uint64_t random = (uint64_t)id;
-    cpu_choice choice = {.has_moved = 0};
+    t->participants[id].thread = thread_number();
     atomic_fetch_add(&t->n_begun, 1);
     for (;;) {
         seen = wait_for_job(t, id, seen);
         if (atomic_load(&t->stopping)) return;
         delay_for_test(&random);
         /* The system likes to wake a thread where it was called from. */
-        if (is_on_callers_cpu(t)) leave_cpu(&choice, atomic_load_explicit(&t->caller_cpu, memory_order_relaxed));
+        if (is_on_callers_cpu(t)) keep_off_callers_cpu(t, t->participants + id);
         const int n_participants = enter_job(t, id);
         if (n_participants == 0) continue;
         wake_children(t, id, n_participants);
