@@ -12,6 +12,9 @@ cdef enum:
     TILE_BYTES = 1 << 18
     NARROWEST = 4
     WIDEST = 16
+    # A tile, the piece it came from, where it goes, and both of the next one stay in the nearest cache up to so many
+    # bytes of each.
+    NEAR_BYTES = 4096
     # A block of rows has about so many values: enough work to be worth a call.
     BLOCK_ELEMENTS = 1 << 14
 
@@ -82,6 +85,13 @@ cdef inline Upcoming next_piece(const Geometry *g, const void *x, const Steps *x
     cdef Upcoming ahead
     ahead.item_bytes, ahead.targets = g.data_bytes, NULL
     ahead.read, ahead.write = run_after(g, x, x_steps, first), run_after(g, out, out_steps, first)
+    ahead.is_large = ahead.write != NULL and g.form == TRANSPOSED and scratch_bytes(g) > NEAR_BYTES
+    return ahead
+
+
+cdef inline Upcoming nothing_ahead() noexcept nogil:
+    cdef Upcoming ahead
+    clear_struct(&ahead, sizeof(Upcoming))
     return ahead
 
 

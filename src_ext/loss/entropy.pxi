@@ -93,12 +93,11 @@ cdef inline void entropy_slopes(const DivergenceTask *task, const Row *row, cons
     cdef Py_ssize_t k, at, n, n_classes = task.g.n_classes
     cdef const real *x
     cdef real *terms
-    cdef Upcoming nothing = shifted(&row.plan.ahead, 0)
+    cdef Upcoming nothing = nothing_ahead()
     cdef Part again
     cdef double factor, error, center, center_error
     cdef int lift
     center = center_of(stat.max, mean, &center_error)
-    nothing.read = nothing.write = NULL
     for k in range(n_chunks(n_classes)):
         at, n = k * CHUNK, chunk_size(n_classes, k)
         x, terms = <const real *>row.x + at, stage

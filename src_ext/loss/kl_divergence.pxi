@@ -74,12 +74,11 @@ cdef inline void terms_of_chunk(const Pair *pair, int which, Py_ssize_t k, Py_ss
                                 real **terms) noexcept nogil:
     """Where the terms of a chunk are, computed again if they have not been kept."""
     cdef const Row *row = &pair.rows[which]
-    cdef Upcoming nothing = shifted(&row.plan.ahead, 0)
+    cdef Upcoming nothing = nothing_ahead()
     cdef Part again = parts[k]
     if row.stage != NULL:
         terms[0] = <real *>row.stage + k * CHUNK
         return
-    nothing.read = nothing.write = NULL
     terms[0] = <real *>pair.stages[which]
     sum_chunk(<const real *>row.x + k * CHUNK, <const real *>NULL, <const real *>NULL, terms[0],
               chunk_size(n_classes, k), &row.plan,

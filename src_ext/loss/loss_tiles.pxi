@@ -91,6 +91,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
     carve_lane_arrays(&arrays, behind_values(g, tile), g)
     cdef LossLanes a = arrays.lanes
     cdef LossOptions options = options_of(task)
+    cdef Upcoming nothing = nothing_ahead()
     cdef real *m = <real *>arrays.max
     cdef int32_t *y = arrays.y
     cdef real *z = <real *>arrays.z
@@ -130,7 +131,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
         if with_dense:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale, a.scale_error)
         else:
-            lanes_scale(tile, width, n, a.factor, a.factor_error, y if with_search else NULL, term)
+            lanes_scale(tile, width, n, a.factor, a.factor_error, y if with_search else NULL, term, &nothing)
         if has_index and not with_search:
             lanes_place(tile, width, y, term)
     if special:

@@ -111,7 +111,9 @@ INLINE FN(factor) FN(factor_of_lanes)(const double *factor, const double *error)
 }
 
 INLINE void FN(lanes_scale_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const double *factor,
-                                 const double *error, const int32_t *y, const REAL *entry, int with_targets) {
+                                 const double *error, const int32_t *y, const REAL *entry, const Upcoming *next,
+                                 int with_targets) {
+    const Upcoming ahead = *next;
     for (ptrdiff_t lane = 0; lane < stride; lane += LANES) {
         const FN(factor) f = FN(factor_of_lanes)(factor + lane, error + lane);
         const VEC placed = with_targets ? FN(load)(entry + lane) : (VEC){0};
@@ -119,6 +121,7 @@ INLINE void FN(lanes_scale_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_class
         IVEC number = {0};
         for (ptrdiff_t c = 0; c < n_classes; c++) {
             REAL *at = tile + c * stride + lane;
+            fetch_for_writing(&ahead, at - tile, VECTOR_BYTES);
             VEC v = FN(scaled)(FN(load)(at), &f);
             if (with_targets) v = FN(where_equal)(v, target, number, placed);
             number += 1;
@@ -128,11 +131,11 @@ INLINE void FN(lanes_scale_body)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_class
 }
 
 /* tile *= factor + error of the lane, and 0 where that is under the smallest normal number. With y, class indices, that
- * class gets the entry of the lane instead. */
+ * class gets the entry of the lane instead. Where `next` is to be written is fetched meanwhile. */
 static void FN(lanes_scale)(REAL *tile, ptrdiff_t stride, ptrdiff_t n_classes, const double *factor,
-                            const double *error, const int32_t *y, const REAL *entry) {
-    if (y) FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 1);
-    else FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, 0);
+                            const double *error, const int32_t *y, const REAL *entry, const Upcoming *next) {
+    if (y) FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, next, 1);
+    else FN(lanes_scale_body)(tile, stride, n_classes, factor, error, y, entry, next, 0);
 }
 
 /* tile = (tile - m) / temperature - L: a rounding an operation; both terms are <= 0, so that nothing cancels. */

@@ -41,6 +41,7 @@ cdef extern from "softmax/primitives.h" nogil:
         const char *targets
         char *write
         Py_ssize_t item_bytes
+        bint is_large
     ctypedef struct exp_sum:
         double sum, sum_error, n_max, unit, unit_error
     ctypedef struct LaneSums:

@@ -88,10 +88,14 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     cdef real *m = <real *>a.max
     cdef double *total = a.sums.sum
     cdef Py_ssize_t lane
+    cdef Upcoming first = ahead[0], second = ahead[0]
+    if ahead.is_large and not log:  # memory is asked in both passes: one has too little time for all of it
+        first.write = NULL
+    else:
+        second.write = NULL
     lanes_max(tile, width, g.n_classes, m, NULL, <real *>NULL)
     lanes_exp_sum(tile, <const real *>NULL, width, g.n_classes, m, temperature, <const real *>NULL,
-                  <const real *>NULL, <real *>NULL, not log, log, ahead,
-                  &a.sums)
+                  <const real *>NULL, <real *>NULL, not log, log, &first, &a.sums)
     if log:
         lanes_sum_rest(&a.sums, width, real is double, total)
         log1p_lanes(total, total, width)
@@ -99,7 +103,7 @@ cdef inline void softmax_tile(const Geometry *g, real *tile, Py_ssize_t width, d
     else:
         for lane in range(width):
             divide(real is double, 1, total[lane], a.sums.sum_error[lane], total + lane, a.sums.sum_error + lane)
-        lanes_scale(tile, width, g.n_classes, total, a.sums.sum_error, NULL, <const real *>NULL)
+        lanes_scale(tile, width, g.n_classes, total, a.sums.sum_error, NULL, <const real *>NULL, &second)
 
 
 cdef inline const uint8_t *mask_of(const SoftmaxTask *task, Py_ssize_t lane) noexcept nogil:
