@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastsoftmax as fs
-from fastsoftmax.functional import _linear, _sampled
+from fastsoftmax.functional import _linear, _linear_layer, _sampled
 
 
 def layer(rng, dtype=np.float64, n_rows=37, n_features=8, n_classes=23):
@@ -36,7 +36,7 @@ OPTIONS = [
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("form", ["indices", "probabilities"])
 def test_linear_cross_entropy(rng, monkeypatch, options, with_bias, form):
-    monkeypatch.setattr(_linear, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(_linear_layer, "ROWS_AT_ONCE", 10)
     monkeypatch.setattr(_linear, "STRIP_BYTES", 500)
     x, weight, bias, targets = layer(rng)
     options = dict(options)
@@ -72,7 +72,7 @@ EVERYTHING = {"z_loss": 0.3, "softcap": 2.0, "temperature": 1.5, "ignore_index":
 @pytest.mark.parametrize("shape", [(), (37,), (3, 7), (2, 0, 4)])
 @pytest.mark.parametrize("form", ["indices", "probabilities"])
 def test_linear_cross_entropy_of_rows_in_any_shape(rng, monkeypatch, reduction, shape, form):
-    monkeypatch.setattr(_linear, "ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(_linear_layer, "ROWS_AT_ONCE", 10)
     n_rows = int(np.prod(shape))
     x, weight, bias, targets = layer(rng, n_rows=n_rows)
     if form == "probabilities":
@@ -231,7 +231,7 @@ def test_linear_cross_entropy_never_stores_the_logits(rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     results = x.nbytes + weight.nbytes
-    block = _linear.ROWS_AT_ONCE * 20_000 * 4
+    block = _linear_layer.ROWS_AT_ONCE * 20_000 * 4
     assert peak - results < block + 3 * _linear.STRIP_BYTES < 1024 * 20_000 * 4
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from .. import _validate
 from ._arrays import empty, quiet
 from ._cross_entropy import cross_entropy, cross_entropy_with_grad
-from ._linear import bias_vector, matrices, rounded
+from ._linear_layer import bias_vector, matrices, rounded
 
 if TYPE_CHECKING:
     from ._types import Array, ArrayLike, Loss, NDArray, Reduction, Sampler, Seed

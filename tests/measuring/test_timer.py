@@ -50,7 +50,9 @@ def test_a_turn_fills_two_milliseconds_with_short_calls(clock):
     turn = Turn(clock.call(1e-4), clock)
     before = clock.now
     assert turn() == pytest.approx(1e-4)
-    assert clock.now - before == pytest.approx(41 * 1e-4, rel=0.06)  # 1, 4 and 16 to warm up, about 20
+    assert clock.now - before == pytest.approx(
+        41 * 1e-4, rel=0.06
+    )  # 1, 4 and 16 to warm up, about 20
 
 
 def test_a_long_call_is_made_once_a_turn(clock):
