@@ -336,6 +336,17 @@ def test_what_targets_are_not():
         _validate.targets(np.ones((2, 3)), (2, 3), 1, 0)
 
 
+def test_numbers_are_no_vectors():
+    class Vector:
+        ndim = 1
+
+        def __float__(self):
+            return 2.0
+
+    with pytest.raises(TypeError, match="^temperature must be a real number, got"):
+        _validate.number(Vector(), "temperature")
+
+
 def test_hints():
     assert _validate._targets._hint((4,), (5, 5), 1) == ""
     assert "axis=0:" in _validate._targets._hint((4,), (4, 4), 1)
@@ -344,7 +355,11 @@ def test_hints():
     assert "targets[..., 0]" in _validate._targets._hint((5, 1), (5, 3), 1)
     assert "swapped" in _validate._targets._hint((5, 3), (5,), 0)
     assert "swapped" in _validate._targets._hint((3, 5), (5,), 0)
-    assert _validate._targets._hint((7, 8), (5,), 0) == ""
+    for got, shape, axis in (
+        ((7, 8), (5,), 0), ((6,), (4, 5, 6), 1), ((4, 1), (4, 5, 6), 1), ((5, 2), (5, 3), 1),
+        ((3,), (5, 6, 3), 0),
+    ):  # fmt: skip
+        assert _validate._targets._hint(got, shape, axis) == ""
 
 
 def test_the_hint_for_pytorchs_index_to_ignore():
