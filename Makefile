@@ -10,7 +10,7 @@ help:
 	@echo "build      compile the extensions again"
 	@echo "test       the whole suite"
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
-	@echo "check-all  everything before a release, in two lanes side by side; CONTRIBUTING.md says how long each part takes"
+	@echo "check-all  everything before a release, two parts at a time; CONTRIBUTING.md says how long each part takes"
 	@echo "seeds      the tests that draw random numbers, with three other seeds"
 	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
@@ -53,10 +53,11 @@ SECONDS_EACH ?= 60
 hunt:
 	$(BIN)/python tests/hunt.py --seconds $(SECONDS_EACH)
 
-# Two lanes: what runs in this tree, and what has an environment of its own under build/.
+# The longest first, two at a time. In this tree run test, seeds, hunt, fuzz-seeds, kernels, types, soak and mutants; the others
+# have environments of their own under build/.
 check-all:
-	$(BIN)/python tools/check_all.py --lane test seeds hunt fuzz-seeds kernels types soak \
-		--lane serial clang uncompiled sanitize coverage mutants arm
+	$(BIN)/python tools/check_all.py --at-once 2 sanitize test coverage clang serial soak seeds arm hunt kernels uncompiled \
+		fuzz-seeds mutants types
 
 seeds:
 	set -e; for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q -m random tests; done

@@ -343,7 +343,7 @@ def test_numbers_are_no_vectors():
         def __float__(self):
             return 2.0
 
-    with pytest.raises(TypeError, match="^temperature must be a real number, got"):
+    with pytest.raises(TypeError, match=r"^temperature must be a real number, got"):
         _validate.number(Vector(), "temperature")
 
 

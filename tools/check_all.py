@@ -1,6 +1,6 @@
-"""Run targets of make in lanes side by side, go on after one that fails, and print what each took.
+"""Run targets of make, some side by side, go on after one that fails, and print what each took.
 
-python tools/check_all.py --lane test soak --lane serial sanitize
+python tools/check_all.py --at-once 2 sanitize test soak
 
 What a target prints goes to build/check-all/TARGET.log.
 """
@@ -9,8 +9,9 @@ import argparse
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,32 +46,30 @@ def run(target, make):
     return Outcome(target, code, time.monotonic() - start, last_line(log)[:120])
 
 
-def run_lane(targets, make, outcomes):
-    """Run the targets of a lane one after another."""
-    for target in targets:
-        outcomes[target] = outcome = run(target, make)
-        print(outcome, flush=True)
-        if outcome.code:
-            text = (LOGS / f"{target}.log").read_text(errors="replace")
-            print(f"--- the end of {LOGS / target}.log\n{text[-3000:]}---", flush=True)
+def run_and_report(target, make):
+    """Run one target, print how it ended, and return that."""
+    outcome = run(target, make)
+    print(outcome, flush=True)
+    if outcome.code:
+        text = (LOGS / f"{target}.log").read_text(errors="replace")
+        print(f"--- the end of {LOGS / target}.log\n{text[-3000:]}---", flush=True)
+    return outcome
 
 
 def main():
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--lane", nargs="+", action="append", metavar="TARGET", required=True)
-    lanes = parser.parse_args().lane
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="targets side by side")
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="of make; the longest first")
+    args = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    make, outcomes, start = os.environ.get("MAKE", "make"), {}, time.monotonic()
-    threads = [threading.Thread(target=run_lane, args=(lane, make, outcomes)) for lane in lanes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    make, start = os.environ.get("MAKE", "make"), time.monotonic()
+    with ThreadPoolExecutor(args.at_once) as pool:
+        outcomes = list(pool.map(partial(run_and_report, make=make), args.targets))
     print("\nSummary")
-    for target in (target for lane in lanes for target in lane):
-        print(outcomes[target])
-    failed = [outcome.target for outcome in outcomes.values() if outcome.code]
+    for outcome in outcomes:
+        print(outcome)
+    failed = [outcome.target for outcome in outcomes if outcome.code]
     print(Outcome("check-all", bool(failed), time.monotonic() - start, " ".join(failed)))
     return bool(failed)
 
