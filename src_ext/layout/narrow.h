@@ -23,7 +23,29 @@ INLINE vec_u16 narrow_u16(ivec_f32 v) { return __builtin_convertvector((uvec_f32
 INLINE vec_f32 load_part_bf16(const bfloat16 *p, size_t k, vec_f32 fill) {
     return fill_rest_f32((vec_f32)(widen_u16(load_part_u16(p, k)) << 16), k, fill);
 }
+/* AVX512_BF16 rounds in one instruction; not every CPU with AVX-512 has it. Numbers under the smallest normal one become 0
+ * there: no result is promised to keep them. */
+#if LANES_F32 == 16 && defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 10)
+#define MAY_HAVE_BF16
+static int has_bf16;
+static void __attribute__((constructor)) find_bf16(void) {
+    __builtin_cpu_init();
+    has_bf16 = __builtin_cpu_supports("avx512bf16") != 0;
+}
+INLINE vec_u16 bf16_of_float(vec_f32 v) {
+    vec_u16 rounded;
+    __asm__("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(v));
+    return rounded;
+}
+#endif
+
 INLINE void store_part_bf16(bfloat16 *p, size_t k, vec_f32 v) {
+#ifdef MAY_HAVE_BF16
+    if (has_bf16) {
+        store_part_u16(p, k, bf16_of_float(v));
+        return;
+    }
+#endif
     uvec_f32 bits = (uvec_f32)v;
     ivec_f32 rounded = (ivec_f32)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
     rounded = where_number_f32(rounded, v, 0x7fc0 - (ivec_f32){0});
