@@ -58,7 +58,7 @@ def cross_entropy(logits, target, grad, has_grad, scratch, tiny):
     tiles.find_terms(tile, depth, True, 1.0, 0.0, tiny, lanes)
     loss, lanes[SUM] = row_loss(lanes, 0, False, 1.0, 0.0)
     if has_grad:
-        find_shares(tile, True, lanes, 1, 1.0, 0.0, 1.0, 0.0)
+        find_shares(tile, depth, True, lanes, 1, 1.0, 0.0, 1.0, 0.0)
         gradient_tile(tile, tile, depth, True, lanes, 1, True, False, tiny)
         tiles.store(tile, len(logits), 1, True, 0, 1, grad, tiny)
     return loss
