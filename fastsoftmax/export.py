@@ -163,8 +163,15 @@ def _probabilities(graph, estimator, logits):
 def _classes(estimator):
     """Return classes_ in a dtype that ONNX has: strings, int64, bool or double."""
     classes = estimator.classes_
-    kinds = {"U": object, "O": object, "i": np.int64, "u": np.int64, "b": np.bool_}
-    return classes.astype(kinds.get(classes.dtype.kind, np.float64))
+    kinds = {"U": object, "O": object, "i": np.int64, "u": np.int64, "b": np.bool_, "f": np.float64}
+    found = classes.astype(kinds.get(classes.dtype.kind, object))
+    is_text = found.dtype == object
+    if not (all(isinstance(c, str) for c in found) if is_text else (found == classes).all()):
+        raise ValueError(
+            "classes_ must be strings, booleans, or numbers that int64 or double holds, to become "
+            f"ONNX labels, got {classes.tolist()!r:.80}"
+        )
+    return found
 
 
 def _type_of_label(graph, estimator):

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names, fitted_network
+from ._checks import answers_other_names, fitted_network, names_of
 from ._network import Network, zero_network
 from ._steps import Rule
 
@@ -208,11 +208,11 @@ class SoftmaxRegression(SoftmaxClassifier):
         check_is_fitted(self, "coef_")
         network = fitted_network(self)
         n_features, n_outputs = network.sizes
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(n_features)])
+        names = names_of(self, n_features) or [f"x{i}" for i in range(n_features)]
         return pd.DataFrame(
             np.vstack([network.coefs[0], network.intercepts[0]]),
             index=[*names, "(intercept)"],
-            columns=self.classes_[-n_outputs:],
+            columns=self.classes_[-n_outputs:].tolist(),  # pandas has no index of float16
         )
 
     def sparsify(self) -> Self:

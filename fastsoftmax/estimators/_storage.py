@@ -60,19 +60,19 @@ def _json_params(estimator):
 
 
 def _metadata(estimator):
-    names = getattr(estimator, "feature_names_in_", None)
+    n_features = _checks.n_features_of(estimator)
     return {
         "class": type(estimator).__name__,
         "version": __version__,
         "params": _json_params(estimator),
         "classes": _fields.classes_as_json(_checks.classes_of(estimator)),
         "multilabel": estimator._labels.is_multilabel,
-        "n_features_in": int(estimator.n_features_in_),
-        "feature_names_in": None if names is None else [str(name) for name in names],
+        "n_features_in": n_features,
+        "feature_names_in": _checks.names_of(estimator, n_features),
         "input_scale": _checks.scale_of(estimator, "input_scale_"),
         "temperature": _checks.scale_of(estimator, "temperature_"),
         "fitted_on_uint8": bool(getattr(estimator, "_fitted_on_uint8", False)),
-        "converged": bool(getattr(estimator, "converged_", False)),
+        "converged": _checks.convergence_of(estimator),
         "n_iter": _checks.iterations_of(estimator),
         "history": _checks.check_history(getattr(estimator, "history_", None)),
         "notes": getattr(estimator, "_notes", None),
@@ -217,7 +217,7 @@ def _restore(estimator, metadata, tensors):
     estimator.temperature_ = fields.scale("temperature")
     estimator._fitted_on_uint8 = fields.boolean("fitted_on_uint8")
     estimator.converged_ = fields.boolean("converged", default=False)
-    estimator._count(fields.count("n_iter", high=2**31))
+    estimator._count(fields.count("n_iter", high=_checks.MOST_ITERATIONS))
     estimator.history_ = fields.history()
     estimator._notes = metadata.get("notes")  # the command line's own, which checks them
     sizes = estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs)
