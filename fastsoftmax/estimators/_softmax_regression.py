@@ -264,15 +264,13 @@ class SoftmaxRegression(SoftmaxClassifier):
         self.n_iter_ = np.array([n_iter], dtype=np.int32)
 
     def _layers(self):
-        coef, intercept = _dense(getattr(self, "coef_", None)), getattr(self, "intercept_", None)
-        return [("coef_", coef, "intercept_", intercept)]
+        coef, intercept = self._both("coef_", "intercept_")
+        return [("coef_", _dense(coef), "intercept_", intercept)]
 
     @property
     def _network(self):
-        while True:  # of one epoch, also while another thread trains
-            coef, intercept = self.coef_, self.intercept_
-            if coef is self.coef_:
-                return Network([_dense(coef).T], [intercept])
+        coef, intercept = self._both("coef_", "intercept_")
+        return Network([_dense(coef).T], [intercept])
 
     def _store(self, network):
         vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])

@@ -18,6 +18,7 @@ from . import _checks, _fields, _files
 from ._data import computing_dtype
 from ._network import Network
 from ._state import FitState, OptimizerState
+from .callbacks import is_fitted_elsewhere
 
 if TYPE_CHECKING:
     from . import MLPClassifier, SoftmaxRegression
@@ -115,6 +116,11 @@ def _training(state):
 def save(estimator, path, training_state):
     """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
+    if training_state and is_fitted_elsewhere(estimator):
+        raise RuntimeError(
+            f"this {type(estimator).__name__} is being fitted by another thread, so its training "
+            "state is of no single epoch: save it with the callback ModelCheckpoint"
+        )
     _checks.check_options(estimator)
     network = _checks.fitted_network(estimator, finite=True)
     _checks.check_layers(estimator, network)
