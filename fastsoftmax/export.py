@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def to_onnx(
     estimator : SoftmaxRegression or MLPClassifier
         Fitted; `input_scale_` and `temperature_` become part of the model.
     path : path, optional
-        Where to save it, too.
+        Where to save it, too. The file appears whole or not at all.
 
     Returns
     -------
@@ -55,7 +56,10 @@ def to_onnx(
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     ValueError
-        If a fitted attribute has been changed to what does not fit the others.
+        If a fitted attribute has been changed to what does not fit the others, or the classes are
+        none that ONNX has.
+    OSError
+        If the file cannot be written.
 
     Notes
     -----
@@ -75,8 +79,19 @@ def to_onnx(
     model = graph.model(estimator)
     onnx.checker.check_model(model)
     if path is not None:
-        onnx.save_model(model, os.fspath(path))
+        _save(onnx, model, os.fsdecode(path))
     return model
+
+
+def _save(onnx, model, path):
+    """Write a model, as text where the ending of its name says so; the file appears whole."""
+    from .estimators import _files
+
+    ending = os.path.splitext(path)[1]
+    form = onnx.serialization.registry.get_format_from_file_extension(ending)
+    content = io.BytesIO()
+    onnx.save_model(model, content, form)
+    _files.replace(path, content.getvalue())
 
 
 class _Graph:
@@ -163,8 +178,15 @@ def _probabilities(graph, estimator, logits):
 def _classes(estimator):
     """Return classes_ in a dtype that ONNX has: strings, int64, bool or double."""
     classes = estimator.classes_
-    kinds = {"U": object, "O": object, "i": np.int64, "u": np.int64, "b": np.bool_}
-    return classes.astype(kinds.get(classes.dtype.kind, np.float64))
+    kinds = {"U": object, "O": object, "i": np.int64, "u": np.int64, "b": np.bool_, "f": np.float64}
+    found = classes.astype(kinds.get(classes.dtype.kind, object))
+    is_text = found.dtype == object
+    if not (all(isinstance(c, str) for c in found) if is_text else (found == classes).all()):
+        raise ValueError(
+            "classes_ must be strings, booleans, or numbers that int64 or double holds, to become "
+            f"ONNX labels, got {classes.tolist()!r:.80}"
+        )
+    return found
 
 
 def _type_of_label(graph, estimator):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._columns import Column, without_numbers
+from ._columns import Column, warn_of_numbers, without_numbers
 from ._contents import foreign
 from ._errors import CommandError
 from ._labels import RawLabels
@@ -55,7 +55,7 @@ def _table(path, kind, data):
     with foreign(f"{path} cannot be read as {kind.capitalize()}"):
         source = pa.BufferReader(data)
         if kind == "parquet":
-            table = pq.read_table(source)
+            table = pq.read_table(source, page_checksum_verification=True)
         else:
             is_file = data.startswith(b"ARROW1")
             table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source).read_all()
@@ -76,7 +76,11 @@ def _column(path, name, chunks, is_text, guess, na_values):
 
     kind = _value_type(chunks)
     if is_text or (_is_text(kind) and guess):
-        return Column(name, _texts(path, name, chunks, na_values))
+        texts = _texts(path, name, chunks, na_values)
+        if not is_text:
+            present = [text for text in texts if text is not None]
+            warn_of_numbers(path, name, present, "write them as numbers")
+        return Column(name, texts)
     if not _is_number(kind):
         what_to_do = f"leave it out with --drop {name}" if guess else "the model needs numbers"
         raise CommandError(f"{path}: column {name!r} holds {kind}; {what_to_do}")
@@ -110,7 +114,7 @@ def _labels(path, name, chunks, na_values):
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise CommandError(f"{path}: labels in {name!r} must be integers or text, got {kind}")
     with foreign(f"{path}: column {name!r} cannot be read as labels"):
-        values = np.array(chunks.cast(kind).to_pylist())
+        values = np.array(chunks.cast(kind).to_pylist(), dtype=kind.to_pandas_dtype())
     if values.dtype.kind == "f" and np.isnan(values).any():
         row = np.flatnonzero(np.isnan(values))[0]
         raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")

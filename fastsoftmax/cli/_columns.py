@@ -5,6 +5,7 @@ the row holds it and 0 elsewhere, named column=text.
 """
 
 import contextlib
+import re
 import warnings
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ import numpy as np
 
 from ._errors import CommandError
 
+# With any decimal point, digits in groups, a unit before or after.
+LIKE_A_NUMBER = re.compile(
+    r"\s*[+-]?[$\u20ac\u00a3]?\s*[0-9][0-9.,'_\s]*([eE][+-]?[0-9]+)?\s*[%$\u20ac\u00a3]?\s*"
+)
 MOST_TEXTS = 100  # distinct texts of a column above which it is a name, not a category
 
 
@@ -55,6 +60,17 @@ def without_numbers(values, na_values):
         with contextlib.suppress(ValueError):  # a text, which no number is
             values = np.where(values == float(text), np.nan, values)
     return values
+
+
+def warn_of_numbers(path, name, texts, hint):
+    """Warn of a column that nobody has called one of texts, where each of them looks like a number."""
+    if texts and all(LIKE_A_NUMBER.fullmatch(text) for text in texts):
+        warnings.warn(
+            f"{path}: column {name!r} is read as texts, such as {texts[0]!r}, with a feature for each: "
+            f"if they are numbers, {hint}; if they are texts, pass --categorical {name}",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def learn_rules(path, columns, rows, *, fill, many_texts=()):

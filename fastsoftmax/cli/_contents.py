@@ -209,11 +209,26 @@ def _gunzip(path, name, data):
 
 
 def _bunzip2(path, name, data):
-    return _stem(name), bz2.decompress(data)
+    return _stem(name), _all_streams(bz2.BZ2Decompressor, data)
 
 
 def _unxz(path, name, data):
-    return _stem(name), lzma.decompress(data)
+    # Between and after streams there may be zeros, by fours.
+    return _stem(name), _all_streams(lzma.LZMADecompressor, data, padding=bytes(4))
+
+
+def _all_streams(decompressor, data, padding=None):
+    """Return what all streams of a file hold; one that is damaged is none to leave out."""
+    unpacked = []
+    while data:
+        stream = decompressor()
+        unpacked.append(stream.decompress(data))
+        if not stream.eof:
+            raise EOFError("it is cut off")
+        data = stream.unused_data
+        while padding and data.startswith(padding):
+            data = data[len(padding) :]
+    return b"".join(unpacked)
 
 
 def _unzstd(path, name, data):
@@ -229,14 +244,7 @@ def _unzstd(path, name, data):
         raise CommandError(
             f'{path}: reading zstd needs zstandard: pip install "fastsoftmax[tables]"'
         ) from error
-    unpacked = b""
-    while data:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        unpacked += frame.decompress(data)
-        if not frame.eof:
-            raise EOFError("it is cut off")
-        data = frame.unused_data
-    return _stem(name), unpacked
+    return _stem(name), _all_streams(zstandard.ZstdDecompressor().decompressobj, data)
 
 
 def _unzip(path, name, data):

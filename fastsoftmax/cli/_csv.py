@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._columns import Column, without_numbers
+from ._columns import Column, warn_of_numbers, without_numbers
 from ._errors import CommandError, missing_extra
 from ._labels import BOOLEANS, RawLabels
 
@@ -57,13 +57,22 @@ class Wanted(NamedTuple):
             if name is not None and name not in header:
                 raise CommandError(f"{path} has no column {name!r}; its columns: {listed(header)}")
         if self.target is not None and self.target in (self.features or ()):
+            if not self.guess:
+                raise CommandError(f"--target: the model learnt from {self.target!r} as a feature")
             raise CommandError(f"--features: {self.target!r} is the column of labels")
-        chosen = header if self.features is None else self.features
-        names = [name for name in chosen if name != self.target and name not in self.drop]
+        left_out = [name for name in sorted(self.texts) if name not in self.features_of(header)]
+        if left_out and self.guess:
+            raise CommandError(f"--categorical: {left_out[0]!r} is no column to learn from")
+        names = self.features_of(header)
         if not names:
             beside = "" if self.target is None else f" beside {self.target!r}"
             raise CommandError(f"{path} has no columns{beside}")
         return names
+
+    def features_of(self, header):
+        """Return which columns are features, as far as they are there."""
+        chosen = header if self.features is None else self.features
+        return [name for name in chosen if name != self.target and name not in self.drop]
 
 
 def read_csv(path, data, wanted, form):
@@ -239,6 +248,8 @@ def _column(path, name, series, wanted, decimal, na_values):
     if not wrong:
         return Column(name, _finite(path, name, numbers, texts))
     if wanted.guess and np.isnan(numbers).all():
+        present = [text for text in texts if text is not None and text not in NO_NUMBERS]
+        warn_of_numbers(path, name, present, "write them as 1234.5, or pass --decimal")
         return Column(name, texts)
     hint = f"; if they are texts: --categorical {name}" if wanted.guess else ""
     raise CommandError(

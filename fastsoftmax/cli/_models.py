@@ -15,6 +15,7 @@ import numpy as np
 from ._errors import CommandError, missing_extra
 
 CLASSES = {"softmax": "SoftmaxRegression", "mlp": "MLPClassifier"}
+_LEAST_SCALE = 1e-290  # weights are divided by it
 BYTE_SCALE = 1 / 255  # what the estimators multiply uint8 with
 
 
@@ -111,10 +112,21 @@ def feature_names(estimator):
 
 def standardization(X):
     """Return the mean and the scale of each feature: its standard deviation, 1 for a constant."""
-    mean = X.mean(axis=0, dtype=np.float64)
-    scale = X.std(axis=0, dtype=np.float64)
-    scale[scale < 1e-12 * np.maximum(np.abs(mean), 1)] = 1.0  # constant but for rounding
-    return mean, scale
+    largest = np.abs(X).max(axis=0)
+    unit = np.ldexp(np.ones_like(largest), np.frexp(largest)[1] - 1)  # no square leaves the range
+    X = X / unit
+    mean = X.mean(axis=0, dtype=np.float64) * unit
+    return mean, scales_of(X.std(axis=0, dtype=np.float64) * unit, largest)
+
+
+def scales_of(deviation, size):
+    """Return what features are divided by: the standard deviation, 1 for a constant.
+
+    `size` is how large the values of a feature are: rounding makes constants deviate by a share of
+    it, whatever their unit.
+    """
+    constant = (deviation <= 1e-12 * size) | (deviation < _LEAST_SCALE)
+    return np.where(constant, 1.0, deviation)
 
 
 def fold(estimator, mean, scale, *, is_uint8=False):

@@ -314,9 +314,11 @@ def _standardization(client, data):
     """Return the mean and the scale of each feature: its standard deviation, 1 for a constant."""
     X, _ = _read(data)
     n_rows, mean, squares = functools.reduce(joined_moments, _results(client, moments_of, X))
-    scale = np.sqrt(squares / n_rows)
-    scale[~(scale >= 1e-12 * np.maximum(np.abs(mean), 1))] = 1.0  # constant but for rounding
-    return mean, scale
+    deviation = np.sqrt(squares / n_rows)
+    if not np.isfinite(deviation).all():
+        name = data.source.features[int(np.argmin(np.isfinite(deviation)))]
+        raise CommandError(f"column {name!r} is too large to be standardized: --no-standardize")
+    return mean, _models.scales_of(deviation, np.abs(mean))
 
 
 def _results(client, function, *columns):

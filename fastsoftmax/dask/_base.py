@@ -245,7 +245,7 @@ class DistributedClassifier(LazyPrediction):
             With the parameters, the weights and the history of this one; it shares no state with it.
         """
         check_is_fitted(self, "classes_")
-        return self._as_local()
+        return copy.deepcopy(self._as_local())
 
     def _as_local(self, *, fitted=True, state=True):
         """Return the local estimator; unless `fitted`, with the parameters alone."""
@@ -278,7 +278,8 @@ class DistributedClassifier(LazyPrediction):
         ValueError, OSError
             As `fastsoftmax.SoftmaxRegression.save` does.
         """
-        self.to_local().save(path, training_state=training_state)
+        check_is_fitted(self, "classes_")
+        self._as_local().save(path, training_state=training_state)
 
     def __sklearn_clone__(self):
         """Return an unfitted copy with the same client: connections are not copied."""

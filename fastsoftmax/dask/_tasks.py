@@ -272,7 +272,8 @@ def score_of(estimator, X, y, sample_weight, top_k):
         weights = np.ones(len(logits))
         if sample_weight is not None:
             weights = checked_weights(sample_weight, logits)
-        tally = tally_of(estimator._loss, estimator._tempered(logits), targets, weights)
+        tempered = estimator._tempered(logits)
+        tally = tally_of(estimator._loss, tempered, targets, weights, untempered=logits)
         among = 0.0
         if top_k is not None:
             among = weights @ (ranks(estimator._labels, logits, targets) < top_k)

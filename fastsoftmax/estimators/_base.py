@@ -203,6 +203,14 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         self._store(state.network)
         self._count(state.epoch)
 
+    def _both(self, weights, biases):
+        """Return two attributes of one epoch, also while another thread trains."""
+        fitted = vars(self)
+        while True:
+            first, second = fitted.get(weights), fitted.get(biases)
+            if first is fitted.get(weights):
+                return first, second
+
     def _count(self, n_iter):
         self.n_iter_ = n_iter
 

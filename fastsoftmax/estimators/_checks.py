@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SCALES = (1e-30, 1e30)
 """Factors and divisors beyond these leave the range of float32 together with any data."""
 
+MOST_ITERATIONS = 2**31
+
 
 # Data
 
@@ -65,6 +67,47 @@ def classes_of(estimator):
     return classes
 
 
+def require_sorted(classes):
+    """Raise unless each of classes_ is greater than the one before: labels are searched in them."""
+    try:
+        is_sorted = bool((classes[1:] > classes[:-1]).all())
+    except TypeError:
+        is_sorted = False
+    if not is_sorted:
+        raise ValueError(
+            f"classes_ must be sorted, each class once, got {classes.tolist()!r:.80}: to evaluate "
+            "or train with other labels, fit with them"
+        )
+
+
+def n_features_of(estimator):
+    """Return n_features_in_, an integer of at least 1."""
+    return _checked_n_features(getattr(estimator, "n_features_in_", None))
+
+
+def _checked_n_features(value):
+    if type(value) is int and value >= 1:
+        return value
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"n_features_in_ must be an integer of at least 1, got {value!r:.80}")
+    return int(value)
+
+
+def names_of(estimator, n_features):
+    """Return feature_names_in_ as a list of strings; None where the features have no names."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        return None
+    try:
+        found = [str(name) for name in names if isinstance(name, str)]
+        complete = not isinstance(names, str) and len(found) == len(names) == n_features
+    except TypeError:  # no sequence
+        complete = False
+    if not complete:
+        raise ValueError(f"feature_names_in_ must be {n_features} names, got {names!r:.80}")
+    return found
+
+
 def _array(value, name, shape):
     """Return weights as an ndarray that compiled code can read, or name what is wrong with them."""
     refuse = f"{name} must be a float32 or float64 array of shape {shape}"
@@ -83,8 +126,6 @@ def _array(value, name, shape):
 
 def _sizes(estimator, n_features):
     """Return the numbers of features, of each layer's units but the last, and of outputs."""
-    if not isinstance(n_features, Integral) or n_features < 1:
-        raise ValueError(f"n_features_in_ must be an integer of at least 1, got {n_features!r}")
     layers = estimator._layers()
     turned = estimator._coefs_are_turned
     ends = [(_size(coef, 2, turned), _size(coef, 2, not turned)) for _, coef, _, _ in layers]
@@ -93,7 +134,7 @@ def _sizes(estimator, n_features):
         # What most arrays say: the one that differs has been changed, and is named.
         sizes = (outputs, _size(intercept, 1, 0), inputs)
         hidden.append(max(sizes, key=sizes.count))
-    return (int(n_features), *hidden, estimator._labels.n_outputs)
+    return (n_features, *hidden, estimator._labels.n_outputs)
 
 
 def _size(array, ndim, axis):
@@ -107,7 +148,9 @@ def fitted_network(estimator, *, finite=False, n_features=None):
     Where `finite`, NaN and infinite weights are refused too. `n_features` is n_features_in_.
     """
     if n_features is None:
-        n_features = getattr(estimator, "n_features_in_", None)
+        n_features = n_features_of(estimator)
+    else:
+        n_features = _checked_n_features(n_features)
     sizes, layers, arrays = _sizes(estimator, n_features), estimator._layers(), []
     for i, (coef_name, coef, intercept_name, intercept) in enumerate(layers):
         shape = sizes[i : i + 2]
@@ -153,9 +196,21 @@ def state_of(estimator, network):
 
 
 def iterations_of(estimator):
-    """Return n_iter_ as a number, where it is one."""
-    value = getattr(estimator, "n_iter_", None)
-    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    """Return n_iter_, of one number or a vector of one, as an int."""
+    found = value = getattr(estimator, "n_iter_", None)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if not is_count(value, MOST_ITERATIONS):
+        raise ValueError(f"n_iter_ must be an integer in [0, {MOST_ITERATIONS}), got {found!r:.80}")
+    return int(value)
+
+
+def convergence_of(estimator):
+    """Return converged_ as a bool; False where a fit has not told."""
+    value = getattr(estimator, "converged_", False)
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"converged_ must be True or False, got {value!r:.80}")
+    return bool(value)
 
 
 def check_history(history):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -15,7 +16,11 @@ _WORDS = re.compile(r"[<>=]U\d{1,9}|O")
 
 
 def plain(value):
-    """Return NumPy's numbers and arrays as JSON writes them."""
+    """Return numbers of other classes, and NumPy's arrays, as JSON writes them."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"{value!r} is not JSON")

@@ -1,11 +1,12 @@
 """Weights of scikit-learn's own estimators."""
 
 import numpy as np
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from ._checks import fitted_network
+from ._checks import fitted_network, refuse_masked
 from ._network import Network
 from ._state import FitState, OptimizerState
 
@@ -19,16 +20,24 @@ def _linear_network(fitted):
     one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" or fitted.solver == "liblinear"
     if one_vs_rest and len(fitted.classes_) > 2:
         raise ValueError("fitted must be one softmax over all classes, got one model per class")
-    coefs = [np.ascontiguousarray(fitted.coef_.T)]
-    return Network(coefs, [fitted.intercept_.astype(coefs[0].dtype)]), False
+    coef = fitted.coef_.toarray() if sparse.issparse(fitted.coef_) else fitted.coef_
+    coef = _copied(coef, "coef_").T
+    return Network([coef], [_copied(fitted.intercept_, "intercept_", coef.dtype)]), False
 
 
 def _mlp_network(fitted):
     if fitted.activation != "relu" and len(fitted.coefs_) > 1:
         raise ValueError(f"fitted must have activation='relu', got {fitted.activation!r}")
     multilabel = fitted.out_activation_ == "logistic" and fitted.n_outputs_ > 1
-    coefs = [np.ascontiguousarray(coef) for coef in fitted.coefs_]
-    return Network(coefs, [np.array(intercept) for intercept in fitted.intercepts_]), multilabel
+    coefs = [_copied(coef, "coefs_") for coef in fitted.coefs_]
+    intercepts = [_copied(intercept, "intercepts_") for intercept in fitted.intercepts_]
+    return Network(coefs, intercepts), multilabel
+
+
+def _copied(weights, name, dtype=None):
+    """Return a copy of weights, which no later change of `fitted` reaches."""
+    refuse_masked(weights, name)
+    return np.array(weights, dtype=dtype, order="C")
 
 
 def _common_params(estimator, fitted):
@@ -56,13 +65,13 @@ def from_sklearn(estimator, fitted):
     network, multilabel = (_linear_network if linear else _mlp_network)(fitted)
     # scikit-learn reads images as they are: a fixed factor of 1 takes every dtype.
     estimator.set_params(**_common_params(estimator, fitted), input_scale=1.0)
-    estimator.classes_ = np.asarray(fitted.classes_)
+    estimator.classes_ = np.array(fitted.classes_)
     estimator.multilabel_, estimator._fitted_on_uint8 = multilabel, False
     estimator.input_scale_ = estimator.temperature_ = 1.0
     estimator.n_features_in_ = fitted.n_features_in_
     if hasattr(fitted, "feature_names_in_"):
         estimator.feature_names_in_ = fitted.feature_names_in_
-    n_iter = int(np.max(fitted.n_iter_))
+    n_iter = int(np.max(fitted.n_iter_, initial=0))
     estimator._count(n_iter)
     estimator.history_ = {}
     estimator.converged_ = n_iter < estimator.max_iter

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._checks import refuse_masked, scale_of
+from ._checks import n_features_of, refuse_masked, scale_of
 from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
 from ._targets import read_targets
@@ -95,13 +95,14 @@ def check_family(estimator, X, dtype):
     """
     if not isinstance(estimator.input_scale, str):
         return
-    fitted_on_images = estimator.input_scale_ != 1
+    scale = scale_of(estimator, "input_scale_")
+    fitted_on_images = scale != 1
     if dtype == np.uint8 if fitted_on_images else not are_images(X):
         return
     fitted = "images of uint8" if fitted_on_images else "floating images or a table"
     raise ValueError(
         f"X must be of the kind that the estimator was fitted on ({fitted}, read times "
-        f"input_scale_={estimator.input_scale_:.6g}), got shape {np.shape(X)} and dtype {dtype}: "
+        f"input_scale_={scale:.6g}), got shape {np.shape(X)} and dtype {dtype}: "
         "convert it, or pass input_scale=1.0 or another number instead of 'auto'"
     )
 
@@ -111,7 +112,7 @@ def is_plain(estimator, X):
     return (
         type(X) is np.ndarray
         and is_readable(X)
-        and X.shape[1] == getattr(estimator, "n_features_in_", -1)
+        and X.shape[1] == n_features_of(estimator)
         and X.shape[0] > 0
         and not hasattr(estimator, "feature_names_in_")
     )
@@ -122,10 +123,13 @@ def needs_nothing(estimator, X):
     if type(X) is not np.ndarray or X.dtype.char not in "fd":
         return False
     fitted = vars(estimator)
+    n_features, scale = fitted.get("n_features_in_"), fitted.get("input_scale_")
     return (
-        X.shape[-1:] == (fitted.get("n_features_in_"),)
+        type(n_features) is int
+        and X.shape[-1:] == (n_features,)
         and len(X) > 0
-        and fitted.get("input_scale_") == 1.0
+        and type(scale) is float
+        and scale == 1.0
         and "feature_names_in_" not in fitted
     )
 

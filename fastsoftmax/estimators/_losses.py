@@ -150,9 +150,14 @@ def loss_for(labels):
 
 
 @np.errstate(all="ignore")
-def tally_of(loss, logits, targets, weights=None):
-    """Return the sums that a history and an evaluation are made of."""
-    losses, correct = loss.rows(logits, targets), loss.correct(logits, targets)
+def tally_of(loss, logits, targets, weights=None, *, untempered=None):
+    """Return the sums that a history and an evaluation are made of.
+
+    `untempered` are the logits before a temperature divided them: `predict` decides by these, and
+    two of them may have the same quotient.
+    """
+    losses = loss.rows(logits, targets)
+    correct = loss.correct(logits if untempered is None else untempered, targets)
     if weights is None:
         weights = np.ones(len(logits))
     losses = np.where(weights > 0, losses, 0)  # a row of weight 0 may have an infinite loss

@@ -222,7 +222,7 @@ class MLPClassifier(SoftmaxClassifier):
     _coefs_are_turned = False
 
     def _layers(self):
-        coefs, intercepts = getattr(self, "coefs_", None), getattr(self, "intercepts_", None)
+        coefs, intercepts = self._both("coefs_", "intercepts_")
         for name, arrays in (("coefs_", coefs), ("intercepts_", intercepts)):
             if not isinstance(arrays, (list, tuple)) or not arrays:
                 raise ValueError(f"{name} must be a list of arrays, got {type(arrays).__name__}")
@@ -238,10 +238,7 @@ class MLPClassifier(SoftmaxClassifier):
 
     @property
     def _network(self):
-        while True:  # of one epoch, also while another thread trains
-            coefs, intercepts = self.coefs_, self.intercepts_
-            if coefs is self.coefs_:
-                return Network(coefs, intercepts)
+        return Network(*self._both("coefs_", "intercepts_"))
 
     def _store(self, network):
         vars(self).update(coefs_=list(network.coefs), intercepts_=list(network.intercepts))

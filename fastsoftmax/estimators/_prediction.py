@@ -107,7 +107,8 @@ class Prediction:
         ndarray, shape (n_rows, n_classes)
         """
         logits, labels = self._logits_and_labels(X)
-        return loss_for(labels).probabilities(self._tempered(logits))
+        probs = loss_for(labels).probabilities(self._tempered(logits))
+        return probs.astype(logits.dtype, copy=False)
 
     def predict_log_proba(self, X: Rows) -> Array:
         """Return the logarithm of `predict_proba`, exact where probabilities are too small for it.
@@ -121,7 +122,9 @@ class Prediction:
         ndarray, shape (n_rows, n_classes)
         """
         logits, labels = self._logits_and_labels(X)
-        return loss_for(labels).log_probabilities(self._tempered(logits))
+        log_probs = loss_for(labels).log_probabilities(self._tempered(logits))
+        with np.errstate(over="ignore"):
+            return log_probs.astype(logits.dtype, copy=False)
 
     def _tempered(self, logits):
         temperature = vars(self).get("temperature_")
@@ -129,7 +132,10 @@ class Prediction:
             return logits
         temperature = scale_of(self, "temperature_")
         with np.errstate(all="ignore"):
-            return logits / logits.dtype.type(temperature)
+            tempered = logits / logits.dtype.type(temperature)
+            if temperature < 1 and not np.isfinite(tempered).all():
+                return _clipped(self._labels, logits, temperature)
+        return tempered
 
     def _logits_and_targets(self, X, y):
         """Return the logits of X and the targets that the loss reads, both checked."""
@@ -171,7 +177,8 @@ class Prediction:
         weights = np.ones(len(logits))
         if sample_weight is not None:
             weights = read_sample_weight(sample_weight, logits)
-        figures = tally_of(self._loss, self._tempered(logits), targets, weights).means
+        tempered = self._tempered(logits)
+        figures = tally_of(self._loss, tempered, targets, weights, untempered=logits).means
         if top_k is not None:
             among = ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
@@ -228,6 +235,19 @@ class Prediction:
                 stacklevel=2,
             )
         return self
+
+
+def _clipped(labels, logits, temperature):
+    """Return logits / temperature in double, for quotients that leave the range of their dtype.
+
+    Those that leave the range of double stay at its ends. Under softmax the largest logit of each
+    row is subtracted before, so that this one stays what it is.
+    """
+    logits = logits.astype(np.float64)
+    if not labels.logistic:
+        logits -= logits.max(axis=1, keepdims=True)
+    bound = np.finfo(np.float64).max
+    return np.clip(logits / temperature, -bound, bound)
 
 
 def ranks(labels, logits, targets):

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names, fitted_network
+from ._checks import answers_other_names, fitted_network, names_of
 from ._network import Network, zero_network
 from ._steps import Rule
 
@@ -208,11 +208,11 @@ class SoftmaxRegression(SoftmaxClassifier):
         check_is_fitted(self, "coef_")
         network = fitted_network(self)
         n_features, n_outputs = network.sizes
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(n_features)])
+        names = names_of(self, n_features) or [f"x{i}" for i in range(n_features)]
         return pd.DataFrame(
             np.vstack([network.coefs[0], network.intercepts[0]]),
             index=[*names, "(intercept)"],
-            columns=self.classes_[-n_outputs:],
+            columns=self.classes_[-n_outputs:].tolist(),  # pandas has no index of float16
         )
 
     def sparsify(self) -> Self:
@@ -264,15 +264,13 @@ class SoftmaxRegression(SoftmaxClassifier):
         self.n_iter_ = np.array([n_iter], dtype=np.int32)
 
     def _layers(self):
-        coef, intercept = _dense(getattr(self, "coef_", None)), getattr(self, "intercept_", None)
-        return [("coef_", coef, "intercept_", intercept)]
+        coef, intercept = self._both("coef_", "intercept_")
+        return [("coef_", _dense(coef), "intercept_", intercept)]
 
     @property
     def _network(self):
-        while True:  # of one epoch, also while another thread trains
-            coef, intercept = self.coef_, self.intercept_
-            if coef is self.coef_:
-                return Network([_dense(coef).T], [intercept])
+        coef, intercept = self._both("coef_", "intercept_")
+        return Network([_dense(coef).T], [intercept])
 
     def _store(self, network):
         vars(self).update(coef_=network.coefs[0].T, intercept_=network.intercepts[0])

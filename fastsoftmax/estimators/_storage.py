@@ -18,6 +18,7 @@ from . import _checks, _fields, _files
 from ._data import computing_dtype
 from ._network import Network
 from ._state import FitState, OptimizerState
+from .callbacks import is_fitted_elsewhere
 
 if TYPE_CHECKING:
     from . import MLPClassifier, SoftmaxRegression
@@ -60,19 +61,19 @@ def _json_params(estimator):
 
 
 def _metadata(estimator):
-    names = getattr(estimator, "feature_names_in_", None)
+    n_features = _checks.n_features_of(estimator)
     return {
         "class": type(estimator).__name__,
         "version": __version__,
         "params": _json_params(estimator),
         "classes": _fields.classes_as_json(_checks.classes_of(estimator)),
         "multilabel": estimator._labels.is_multilabel,
-        "n_features_in": int(estimator.n_features_in_),
-        "feature_names_in": None if names is None else [str(name) for name in names],
+        "n_features_in": n_features,
+        "feature_names_in": _checks.names_of(estimator, n_features),
         "input_scale": _checks.scale_of(estimator, "input_scale_"),
         "temperature": _checks.scale_of(estimator, "temperature_"),
         "fitted_on_uint8": bool(getattr(estimator, "_fitted_on_uint8", False)),
-        "converged": bool(getattr(estimator, "converged_", False)),
+        "converged": _checks.convergence_of(estimator),
         "n_iter": _checks.iterations_of(estimator),
         "history": _checks.check_history(getattr(estimator, "history_", None)),
         "notes": getattr(estimator, "_notes", None),
@@ -115,6 +116,11 @@ def _training(state):
 def save(estimator, path, training_state):
     """Write the estimator; the file appears whole or not at all, and `load` can read it."""
     libraries = _libraries()
+    if training_state and is_fitted_elsewhere(estimator):
+        raise RuntimeError(
+            f"this {type(estimator).__name__} is being fitted by another thread, so its training "
+            "state is of no single epoch: save it with the callback ModelCheckpoint"
+        )
     _checks.check_options(estimator)
     network = _checks.fitted_network(estimator, finite=True)
     _checks.check_layers(estimator, network)
@@ -217,7 +223,7 @@ def _restore(estimator, metadata, tensors):
     estimator.temperature_ = fields.scale("temperature")
     estimator._fitted_on_uint8 = fields.boolean("fitted_on_uint8")
     estimator.converged_ = fields.boolean("converged", default=False)
-    estimator._count(fields.count("n_iter", high=2**31))
+    estimator._count(fields.count("n_iter", high=_checks.MOST_ITERATIONS))
     estimator.history_ = fields.history()
     estimator._notes = metadata.get("notes")  # the command line's own, which checks them
     sizes = estimator._sizes(estimator.n_features_in_, estimator._labels.n_outputs)

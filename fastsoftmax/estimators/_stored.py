@@ -37,6 +37,8 @@ class Stored:
         ValueError
             If `path` leads to a device, a pipe or a folder, the classes cannot be written, or a
             fitted attribute has been changed to what cannot be: the error names it.
+        RuntimeError
+            If `training_state` is asked for while another thread fits this estimator.
         OSError
             If the file cannot be written.
         """

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from ._checks import refuse_masked
+from ._checks import refuse_masked, require_sorted
 
 
 class Labels(NamedTuple):
@@ -34,7 +34,8 @@ class Labels(NamedTuple):
             return _encode_indicators(y, len(self.classes))
         if y.ndim != 1:
             raise ValueError(f"y must have shape (n_rows,), got {y.shape}")
-        codes = self.classes.searchsorted(y)
+        require_sorted(self.classes)
+        codes = _searchsorted(self.classes, y)
         codes[codes == len(self.classes)] = 0
         unknown = self.classes[codes] != y
         if unknown.any():
@@ -54,6 +55,14 @@ class Labels(NamedTuple):
         if self.logistic:
             return self.classes[(logits[:, 0] > 0).astype(np.intp)]
         return self.classes[logits.argmax(axis=1)]
+
+
+def _searchsorted(classes, y):
+    """Return where labels lie among sorted classes; double has not every uint64 and int64."""
+    kinds = classes.dtype.kind + y.dtype.kind
+    if kinds in ("iu", "ui") and np.result_type(classes, y).kind == "f":
+        classes, y = classes.astype(object), y.astype(object)
+    return classes.searchsorted(y)
 
 
 def _shown(classes):
@@ -77,11 +86,22 @@ def read_targets(y, name="y"):
     if sparse.issparse(y):
         y = y.toarray()
     y = y if isinstance(y, np.ndarray) else np.asarray(y)
+    if y.dtype.kind == "T":  # NumPy's variable-width strings, which scikit-learn does not take
+        y = y.astype(object)
+    if y.dtype == object:
+        _refuse_na(y, name)
     if y.ndim == 2 and y.shape[1] > 1:
         return check_array(y, dtype=None, input_name=name)
     y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name=name)
     return y
+
+
+def _refuse_na(y, name):
+    """Raise about the missing values of pandas, which cannot be compared."""
+    missing = [i for i, label in enumerate(y.flat) if type(label).__name__ == "NAType"]
+    if missing:
+        raise ValueError(f"{name} must have no missing values, got NA at row {missing[0]}")
 
 
 def find_labels(y, name):

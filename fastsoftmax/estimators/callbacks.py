@@ -212,8 +212,8 @@ def _overrides(callback, hook):
     return method is not None and method is not getattr(Callback, hook)
 
 
-_in_training = set()
-"""The ids of the estimators that are being fitted: not an attribute, which copies would inherit."""
+_in_training = {}
+"""Which thread fits an estimator, by its id: not an attribute, which copies would inherit."""
 
 
 @contextlib.contextmanager
@@ -225,10 +225,15 @@ def training(model):
                 f"this {type(model).__name__} is being fitted, by another thread or by the fit that "
                 "has called this callback: fit a clone of it (sklearn.base.clone)"
             )
-        _in_training.add(id(model))
+        _in_training[id(model)] = threading.get_ident()
     try:
         model.stop_training = False
         yield
     finally:
         vars(model).pop("stop_training", None)
-        _in_training.discard(id(model))
+        _in_training.pop(id(model), None)
+
+
+def is_fitted_elsewhere(model):
+    """Whether another thread is fitting an estimator at this moment."""
+    return _in_training.get(id(model), threading.get_ident()) != threading.get_ident()

@@ -63,6 +63,35 @@ def test_packed(tmp_path, name):
     assert read_contents(str(tmp_path / "bare")) == ("csv", TABLE)
 
 
+PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+@pytest.mark.parametrize("damage", ["cut", "header", "rubbish"])
+def test_later_streams_are_not_left_out(tmp_path, ending, damage):
+    """Parallel packers write many streams: where a later one is damaged, rows would be missing."""
+    path, pack = tmp_path / f"a.csv.{ending}", PACKERS[ending]
+    first, second = pack(TABLE[:1000]), pack(TABLE[1000:])
+    path.write_bytes(first + second)
+    assert read_contents(str(path)) == ("csv", TABLE)
+    if damage == "cut":
+        second = second[:-3]
+    elif damage == "header":
+        second = b"X" + second[1:]
+    else:
+        second += b"rubbish"
+    path.write_bytes(first + second)
+    with pytest.raises(CommandError, match="cannot be unpacked"):
+        read_contents(str(path))
+
+
+def test_zeros_between_streams_of_xz(tmp_path):
+    path = tmp_path / "a.csv.xz"
+    first, second = lzma.compress(TABLE[:1000]), lzma.compress(TABLE[1000:])
+    path.write_bytes(first + bytes(8) + second + bytes(4))
+    assert read_contents(str(path)) == ("csv", TABLE)
+
+
 @pytest.mark.parametrize("name", PACKED)
 def test_damaged(tmp_path, name):
     """A cut or changed archive is one error, or reads as what it was."""

@@ -300,3 +300,96 @@ def test_newton(run, flowers):
     refused = run(*options, "--model", "mlp", "--solver", "newton-cholesky")
     assert refused.code == 2
     assert "newton-cholesky is for --model softmax" in refused.err
+
+
+# Units, and numbers that are written as texts
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-15, 1e-12, 1.0, 1e12, 1e200])
+def test_features_of_any_unit(run, tmp_path, write_csv, unit):
+    """Farads, metres or bytes: the same model, down to deviations whose squares are 0."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = rng.normal(size=(90, 2)) + y[:, None] * [[3.0, -3.0]]
+    options = ("train", "--target", "y", "--overwrite", "--save", "m", "--json")
+    write_csv(tmp_path / "a.csv", ["a", "b", "y"], X, y)
+    want = run(*options, "--data", "a.csv").json["test"]
+    write_csv(tmp_path / "b.csv", ["a", "b", "y"], X * unit, y)
+    outcome = run(*options, "--data", "b.csv")
+    assert outcome.err == ""
+    assert outcome.json["test"]["accuracy"] == want["accuracy"]
+    assert outcome.json["test"]["loss"] == pytest.approx(want["loss"], rel=1e-6)
+
+
+def test_scale_of_constants():
+    X = np.column_stack([np.full(50, 0.1), np.full(50, 1e-20), np.zeros(50), np.full(50, 1e300)])
+    mean, scale = _models.standardization(X)
+    np.testing.assert_allclose(mean, X[0], rtol=1e-12)
+    np.testing.assert_array_equal(scale, 1)
+
+
+@pytest.mark.parametrize(
+    "texts", [("1,5", "0,25"), ("1,234.5", "2,000"), ("5 %", "10 %"), ("$3", "$4"), ("1_0", "2_0")]
+)
+def test_numbers_that_are_read_as_texts(run, tmp_path, texts):
+    lines = [f'"{texts[row % 2]}",{row % 3},{"xy"[row % 2]}' for row in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,y", *lines]))
+    options = ("train", "--data", "a.csv", "--target", "y", "--save", "m", "--json", "--overwrite")
+    outcome = run(*options)
+    assert outcome.json["data"]["text_columns"] == ["a"]
+    assert f"column 'a' is read as texts, such as {texts[0]!r}" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert run(*options, "--categorical", "a").err == ""
+    assert run("predict", "m", "a.csv").err == ""
+
+
+def test_numbers_that_parquet_has_as_texts(run, tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    frame = pd.DataFrame({"a": ["1.5", "2.5"] * 20, "y": ["x", "z"] * 20})
+    frame.to_parquet(tmp_path / "a.parquet")
+    outcome = run("train", "--data", "a.parquet", "--target", "y", "--save", "m", "--json")
+    assert "column 'a' is read as texts, such as '1.5'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "options", [("--categorical", "kind"), ("--categorical", "year", "--drop", "year"),
+                ("--categorical", "year,length", "--features", "length,colour")]
+)  # fmt: skip
+def test_categories_that_are_no_features(refused, garden, options):
+    line = refused("train", "--data", "garden.csv", "--target", "kind", "--save", "m", *options)
+    assert "is no column to learn from" in line
+
+
+def test_labels_that_were_features(run, refused, flowers):
+    path = flowers[0]
+    run("train", "--data", path, "--target", "kind", "--save", "m")
+    line = refused("evaluate", "m", path, "--target", "width")
+    assert "--target: the model learnt from 'width' as a feature" in line
+
+
+def test_labels_beyond_int64(run, tmp_path):
+    """A list of them would be floats in NumPy."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    labels = np.array([1, 2, 2**64 - 1], dtype=np.uint64)[np.arange(60) % 3]
+    a = np.arange(60) % 3 + np.linspace(0, 0.1, 60)
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pa.table({"a": a, "y": labels}), tmp_path / "a.parquet"
+    )
+    report = run("train", "--data", "a.parquet", "--target", "y", "--save", "m", "--json").json
+    assert report["data"]["classes"] == [1, 2, 2**64 - 1]
+    assert run("evaluate", "m", "a.parquet", "--json").json["scores"] == report["test"]
+    predicted = run("predict", "m", "a.parquet").out.splitlines()[1:]
+    assert {line.split(",")[0] for line in predicted} == {"1", "2", str(2**64 - 1)}
+
+
+def test_checksums_of_parquet(refused, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    path = tmp_path / "a.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pa.table({"a": np.linspace(1, 2, 500), "y": [0, 1] * 250}), path, compression="none",
+        use_dictionary=False, write_page_checksum=True,
+    )  # fmt: skip
+    content = bytearray(path.read_bytes())
+    content[content.find(np.float64(1).tobytes()) + 100] ^= 1
+    path.write_bytes(content)
+    assert "CRC" in refused("train", "--data", path, "--target", "y")

@@ -50,6 +50,18 @@ def test_predictions_are_lazy(two_workers, n_classes):
     assert temperature == pytest.approx(local.calibrate(X, y).temperature_, rel=1e-6)
 
 
+@quiet
+@pytest.mark.parametrize("model", [SoftmaxRegression(max_iter=2), MLPClassifier((3,), max_iter=1)])
+def test_a_local_model_shares_nothing(model, one_worker):
+    X_cut, y_cut = cut(*make_rows())
+    model = clone(model).set_params(client=one_worker).fit(X_cut, y_cut)
+    local = model.to_local()
+    for array in (*model._network.arrays, *model._state.network.arrays, model.classes_):
+        for other in (*local._network.arrays, *local._state.network.arrays, local.classes_):
+            assert not np.shares_memory(array, other)
+    assert vars(model).get("coefs_", 0) is not vars(local).get("coefs_", 1)
+
+
 def test_frames_and_pieces(two_workers, tmp_path):
     X, y = make_rows(dtype=np.float64)
     words = np.array(["ant", "bee", "cat", "dog", "eel"])[y]

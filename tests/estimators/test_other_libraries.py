@@ -147,3 +147,23 @@ def test_skl2onnx_converts_pipelines(problem, dtype, images):
     np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), rtol=1e-3, atol=1e-5)
     assert (labels == pipeline.predict(X)).mean() > 0.99
     assert probabilities.dtype == dtype
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("ending", ["onnx", "json", "textproto"])
+def test_an_export_that_fails_leaves_the_old_file(ending, images, tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    clf = fs.SoftmaxRegression().fit(*images())
+    path = tmp_path / f"model.{ending}"
+    model = export.to_onnx(clf, path)
+    assert onnx.load(path) == model
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError("no space is left")
+
+    monkeypatch.setattr("fastsoftmax.estimators._files.os.fsync", full)
+    with pytest.raises(OSError, match="no space is left"):
+        export.to_onnx(clf, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

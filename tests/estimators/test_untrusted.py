@@ -310,7 +310,7 @@ def test_a_fit_within_a_fit_is_told_so(network):
     assert clf.fit(X, y).n_iter_ == 2
 
 
-def test_threads_that_fit_one_estimator_are_told_so(network):
+def test_threads_that_fit_one_estimator_are_told_so(network, tmp_path):
     clf, X, y = network
     told, started, end = [], threading.Event(), threading.Event()
 
@@ -326,10 +326,15 @@ def test_threads_that_fit_one_estimator_are_told_so(network):
         with pytest.raises(RuntimeError, match="by another thread"):
             use(X, y)
     assert clf.predict(X).shape == y.shape
+    clf.save(tmp_path / "model")
+    with pytest.raises(RuntimeError, match="training state is of no single epoch"):
+        clf.save(tmp_path / "checkpoint", training_state=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
     end.set()
     thread.join()
     assert told == [clf]
     assert not hasattr(clf, "stop_training")
+    clf.save(tmp_path / "checkpoint", training_state=True)
 
 
 # Refusals that no other test reaches
