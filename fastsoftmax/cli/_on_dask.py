@@ -202,7 +202,7 @@ def _told():
             f"{error.task}: raise --memory-limit, or see their logs"
         ) from error
     except CancelledError as error:
-        raise CommandError(f"the cluster gave up the work: {error}") from error
+        raise CommandError(f"the cluster gave up the work: {error.__cause__ or error}") from error
     except RuntimeError as error:
         raise CommandError(str(error)) from error
 
