@@ -41,7 +41,7 @@ class Labels(NamedTuple):
             row = unknown.argmax()
             raise ValueError(
                 f"y must contain only the classes {_shown(self.classes)}, "
-                f"got {y[row].item()!r} at row {row}"
+                f"got {_plain(y[row])!r} at row {row}"
             )
         if self.logistic:
             return codes.astype(np.uint8)[:, np.newaxis]
@@ -54,6 +54,11 @@ class Labels(NamedTuple):
         if self.logistic:
             return self.classes[(logits[:, 0] > 0).astype(np.intp)]
         return self.classes[logits.argmax(axis=1)]
+
+
+def _plain(label):
+    """Return a label as Python has it: elements of object arrays are already."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _shown(classes):
@@ -101,6 +106,6 @@ def find_labels(y, name):
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
-            f"{name} needs samples of at least 2 classes, got one class: {classes[0].item()!r}"
+            f"{name} needs samples of at least 2 classes, got one class: {_plain(classes[0])!r}"
         )
     return Labels(classes, False)
