@@ -60,24 +60,24 @@ def _table(path, kind, data):
             is_file = data.startswith(b"ARROW1")
             table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source).read_all()
         table.validate(full=True)
-        indices = _indices(table)
-        return table, [name for name in table.column_names if name not in indices]
+        row_labels = names_of_row_labels(table.schema)
+        return table, [name for name in table.column_names if name not in row_labels]
 
 
-def _indices(table):
+def names_of_row_labels(schema):
     """Return the columns that hold the row labels of a data frame."""
-    about = table.schema.pandas_metadata
+    about = schema.pandas_metadata
     found = about.get("index_columns", []) if isinstance(about, dict) else []
     return [name for name in found if isinstance(name, str)]
 
 
-def _column(path, name, chunks, is_text, guess, na_values):
+def _column(path, name, chunks, as_text, guess, na_values):
     import pyarrow as pa
 
-    kind = _value_type(chunks)
-    if is_text or (_is_text(kind) and guess):
+    kind = value_type(chunks.type)
+    if as_text or (is_text(kind) and guess):
         texts = _texts(path, name, chunks, na_values)
-        if not is_text:
+        if not as_text:
             present = [text for text in texts if text is not None]
             warn_of_numbers(path, name, present, "write them as numbers")
         return Column(name, texts)
@@ -101,11 +101,11 @@ def _column(path, name, chunks, is_text, guess, na_values):
 def _labels(path, name, chunks, na_values):
     import pyarrow as pa
 
-    kind = _value_type(chunks)
+    kind = value_type(chunks.type)
     if chunks.null_count:
         row = chunks.is_null().to_pylist().index(True)
         raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")
-    if _is_text(kind):
+    if is_text(kind):
         texts = _texts(path, name, chunks, na_values)
         missing = np.flatnonzero([text is None for text in texts])
         if len(missing):
@@ -121,13 +121,15 @@ def _labels(path, name, chunks, na_values):
     return RawLabels(path, name, values)
 
 
-def _value_type(chunks):
+def value_type(kind):
+    """Return the type of the values of a column, which may be encoded by a dictionary."""
     import pyarrow as pa
 
-    return chunks.type.value_type if pa.types.is_dictionary(chunks.type) else chunks.type
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _is_text(kind):
+def is_text(kind):
+    """Whether a type is one of texts."""
     import pyarrow as pa
 
     is_view = getattr(pa.types, "is_string_view", lambda kind: False)(kind)
@@ -143,7 +145,7 @@ def _is_number(kind):
 
 def _texts(path, name, chunks, na_values):
     with foreign(f"{path}: column {name!r} cannot be read as text"):
-        values = chunks.cast(_value_type(chunks)).to_pylist()
+        values = chunks.cast(value_type(chunks.type)).to_pylist()
     texts = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         text = None if value is None else str(value)

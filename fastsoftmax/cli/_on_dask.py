@@ -8,6 +8,7 @@ import contextlib
 import functools
 import glob
 import logging
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from ._option_types import byte_count, positive_int
 from ._parquet_parts import (
     Part,
     Source,
-    columns_of,
+    check_columns,
     dtype_for,
     files_of,
     joined_moments,
@@ -37,6 +38,9 @@ from ._splitting import DEFAULT_TEST_SIZE
 
 PARTS_OF_MEMORY = 24
 """How many parts a thread's share of the memory would hold: a task copies its own a few times."""
+
+COPIES = 4
+"""How many times a task holds its part: as it is read, as it is learned from, and in between."""
 
 MOST_OCCUPIED = 0.7
 """Of a worker's memory by the libraries alone: at 0.8 Dask gives it nothing more to do."""
@@ -202,7 +206,7 @@ def _told():
             f"{error.task}: raise --memory-limit, or see their logs"
         ) from error
     except CancelledError as error:
-        raise CommandError(f"the cluster gave up the work: {error}") from error
+        raise CommandError(f"the cluster gave up the work: {error.__cause__ or error}") from error
     except RuntimeError as error:
         raise CommandError(str(error)) from error
 
@@ -233,26 +237,38 @@ class Data(NamedTuple):
 
 def _look(args, files, client):
     """Return the Data: what the files say of themselves, cut into parts that memory holds."""
-    types = columns_of(files[0])
     chosen = None if args.features is None else list(dict.fromkeys(args.features))
-    features = Wanted(args.target, chosen, args.drop or (), guess=True).names(
-        args.data, list(types)
-    )
+    wanted = Wanted(args.target, chosen, args.drop or (), guess=True)
+    features = wanted.names(files[0].path, list(files[0].types))
+    check_columns(files, features, args.target)
     standardize = True if args.standardize is None else args.standardize
-    dtype = dtype_for(args.data, types, features)
-    if standardize:
-        dtype = np.dtype(np.float64)
+    dtype = np.dtype(np.float64) if standardize else dtype_for(files, features)
     test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
     source = Source(features, args.target, dtype, test_size, args.seed)
-    row_bytes = len(features) * dtype.itemsize
-    parts, n_rows = parts_of(files, [*features, args.target], row_bytes, _part_bytes(client))
-    return Data(parts, source, n_rows, standardize)
+    row_bytes, memory = len(features) * dtype.itemsize, _memory_of_a_thread(client)
+    n_bytes = min(MOST_BYTES, memory / PARTS_OF_MEMORY)
+    parts = parts_of(files, row_bytes, n_bytes)
+    _warn_of_row_groups(max(parts, key=lambda part: part.n_rows), row_bytes, memory)
+    return Data(parts, source, sum(part.n_rows for part in parts), standardize)
 
 
-def _part_bytes(client):
+def _memory_of_a_thread(client):
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    memory = min((worker["memory_limit"] / worker["nthreads"] for worker in workers), default=0)
-    return min(MOST_BYTES, memory / PARTS_OF_MEMORY) if memory else MOST_BYTES
+    limits = [w["memory_limit"] / w["nthreads"] for w in workers if w["memory_limit"]]
+    return min(limits, default=np.inf)
+
+
+def _warn_of_row_groups(part, row_bytes, memory):
+    """Warn of a part that a task could hardly hold: a row group is the least that is read."""
+    n_bytes = part.n_rows * row_bytes
+    if n_bytes > memory / COPIES:
+        warnings.warn(
+            f"{part.path}: a row group of {part.n_rows} rows takes {n_bytes / MB:.0f} MB, and a task copies "
+            f"it, but a thread of a worker has {memory / MB:.0f} MB: should memory not suffice, raise "
+            "--memory-limit or write smaller row groups",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _shown(args, data, client):

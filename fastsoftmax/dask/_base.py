@@ -107,10 +107,13 @@ class DistributedClassifier(LazyPrediction):
         RuntimeError
             If a worker lacks this library or has another version of it.
         MemoryError
-            If no worker has memory left to go on with.
+            If no worker has memory left to go on with, or a task needs more than they have.
+        concurrent.futures.CancelledError
+            If the cluster has cancelled the tasks: after `client.restart()`, or because the
+            scheduler is lost.
         KilledWorker
-            If a task has ended several workers, one after the other; and whatever reading a
-            partition raises, as it is.
+            If a task has ended several workers in another way, one after the other; and whatever
+            reading a partition raises, as it is.
         """
         with training(self):
             self._fit(X, y, sample_weight, X_val, y_val, callbacks, resume_from)

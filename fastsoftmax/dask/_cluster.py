@@ -13,7 +13,7 @@ from distributed import Client, default_client, wait
 from .. import __version__
 from . import _tasks
 from ._tree import tree_sum
-from ._waiting import fullest_if_stuck, wait_for
+from ._waiting import Watch, fullest_if_stuck, wait_for
 
 _MOST_EMBEDDED = 4 << 20
 """Bytes of arguments that may be sent with the tasks: more go once, and from worker to worker."""
@@ -83,7 +83,7 @@ class Cluster:
     """
 
     def __init__(self, client):
-        self.client, self._held, self._n_bytes, self._fullest = client, [], 0, None
+        self.client, self._held, self._n_bytes, self._watch = client, [], 0, Watch()
 
     def start(self, calls, worker=None):
         """Send delayed calls, to a worker or to whoever has it no longer; return their futures."""
@@ -121,7 +121,7 @@ class Cluster:
             for number, future in enumerate(futures):
                 future.add_done_callback(lambda _, number=number: on_done(number))
         try:
-            found = self._wait_for(lambda: self.client.gather(futures, asynchronous=True))
+            found = self._wait_for(lambda: self.client.gather(futures, asynchronous=True), futures)
         except BaseException:
             self.client.cancel(futures)
             raise
@@ -135,10 +135,10 @@ class Cluster:
             with self.client.as_current():
                 return await wait(futures, return_when=return_when)
 
-        return self._wait_for(start)
+        return self._wait_for(start, futures)
 
-    def _wait_for(self, start):
-        return wait_for(self.client, start, self._fullest)
+    def _wait_for(self, start, futures):
+        return wait_for(self.client, start, self._watch, futures)
 
     def _hold(self, futures, n_bytes):
         self._n_bytes += n_bytes
@@ -152,7 +152,7 @@ class Cluster:
 
     def require_library(self):
         """Raise unless the workers have this version; warn if they compute in different ways."""
-        self._fullest = fullest_if_stuck(self.workers())
+        self._watch = Watch(fullest_if_stuck(self.workers()))
         found = self.client.run(_library_there(), on_error="return")
         ways = {}
         for worker, answer in found.items():

@@ -3,6 +3,10 @@
 import asyncio
 import time
 import warnings
+from concurrent.futures import CancelledError
+
+from dask.utils import key_split
+from distributed import KilledWorker
 
 _LOOK_EVERY = 5.0
 """Seconds. The scheduler's answer grows with the workers: rounds that end sooner ask for none."""
@@ -13,32 +17,58 @@ _PATIENCE = 20.0
 _PAUSED_AT = 0.8
 """Of a worker's limit: Dask gives it nothing more to do."""
 
+_ENDED_BY_NANNY = "worker-restart-memory"
+"""Dask's topic of events: a nanny has ended a worker that came close to its limit."""
 
-def wait_for(client, start, fullest=None):
-    """Return what `start()` leads to, a coroutine on the client's loop.
 
-    `fullest` is what `fullest_if_stuck` has said of the workers before.
+def wait_for(client, start, watch, futures=()):
+    """Return what `start()` leads to, a coroutine on the client's loop that waits for `futures`.
 
     Raises
     ------
     MemoryError
         If no worker has memory left to go on with.
+    CancelledError
+        If the cluster has cancelled the tasks.
     """
-    return client.sync(_watched, client, start, fullest)
+    return client.sync(_watched, client, start, watch, futures)
 
 
-async def _watched(client, start, fullest):
-    task, watch = asyncio.ensure_future(start()), Watch(fullest)
+async def _watched(client, start, watch, futures):
+    await watch.begin(client)
+    task = asyncio.ensure_future(start())
     try:
         while not (await asyncio.wait([task], timeout=_LOOK_EVERY))[0]:
+            lost = [future for future in futures if future.status in ("error", "cancelled")]
+            if lost:  # were done once, then lost and tried in vain: Dask waits for the others
+                task.cancel()
+                task = asyncio.ensure_future(client.gather(lost, asynchronous=True))
+                continue
             try:
                 found = await client.scheduler.identity(n_workers=-1)
+                ended = await watch.ended(client)
             except OSError:  # the scheduler is away, which the client tells the task
                 continue
-            watch.look(found["workers"], time.monotonic())
+            watch.look(found["workers"], time.monotonic(), ended)
         return task.result()
+    except KilledWorker as error:
+        ended = await watch.ended(client)
+        if not ended:
+            raise
+        raise MemoryError(
+            f"{key_split(error.task)} needs more memory than a worker has: {_in_words(ended)}. "
+            f"{_ADVICE}"
+        ) from error
+    except CancelledError as error:
+        raise CancelledError(
+            "the cluster has cancelled the tasks, as it does after client.restart() or client.cancel() "
+            f"and when the scheduler is lost; fit again, or go on from a checkpoint ({error})"
+        ) from error
     finally:
         task.cancel()
+
+
+_ADVICE = "Raise memory_limit, or make the partitions smaller"
 
 
 class Watch:
@@ -46,11 +76,23 @@ class Watch:
 
     def __init__(self, fullest=None):
         self._stuck_since, self._fullest, self._has_warned = None, fullest, False
+        self._last_before = None  # when Dask had ended a worker before: the scheduler's clock
 
-    def look(self, workers, now):
-        """Warn if there are no workers; raise MemoryError if full memory has held up all for long.
+    async def begin(self, client):
+        """Begin to wait anew."""
+        self._stuck_since = None
+        if self._last_before is None:
+            self._last_before = max((time for time, _ in await _ends(client)), default=0.0)
+
+    async def ended(self, client):
+        """Return Dask's events of workers that were ended for their memory since the first wait."""
+        return [event for time, event in await _ends(client) if time > self._last_before]
+
+    def look(self, workers, now, ended=()):
+        """Warn if there are no workers; raise MemoryError if memory has held up all for long.
 
         Workers that are full before they have done anything come and go: Dask starts them anew.
+        Others that it has ended for their memory may never come back.
         """
         if not all(map(_is_stuck, workers.values())):
             self._stuck_since = self._fullest = None
@@ -59,14 +101,21 @@ class Watch:
             self._stuck_since = now
         if workers:
             self._fullest = fullest_if_stuck(workers)
-        elif self._fullest is None and not self._has_warned:
+        why = self._fullest or (ended and _in_words(ended))
+        if not why and not self._has_warned:
             self._has_warned = True
             warnings.warn("the cluster has no workers: tasks wait for one", stacklevel=2)
-        if self._fullest and now - self._stuck_since >= _PATIENCE:
-            raise MemoryError(
-                f"no worker has memory to go on: {self._fullest}. Raise memory_limit, or make the "
-                "partitions smaller"
-            )
+        if why and now - self._stuck_since >= _PATIENCE:
+            raise MemoryError(f"no worker has memory to go on: {why}. {_ADVICE}")
+
+
+async def _ends(client):
+    return await client.scheduler.events(topic=_ENDED_BY_NANNY)
+
+
+def _in_words(ended):
+    workers = "one was ended" if len(ended) == 1 else f"{len(ended)} were ended"
+    return f"{workers} for it, the last when it occupied {ended[-1]['rss'] / 1e6:.0f} MB"
 
 
 def _is_stuck(worker):

@@ -42,7 +42,7 @@ class Labels(NamedTuple):
             row = unknown.argmax()
             raise ValueError(
                 f"y must contain only the classes {_shown(self.classes)}, "
-                f"got {y[row].item()!r} at row {row}"
+                f"got {_plain(y[row])!r} at row {row}"
             )
         if self.logistic:
             return codes.astype(np.uint8)[:, np.newaxis]
@@ -63,6 +63,11 @@ def _searchsorted(classes, y):
     if kinds in ("iu", "ui") and np.result_type(classes, y).kind == "f":
         classes, y = classes.astype(object), y.astype(object)
     return classes.searchsorted(y)
+
+
+def _plain(label):
+    """Return a label as Python has it: elements of object arrays are already."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _shown(classes):
@@ -121,6 +126,6 @@ def find_labels(y, name):
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
-            f"{name} needs samples of at least 2 classes, got one class: {classes[0].item()!r}"
+            f"{name} needs samples of at least 2 classes, got one class: {_plain(classes[0])!r}"
         )
     return Labels(classes, False)

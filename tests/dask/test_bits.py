@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.peer
 import dask  # noqa: E402
 from partitions import cut, ends_of, fit_in_one_process, make_rows, piece  # noqa: E402
 from scipy.linalg import LinAlgWarning  # noqa: E402
+from sklearn.base import clone  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 import fastsoftmax as fs  # noqa: E402
@@ -113,6 +115,22 @@ def test_averages_do_not_depend_on_workers(two_workers, one_worker, hidden):
     assert_same(*models)
     default = MLPClassifier(hidden, **ADAM, client=two_workers).fit(*cut(X, y))
     assert default.n_replicas_ == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fits_side_by_side_have_the_same_bits(two_workers):
+    rows = cut(*make_rows())
+    models = [
+        SoftmaxRegression(client=two_workers, solver="lbfgs", max_iter=8),
+        SoftmaxRegression(client=two_workers, solver="newton-cholesky", max_iter=4),
+        MLPClassifier((8,), client=two_workers, n_replicas=2, random_state=0, max_iter=2),
+    ]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda model: clone(model).fit(*rows), models + models))
+    for model, first, second in zip(models, found[:3], found[3:], strict=True):
+        alone = model.fit(*rows)
+        assert_same(first, alone)
+        assert_same(second, alone)
 
 
 @pytest.mark.parametrize("cls", [SoftmaxRegression, MLPClassifier])

@@ -1,8 +1,10 @@
 """What may be fitted on, and what is lazy: arrays, frames, pieces; uint8 as it is; refusals."""
 
+import asyncio
 import gc
 import itertools
 import time
+from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,8 +22,9 @@ from partitions import cut, make_rows, pieces_held, threads_inside  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 
 import fastsoftmax as fs  # noqa: E402
-from fastsoftmax.dask import MLPClassifier, SoftmaxRegression, _cluster  # noqa: E402
-from fastsoftmax.dask._waiting import Watch, fullest_if_stuck  # noqa: E402
+from fastsoftmax.dask import MLPClassifier, SoftmaxRegression, _cluster, _waiting  # noqa: E402
+from fastsoftmax.dask._waiting import Watch, fullest_if_stuck, wait_for  # noqa: E402
+from fastsoftmax.estimators.callbacks import Callback  # noqa: E402
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -279,6 +282,68 @@ def test_full_workers_are_given_up_after_a_while():
     watch.look({}, 0)
     with pytest.raises(MemoryError, match="one occupies 820 MB"):
         watch.look({}, 20)
+
+
+def test_workers_that_were_ended_for_their_memory_are_not_waited_for():
+    watch, ended = Watch(), [{"rss": 380 * 10**6}, {"rss": 390 * 10**6}]
+    watch.look({}, 0, ended)
+    watch.look({"a": worker(10**6)}, 5, ended)  # one has come back
+    watch.look({}, 10, ended)
+    with pytest.raises(MemoryError, match=r"2 were ended for it, .* 390 MB\. Raise memory"):
+        watch.look({}, 30, ended)
+
+
+class StandIn:
+    """A client whose tasks end as they are told; Dask ends a worker for its memory meanwhile."""
+
+    def __init__(self, ends_with=None, rss=None):
+        self._ends_with, self._events = ends_with, [(7.0, {"rss": 10**6})]
+        self._rss, self.scheduler = rss, self
+
+    def sync(self, function, *args):
+        return asyncio.run(function(*args))
+
+    async def events(self, topic):
+        found = list(self._events)
+        if self._rss is not None:
+            self._events.append((8.0 + len(found), {"rss": self._rss}))
+        return found
+
+    async def start(self):
+        if self._ends_with is None:
+            await asyncio.Event().wait()
+        raise self._ends_with
+
+    async def gather(self, futures, asynchronous):
+        raise OSError(f"{len(futures)} failed")
+
+
+def test_a_task_that_needs_too_much_memory_is_told():
+    killed = distributed.KilledWorker("inspect-1", None, 3)
+    with pytest.raises(MemoryError, match=r"inspect needs more .*: one was ended .* 400 MB"):
+        wait_for(client := StandIn(killed, 400 * 10**6), client.start, Watch())
+    with pytest.raises(distributed.KilledWorker):  # none was ended for its memory in this fit
+        wait_for(client := StandIn(killed), client.start, Watch())
+
+
+def test_tasks_that_were_done_and_lost_and_fail_are_noticed(monkeypatch):
+    monkeypatch.setattr(_waiting, "_LOOK_EVERY", 0.001)
+    futures = [SimpleNamespace(status=status) for status in ("pending", "error", "finished")]
+    with pytest.raises(OSError, match="1 failed"):
+        wait_for(client := StandIn(), client.start, Watch(), futures)
+
+
+def test_cancelled_work_is_told(two_workers):
+    X, y = make_rows(n=100)
+    piece = two_workers.submit(lambda: X, pure=False)
+
+    class Cancels(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            two_workers.cancel([piece], force=True)
+
+    clf = SoftmaxRegression(client=two_workers)
+    with pytest.raises(CancelledError, match=r"client\.restart\(\) .* fit again, or go on from a"):
+        clf.fit([piece], [dask.delayed(y)], callbacks=[Cancels()])
 
 
 def test_a_cluster_without_workers_is_waited_for():

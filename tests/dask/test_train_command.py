@@ -23,6 +23,9 @@ from partitions import make_rows  # noqa: E402
 
 import fastsoftmax as fs  # noqa: E402
 from fastsoftmax.cli import main  # noqa: E402
+from fastsoftmax.cli._errors import CommandError  # noqa: E402
+from fastsoftmax.cli._on_dask import _warn_of_row_groups  # noqa: E402
+from fastsoftmax.cli._parquet_parts import Part, files_of  # noqa: E402
 from fastsoftmax.dask import _cluster  # noqa: E402
 
 MB = 10**6
@@ -74,13 +77,108 @@ def test_train_on_parquet(flowers, tmp_path, capsys, two_workers):
         (["--data", "{}", "--test-size", "7"], "must be a share below 1"),
         (["--data", "{}", "--scheduler", "tcp://a:1", "--workers", "2"], "exclude each other"),
         (["--data", "{}", "--drop", "x9"], "has no column 'x9'"),
-        (["--data", "{}", "--target", "x0"], "column 'kind' holds no numbers"),
+        (["--data", "{}", "--target", "x0"], "column 'kind' holds string, no numbers"),
     ],
 )
 def test_what_is_refused(flowers, capsys, monkeypatch, options, message):
     monkeypatch.chdir(flowers[0])
     assert train(*(option.format(flowers[0]) for option in options)) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_files(tmp_path, two_workers, capsys):
+    """Return a function that trains on a file and on one that differs: code, message, model."""
+    X, y = make_rows(n=400, n_features=2, n_classes=3)
+    columns = {"x0": X[:, 0], "x1": X[:, 1], "kind": y}
+
+    def train_on(*options, first=None, **changes):
+        (tmp_path / "there").mkdir()
+        pq.write_table(pa.table({**columns, **(first or {})}), tmp_path / "there" / "a.parquet")
+        table = pa.table({**columns, **changes})
+        table = table.drop_columns([name for name, column in changes.items() if column is None])
+        pq.write_table(table, tmp_path / "there" / "b.parquet")
+        path = tmp_path / "model.safetensors"
+        options = ["--scheduler", two_workers.scheduler.address, "--save", path, *options]
+        code = train("--data", tmp_path / "there", *options)
+        model = fs.load_model(path) if code == 0 else None
+        return code, capsys.readouterr().err, model
+
+    return train_on
+
+
+TEXTS, MISSING = pa.array(["1.5"] * 400), pa.array([1.0] * 399 + [None])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x1": pa.nulls(400)}, "b.parquet: column 'x1' holds null, no numbers"),
+        ({"x1": TEXTS}, "b.parquet: column 'x1' holds string, no numbers"),
+        ({"x1": MISSING}, "b.parquet: column 'x1' has no value in 1 of 400 rows"),
+        ({"x1": np.r_[np.inf, np.zeros(399)]}, "'x1' must hold finite numbers, got inf"),
+        ({"kind": MISSING}, "b.parquet: column 'kind' has no value in 1 of 400 rows"),
+        ({"kind": np.r_[np.nan, np.zeros(399)]}, "'kind' must hold finite numbers, got nan"),
+        ({"kind": TEXTS}, "must be of one kind, got int64 in "),
+        ({"kind": np.full(400, "2020-01-01", "M8[s]")}, "must be integers or text, got timestamp"),
+        ({"first": {"kind": pa.array(["a"] * 400)}, "kind": ["a"] * 400}, "got one class: 'a'"),
+    ],
+)
+def test_files_that_cannot_be_learned_from(two_files, changes, message):
+    code, err, _ = two_files(**changes)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_two_columns_of_one_name_are_refused(flowers):
+    folder, X, labels = flowers
+    table = pa.table([X[:, 0], X[:, 1], labels], names=["x0", "x0", "kind"])
+    pq.write_table(table, folder / "0.parquet")
+    with pytest.raises(CommandError, match="two columns are named 'x0'"):
+        files_of(str(folder))
+
+
+def test_bytes_in_the_first_file_do_not_wrap_what_others_hold(two_files):
+    numbers = np.arange(400) % 7
+    first = {"x0": numbers.astype(np.uint8), "x1": numbers.astype(np.uint8), "kind": numbers % 2}
+    rest = {"x0": 256 * numbers, "x1": 256 * numbers, "kind": numbers % 2}
+    code, err, model = two_files("--no-standardize", first=first, **rest)
+    assert (code, err) == (0, "")
+    assert model.coef_.dtype == np.float64
+    assert np.abs(model.coef_).max() > 0
+
+
+def test_row_labels_of_data_frames_are_no_features(two_files, monkeypatch):
+    pd = pytest.importorskip("pandas")
+    labels = pd.DataFrame({"x0": [0.5]}, index=pd.Index([7], name="x1"))
+    schema = pa.Table.from_pandas(labels).schema  # as to_parquet of Dask writes it
+    plain = pa.table
+    monkeypatch.setattr(
+        pa, "table", lambda columns: plain(columns).replace_schema_metadata(schema.metadata)
+    )
+    code, _, model = two_files()
+    assert code == 0
+    assert model.coef_.shape[1] == 1
+
+
+def test_files_without_rows_and_folders_below(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    pq.write_table(pa.table({"x": pa.nulls(0)}), tmp_path / "a" / "0.parquet")
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), tmp_path / "a" / "b" / "1.parquet")
+    found = files_of(f"{tmp_path}/**/*.parquet")
+    assert [(Path(file.path).name, file.group_rows) for file in found] == [("1.parquet", [2])]
+    with pytest.raises(CommandError, match="has no rows"):
+        files_of(str(tmp_path / "a"))
+    with pytest.raises(CommandError, match=r"no such Parquet file; .* --data '.*\*\*.*parquet'"):
+        files_of(str(tmp_path))
+
+
+def test_row_groups_that_fill_a_worker_are_warned_of():
+    part = Part("a.parquet", [0], n_rows=1000, number=0)
+    _warn_of_row_groups(part, row_bytes=MB // 1000, memory=4 * MB)
+    with pytest.warns(UserWarning, match="a row group of 1000 rows takes 1 MB"):
+        _warn_of_row_groups(part, row_bytes=MB // 1000, memory=3 * MB)
 
 
 def test_a_small_limit_of_memory_is_refused(flowers, capsys):

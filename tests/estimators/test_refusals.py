@@ -88,6 +88,11 @@ def test_bad_data_gets_clear_words(make, images):
         clf.fit(X, y, X_val=X)
     with pytest.raises(ValueError, match="got 11 at row 0"):
         clf.fit(X, y, X_val=X[:1], y_val=[11])
+    texts = np.array(["a", "b"] * len(X), object)[: len(X)]
+    with pytest.raises(ValueError, match="one class: 'a'"):
+        clf.fit(X, texts[::2].repeat(2)[: len(X)])
+    with pytest.raises(ValueError, match="got 'c' at row 0"):
+        clf.fit(X, texts, X_val=X[:1], y_val=np.array(["c"], object))
 
 
 @pytest.mark.parametrize(
