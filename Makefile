@@ -84,12 +84,12 @@ serial:
 	FASTSOFTMAX_OPENMP=0 build/serial/bin/pip install --quiet ".[test]"
 	cd build/serial && bin/pytest $(KERNEL_TESTS) -k "not numba"
 
-CLANG ?= clang
+# The first of these that links programs with libomp; skipped by name where none does.
+CLANG ?= $(shell for one in clang clang-22 clang-21 clang-20 clang-19 clang-18 clang-17 clang-16; do \
+	echo 'int main(void) { return 0; }' | $$one -fopenmp -x c - -o /dev/null 2>/dev/null && echo $$one && break; done)
 
-# libomp beside Clang's own headers; skipped by name where either is missing.
 clang:
-	@if ! echo 'int main(void) { return 0; }' | $(CLANG) -fopenmp -x c - -o /dev/null 2>/dev/null; then \
-		echo "make clang: skipped, $(CLANG) with libomp is missing"; exit 0; fi; set -e; \
+	@if [ -z "$(CLANG)" ]; then echo "make clang: skipped, Clang with libomp is missing"; exit 0; fi; set -e; \
 	$(PYTHON) -m venv build/clang; \
 	CC=$(CLANG) LDSHARED="$(CLANG) -shared" FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 \
 		build/clang/bin/pip install --quiet ".[test]"; \
