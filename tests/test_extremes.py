@@ -133,6 +133,20 @@ def test_z_loss_alone_of_confident_rows(
     assert ulp_error(got, grad, scale) <= ULP
 
 
+@pytest.mark.parametrize("n_classes", [5, 300, 9000])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_z_loss_of_the_largest_logits(implementation, rng, n_classes, order, smoothing):
+    """2 * z_loss * lse leaves the range of double; times the weight of the row it does not."""
+    x = np.array(rng.uniform(-1e300, 1e299, (4, n_classes)), order=order)
+    targets = rng.integers(0, n_classes, 4)
+    x[[0, 1], targets[:2]] = 1e300, 1.5e300
+    options = {"z_loss": 1e10, "sample_weight": np.full(4, 1e-20), "label_smoothing": smoothing}
+    _, grad, scale = oracle.cross_entropy(x, targets, **options)
+    got = fs.cross_entropy_with_grad(x, targets, reduction="sum", **options)[1]
+    assert ulp_error(got, grad, scale) <= ULP
+
+
 @pytest.mark.parametrize("n_classes", [4, 300, 9000])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_logits_at_both_ends_of_the_range(implementation, dtype, n_classes, order):

@@ -13,6 +13,7 @@ from . import _tiles as tiles
 from ._math import (
     TOP,
     compiled,
+    difference,
     divide,
     finite,
     fma,
@@ -106,6 +107,16 @@ def row_loss(lanes, i, has_t, temperature, z_loss):
 
 
 @compiled
+def share_with_z_loss(lanes, i, total, temperature, z_loss, part):
+    """Return part * (total + 2 * z_loss * logsumexp) of a lane in two parts."""
+    at_max, lost = divide(part * lanes[MAX + i], 0.0, temperature, 0.0)
+    lse, error = difference(at_max, -part * lanes[LOG + i])
+    product, rest = scale_of(2.0 * z_loss, lse, lost + error)
+    share, more = difference(product, -part * total)
+    return share, finite(rest + more)
+
+
+@compiled
 def find_shares(tile, depth, split, lanes, n_lanes, temperature, z_loss, scale, lost):
     """Find what the terms are multiplied with, and in LOGIT the gradient of an index target, from its sums in SUM.
 
@@ -116,27 +127,29 @@ def find_shares(tile, depth, split, lanes, n_lanes, temperature, z_loss, scale, 
         target, total = lanes[TARGET + i], lanes[SUM + i]
         row_scale, row_lost = scale_of(lanes[SAMPLE + i], scale, lost)
         part, of_terms = PART, PART
-        share = part * total
+        share, share_lost = part * total, 0.0
         if z_loss != 0:
-            lse = PART * lanes[LOG + i] + PART * lanes[MAX + i] / temperature
-            share += 2.0 * z_loss * lse
+            share, share_lost = share_with_z_loss(lanes, i, total, temperature, z_loss, part)
             if abs(share) < SMALL_SHARE:
                 part, of_terms = 1.0, 1.0 / TOP
-                share = total + 2.0 * z_loss * (lanes[LOG + i] + lanes[MAX + i] / temperature)
+                share, share_lost = share_with_z_loss(lanes, i, total, temperature, z_loss, part)
         whole, error = lanes[WHOLE + i], lanes[WHOLE_ERROR + i]
         numerator, numerator_error = scale_of(share, row_scale, row_lost)
+        numerator_error += finite(share_lost * row_scale)
         factor, rest = divide(numerator, numerator_error, of_terms * whole, of_terms * error)
         if z_loss != 0 and math.isinf(factor):  # beside a probability of 0 it is nothing
             factor, rest = math.copysign(LARGEST, factor), 0.0
         lanes[FACTOR + i], lanes[FACTOR_ERROR + i] = factor, rest
         lanes[DISTANCE + i], lanes[DISTANCE_ERROR + i] = row_scale, row_lost
         place = place_of(lanes, i, split)
-        p = tile[place] / whole
+        p, p_lost = divide(tile[place], 0.0, whole, error)
         own = target * tiles.own_slope(lanes[LOGIT + i] == lanes[MAX + i], p, lanes, i)
-        if p != 0:
-            away = share - part * target  # times p or 1 / part first, whichever stays in range
-            own += away / part * p if abs(away) < 1.0 else away * p / part
-        lanes[LOGIT + i] = row_scale * own + row_lost * own
+        away, beside = (share - part * target) + share_lost, 0.0
+        if p != 0 and abs(away) < 1.0:
+            own += away / part * p_lost + away / part * p
+        elif p != 0:  # the whole may be out of range without its scale
+            beside = (row_scale * (away * p) + row_lost * (away * p)) / part
+        lanes[LOGIT + i] = row_scale * own + row_lost * own + beside
         if part == 1.0:
             for j in range(i, depth * LANES, 1 if split else LANES):
                 tile[j] *= of_terms
