@@ -47,14 +47,14 @@ def cases(found):
             path,
             code,
             id=f"{path.name}-{number}",
-            marks=[pytest.mark.peer] if "import torch" in code else [],
+            marks=[pytest.mark.peer] if re.search("import (torch|distributed)", code) else [],
         )
         for number, (path, code) in enumerate(found)
     ]
 
 
 def needs(code):
-    for library in ("torch", "sklearn", "scipy", "matplotlib"):
+    for library in ("torch", "sklearn", "scipy", "matplotlib", "dask", "distributed"):
         if re.search(rf"^(>>> )?(import|from) {library}\b", code, flags=re.MULTILINE):
             pytest.importorskip(library, reason=f"{library} is not installed")
 

@@ -54,7 +54,13 @@ def pieces_of(X, name):
             future.key for piece in X if isinstance(piece, Delayed) for future in futures_of(piece)
         }
         return Pieces(list(X), all(isinstance(x, Future) or x.key in held for x in X))
-    raise TypeError(f"{name} must be {_KINDS}, got {type(X).__name__}")
+    hint = ""
+    if hasattr(X, "shape"):
+        hint = (
+            ". What is in memory goes to the class of the same name in fastsoftmax as it is, or through "
+            "dask.array.from_array or dask.dataframe.from_pandas"
+        )
+    raise TypeError(f"{name} must be {_KINDS}, got {type(X).__name__}{hint}")
 
 
 def _array_pieces(X, name):
