@@ -96,9 +96,8 @@ class Worker:
 
 def _serve(pipe, make, arguments):
     """Be a worker: make the object, then answer until nobody asks any more."""
-    if (
-        IS_STOPPED_BETWEEN_CALLS
-    ):  # nor does a stopped process notice that the one that would wake it is gone
+    # nor does a stopped process notice that the one that would wake it is gone
+    if IS_STOPPED_BETWEEN_CALLS:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         served = make(*arguments)

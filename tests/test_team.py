@@ -195,12 +195,12 @@ def test_a_thread_that_the_system_refuses_ends_nothing(limit):
         def used():
             return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 
-        x = np.ones((1000, 1000), "f"); out = np.empty_like(x)
+        x = np.ones((1000, 1000), "f"); out = np.empty_like(x); same = np.empty(x.shape, bool)
         want = fs.softmax(x, n_threads=1)
         {limit}
         for _ in range(50):
             for n in (8, 40):
-                assert np.array_equal(fs.softmax(x, out=out, n_threads=n), want)
+                assert np.equal(fs.softmax(x, out=out, n_threads=n), want, out=same).all()
         print(runtime.team_report()["helpers"] <= 39)
     """
     assert run_python(code, OPENBLAS_NUM_THREADS="1") == "True\n"

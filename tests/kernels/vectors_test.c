@@ -51,7 +51,8 @@ static void check_16_bits(uint32_t first, uint64_t stride) {
         REQUIRE(got == copysign(want, x) && signbit(got) == signbit(x), "float16 of %a: %a", x, got);
         const double short_one = on_grid(size, (exponent < -125 ? -125 : exponent) - 8);
         const double brain_want = short_one > 0x1.fep127 ? INFINITY : short_one;
-        REQUIRE(back[lane] == copysign(brain_want, x), "bfloat16 of %a: %a", x, (double)back[lane]);
+        const int may_be_0 = size < FLT_MIN && back[lane] == 0; /* AVX512_BF16 makes subnormal numbers 0 */
+        REQUIRE(back[lane] == copysign(brain_want, x) || may_be_0, "bfloat16 of %a: %a", x, (double)back[lane]);
     }
 }
 
