@@ -88,6 +88,12 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         tags.input_tags.sparse = True
         return tags
 
+    def __getstate__(self):
+        """Return what copies and pickles have, as of one moment: another thread may be fitting."""
+        state = dict(super().__getstate__())
+        state.pop("stop_training", None)
+        return state
+
     # Training
 
     @answers_other_names

@@ -7,10 +7,12 @@ def whole(matrix, name):
     """Return a sparse matrix whose indices lie within its shape; one in coordinates as such."""
     try:
         if matrix.format in ("csr", "csc", "bsr"):
+            _require_plain(matrix.data)
             _require_integers(matrix.indices, matrix.indptr)
             matrix.check_format(full_check=True)
             return matrix
         matrix = matrix.tocoo()
+        _require_plain(matrix.data)
         _require_coordinates(matrix)
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{name} must be a sparse matrix that is whole: {error}") from error
@@ -22,12 +24,17 @@ def to_dense(matrix, name):
     return whole(matrix, name).toarray()
 
 
+def _require_plain(*arrays):
+    for array in arrays:
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise TypeError(f"its parts must be arrays, got {type(array).__name__}")
+
+
 def _require_integers(*vectors):
+    _require_plain(*vectors)
     for vector in vectors:
-        if not isinstance(vector, np.ndarray) or vector.dtype.kind != "i":
-            raise TypeError(
-                f"indices must be integers, got {getattr(vector, 'dtype', vector)!s:.40}"
-            )
+        if vector.dtype.kind != "i":
+            raise TypeError(f"indices must be integers, got {vector.dtype}")
 
 
 def _require_coordinates(matrix):
