@@ -11,6 +11,7 @@ is, so that a crash or a hang has a number too.
 import argparse
 import contextlib
 import copy
+import io
 import json
 import os
 import struct
@@ -21,6 +22,7 @@ import traceback
 import warnings
 
 import numpy as np
+from scipy import sparse
 
 import fastsoftmax as fs
 from fastsoftmax.estimators import _compiled
@@ -104,6 +106,22 @@ def damaged_array(rng, array):
             return ways[rng.integers(len(ways))]()
     except (ValueError, TypeError, IndexError, OverflowError):
         return array[:0]
+
+
+def damaged_sparse(rng, array):
+    """Return rows in CSR or CSC whose parts need not fit each other."""
+    with np.errstate(all="ignore"):
+        matrix = sparse.csr_matrix(np.where(rng.random(array.shape) < 0.5, array, 0))
+    matrix = matrix.asformat(str(rng.choice(["csr", "csc"])))
+    name = str(rng.choice(["indices", "indptr", "data"]))
+    vector = getattr(matrix, name).copy()
+    if rng.random() < 0.5:
+        vector[rng.integers(len(vector))] = rng.choice([-1, 5, 36, 10**7, -(10**7), 2**31 - 1])
+    else:
+        vector = damaged_array(rng, vector)
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        setattr(matrix, name, vector)
+    return matrix
 
 
 def damaged_value(rng, value):
@@ -262,9 +280,17 @@ ATTRIBUTES = (
 
 def use(rng, estimator, X, y):
     """Use a fitted estimator in one of the ways that there are."""
-    way = rng.integers(7)
+    way = rng.integers(9)
     if way == 0:
         check_predictions(estimator, X)
+    elif way == 7:
+        with contextlib.redirect_stdout(io.StringIO()):
+            estimator.summary() if hasattr(estimator, "summary") else estimator.sparsify()
+        check_predictions(estimator, X)
+    elif way == 8:
+        rows = damaged_sparse(rng, X)
+        estimator.predict_proba(rows)
+        check_predictions(estimator.fit(rows, y), X)
     elif way == 1:
         estimator.evaluate(X, y)
     elif way == 2:

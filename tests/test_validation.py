@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import fastsoftmax as fs
 from fastsoftmax import _memory, _tables, _validate
 
 
@@ -556,3 +557,26 @@ class TestTensors:
             for check in (_validate.as_array, _validate.writable):
                 with pytest.raises(TypeError, match=f"^x .*{words}"):
                     check(tensor, "x")
+
+
+MASKED = np.ma.masked_array(1, mask=True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, t: fs.softmax(x, axis=MASKED),
+        lambda x, t: fs.softmax(x, axis=(MASKED,)),
+        lambda x, t: fs.softmax(x, n_threads=MASKED),
+        lambda x, t: fs.cross_entropy(x, t, axis=MASKED),
+        lambda x, t: fs.cross_entropy(x, t, ignore_index=MASKED),
+        lambda x, t: fs.linear_cross_entropy(x, np.ones((3, 5)), t % 3, ignore_index=MASKED),
+        lambda x, t: fs.top_k_softmax(x, MASKED),
+        lambda x, t: fs.set_num_threads(MASKED),
+        lambda x, t: fs.set_result_pool(MASKED),
+    ],
+)
+def test_masked_integers(call):
+    """An index of NumPy's would be what is behind the mask."""
+    with pytest.raises(TypeError, match="must be an integer"):
+        call(np.zeros((4, 5)), np.arange(4))

@@ -68,8 +68,8 @@ def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
 
 
 def _index(value, message):
-    """Return an integer of any class as an int, or raise TypeError; booleans are refused."""
-    if isinstance(value, (bool, np.bool_)):
+    """Return an integer of any class as an int, or raise TypeError; booleans and masked ones are refused."""
+    if isinstance(value, (bool, np.bool_)) or (is_masked_array(value) and np.ma.is_masked(value)):
         raise TypeError(message)
     try:
         return operator.index(value)

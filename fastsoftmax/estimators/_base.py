@@ -27,6 +27,7 @@ from ._inputs import (
     fit_input_scale,
     hold_out,
     row_weights,
+    stacked,
     validation_split,
     warn_of_bytes,
 )
@@ -86,6 +87,12 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         tags.classifier_tags.multi_label = True
         tags.input_tags.sparse = True
         return tags
+
+    def __getstate__(self):
+        """Return what copies and pickles have, as of one moment: another thread may be fitting."""
+        state = dict(super().__getstate__())
+        state.pop("stop_training", None)
+        return state
 
     # Training
 
@@ -157,7 +164,8 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
     def _fit(self, X, y, sample_weight, X_val, y_val, callbacks, resume_from):
         check_options(self)
         n_features = getattr(self, "n_features_in_", None)
-        given, (X, y) = X, self._read(X, y, reset=True)
+        given = stacked(X)
+        X, y = self._read(given, y, reset=True)
         labels = find_labels(y, type(self).__name__)
         previous = self._previous_network(labels, n_features) if self.warm_start else None
         self._learn_shape(given, X, labels)
@@ -307,7 +315,8 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
                 f"each class will occur, got {self.class_weight!r}"
             )
         first = not hasattr(self, "classes_")
-        given, (X, y) = X, self._read(X, y, reset=first)
+        given = stacked(X)
+        X, y = self._read(given, y, reset=first)
         if first:
             self._learn_shape(given, X, self._first_labels(y, classes))
             self._state = self._start(None, X)

@@ -27,6 +27,12 @@ SCALES = (1e-30, 1e30)
 
 MOST_ITERATIONS = 2**31
 
+MOST_PENALTY = 1e300
+"""Penalties above this leave the range of double together with any weights."""
+
+TOTAL_WEIGHTS = (1e-300, 1e304)
+"""Sums of the weights of rows beyond these leave the range of double together with any losses."""
+
 
 # Data
 

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._checks import fitted_network, refuse_masked
 from ._network import Network
+from ._sparse import to_dense
 from ._state import FitState, OptimizerState
 
 _SOURCES = {
@@ -20,7 +21,8 @@ def _linear_network(fitted):
     one_vs_rest = getattr(fitted, "multi_class", None) == "ovr" or fitted.solver == "liblinear"
     if one_vs_rest and len(fitted.classes_) > 2:
         raise ValueError("fitted must be one softmax over all classes, got one model per class")
-    coef = fitted.coef_.toarray() if sparse.issparse(fitted.coef_) else fitted.coef_
+    coef = fitted.coef_
+    coef = to_dense(coef, "coef_") if sparse.issparse(coef) else coef
     coef = _copied(coef, "coef_").T
     return Network([coef], [_copied(fitted.intercept_, "intercept_", coef.dtype)]), False
 

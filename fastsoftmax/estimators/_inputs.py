@@ -10,9 +10,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._checks import n_features_of, refuse_masked, scale_of
+from ._checks import TOTAL_WEIGHTS, n_features_of, refuse_masked, scale_of
 from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
+from ._sparse import whole
 from ._targets import read_targets
 
 _parameters = inspect.signature(_check_sample_weight).parameters
@@ -23,6 +24,16 @@ _CHECKED_BYTES = 64 << 20
 _BYTE_SCALE = 1 / 255
 _MOST_OF_A_TABLE = 100
 """A table of uint8 with values above this may be images that somebody has flattened."""
+
+
+def stacked(X):
+    """Return a list of images as one array; all else as it is."""
+    if not isinstance(X, (list, tuple)) or not X or getattr(X[0], "ndim", np.ndim(X[0])) < 2:
+        return X
+    try:
+        return np.stack([np.asarray(image) for image in X])
+    except ValueError as error:
+        raise ValueError(f"X must be images of one shape: {error}") from error
 
 
 def flatten_images(X):
@@ -39,6 +50,7 @@ def check_fit_X(estimator, X, *, reset=True):
         _require_finite(estimator, X)
         return X
     refuse_masked(X, "X")
+    X = whole(X, "X") if sparse.issparse(X) else X
     X = validate_data(
         estimator,
         flatten_images(X),
@@ -138,6 +150,7 @@ def predict_rows(estimator, X):
     """Return (Rows, whether X still has to be checked for NaN and infinity)."""
     if not hasattr(estimator, "classes_"):
         check_is_fitted(estimator, "classes_")
+    X = stacked(X)
     scale, plain = scale_of(estimator, "input_scale_"), is_plain(estimator, X)
     if plain:
         if scale != 1:  # a table is no image
@@ -164,22 +177,50 @@ def read_sample_weight(sample_weight, X):
     return weights
 
 
+def weights_of_a_mean(sample_weight, X):
+    """Return the weight of each row in a mean, which a common factor does not change: at most 1."""
+    if sample_weight is None:
+        return np.ones(X.shape[0])
+    weights = read_sample_weight(sample_weight, X)
+    return np.ldexp(weights, -np.frexp(weights.max())[1])  # exact, and no sum leaves the range
+
+
 def row_weights(estimator, X, y, labels, sample_weight):
     """Return the product of sample and class weights in double; None where all are 1."""
     weights = None if sample_weight is None else read_sample_weight(sample_weight, X)
     if estimator.class_weight is None:
-        return weights
+        return _with_usable_sum(weights, "sample_weight")
     if labels.is_multilabel:
         raise ValueError("class_weight must be None for multi-label y")
-    by_class = compute_class_weight(
-        estimator.class_weight, classes=labels.classes, y=y, sample_weight=sample_weight
-    )
+    with np.errstate(all="ignore"):  # a class without weight, told below
+        by_class = compute_class_weight(
+            estimator.class_weight, classes=labels.classes, y=y, sample_weight=sample_weight
+        )
+    if isinstance(estimator.class_weight, str) and not np.isfinite(by_class).all():
+        without = labels.classes[~np.isfinite(by_class)][0].item()
+        raise ValueError(
+            f"class_weight='balanced' needs rows of positive sample_weight in each class, "
+            f"got none of class {without!r}"
+        )
     if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
         raise ValueError(f"class_weight must be finite and >= 0, got {estimator.class_weight}")
     by_row = by_class[np.searchsorted(labels.classes, y)]
-    weights = by_row if weights is None else weights * by_row
+    with np.errstate(all="ignore"):
+        weights = by_row if weights is None else weights * by_row
     if not weights.any():
         raise ValueError("class_weight and sample_weight must not be zero for all rows")
+    return _with_usable_sum(weights, "class_weight and sample_weight")
+
+
+def _with_usable_sum(weights, name):
+    """Return the weights of rows, whose sum must be of a size that losses can be multiplied with."""
+    if weights is not None:
+        (low, high), largest = TOTAL_WEIGHTS, float(weights.max())
+        if not low <= largest or not largest * len(weights) <= high:
+            raise ValueError(
+                f"{name} must have a sum in [{low:g}, {high:g}], got weights up to {largest:g} for "
+                f"{len(weights)} rows"
+            )
     return weights
 
 
@@ -209,6 +250,7 @@ def validation_split(estimator, X_val, y_val, labels):
         raise ValueError("X_val and y_val must be given together")
     if X_val is None:
         return None
+    X_val = stacked(X_val)
     checked = check_fit_X(estimator, X_val, reset=False)
     check_family(estimator, X_val, checked.dtype)
     y_val = read_targets(y_val, "y_val")

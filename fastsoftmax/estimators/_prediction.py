@@ -13,7 +13,7 @@ from sklearn.utils import check_array, check_consistent_length
 from .._validate import integer
 from ._checks import fitted_network, scale_of
 from ._compiled import is_compiled, logits_of, logits_of_few
-from ._inputs import needs_nothing, predict_rows, read_sample_weight
+from ._inputs import needs_nothing, predict_rows, weights_of_a_mean
 from ._losses import loss_for, tally_of
 from ._targets import read_targets
 
@@ -174,9 +174,7 @@ class Prediction:
             or all weights are 0.
         """
         logits, targets = self._logits_and_targets(X, y)
-        weights = np.ones(len(logits))
-        if sample_weight is not None:
-            weights = read_sample_weight(sample_weight, logits)
+        weights = weights_of_a_mean(sample_weight, logits)
         tempered = self._tempered(logits)
         figures = tally_of(self._loss, tempered, targets, weights, untempered=logits).means
         if top_k is not None:
@@ -211,9 +209,7 @@ class Prediction:
         Source: Guo et al., "On Calibration of Modern Neural Networks", 2017.
         """
         logits, targets = self._logits_and_targets(X, y)
-        weights = np.ones(len(logits))
-        if sample_weight is not None:
-            weights = read_sample_weight(sample_weight, logits)
+        weights = weights_of_a_mean(sample_weight, logits)
         logits = logits.astype(np.float64)
         loss = type(self._loss)()
 

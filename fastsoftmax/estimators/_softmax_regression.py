@@ -9,8 +9,9 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names, fitted_network, names_of
+from ._checks import MOST_PENALTY, answers_other_names, fitted_network, names_of
 from ._network import Network, zero_network
+from ._sparse import to_dense
 from ._steps import Rule
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def _dense(coef):
     """Return coef_ as an array, also after `sparsify`."""
     if type(coef) is not np.ndarray and sparse.issparse(coef):
-        return coef.toarray()
+        return to_dense(coef, "coef_")
     return coef
 
 
@@ -250,11 +251,21 @@ class SoftmaxRegression(SoftmaxClassifier):
         return zero_network(sizes, dtype)
 
     def _rule(self, weight, batch_size):
-        decay = 1 / (self.C * weight) if weight else 0.0
+        decay = self._strength(weight) if weight else 0.0
         return Rule(self.solver, decay=decay, fit_intercept=self.fit_intercept)
 
+    def _strength(self, weight):
+        """Return the factor of the penalty for rows of this total weight."""
+        product = self.C * weight
+        if product < 1 / MOST_PENALTY:
+            raise ValueError(
+                f"C must be at least {1 / MOST_PENALTY:g} / the total weight of the rows, "
+                f"{weight:g}, got {self.C!r}"
+            )
+        return 1 / product
+
     def _penalties(self, weight):
-        strength = 1 / (self.C * weight)
+        strength = self._strength(weight)
         return (1 - self.l1_ratio) * strength, self.l1_ratio * strength
 
     _solvers = ("auto", "lbfgs", "newton-cholesky", "adam", "sgd")

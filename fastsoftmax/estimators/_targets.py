@@ -9,6 +9,7 @@ from sklearn.utils import assert_all_finite, check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ._checks import refuse_masked, require_sorted
+from ._sparse import to_dense
 
 
 class Labels(NamedTuple):
@@ -89,7 +90,7 @@ def read_targets(y, name="y"):
         return y
     refuse_masked(y, name)
     if sparse.issparse(y):
-        y = y.toarray()
+        y = to_dense(y, name)
     y = y if isinstance(y, np.ndarray) else np.asarray(y)
     if y.dtype.kind == "T":  # NumPy's variable-width strings, which scikit-learn does not take
         y = y.astype(object)

@@ -37,6 +37,15 @@ def class_positions(y, classes):
     return positions
 
 
+def as_array(values, name):
+    """Return a sparse matrix as an array; all else as it is."""
+    if not hasattr(values, "toarray"):
+        return values
+    from ..estimators._sparse import to_dense
+
+    return to_dense(values, name)
+
+
 def check_rows(n_rows, y):
     """Raise unless there is a label for each of `n_rows` rows."""
     if len(y) != n_rows:

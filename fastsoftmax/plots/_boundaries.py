@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._arguments import as_array
+
 _PROBES = 20  # points on each axis
 
 
@@ -23,7 +25,7 @@ class Boundary(NamedTuple):
 def linear_parameters(model, box):
     """Return weights (n_classes, 2) and biases (n_classes,) of the scores; None if not linear."""
     weights = getattr(model, "coef_", 0.0)
-    weights = weights.toarray() if hasattr(weights, "toarray") else weights
+    weights = as_array(weights, "coef_")
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != 2:
         return None

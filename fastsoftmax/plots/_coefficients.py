@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._arguments import as_text, check_classifier, names_of_classes
+from ._arguments import as_array, as_text, check_classifier, names_of_classes
 from ._figures import axes_or_new
 
 _MOST_FEATURES = 40  # whose names can be read beside one picture
@@ -79,7 +79,7 @@ def weights_of(model):
     """Return the weights of each class of a linear model, (n_classes, n_features) or (1, n_features)."""
     check_classifier(model)
     weights = getattr(model, "coef_", None)
-    weights = weights.toarray() if hasattr(weights, "toarray") else weights
+    weights = as_array(weights, "coef_")
     if np.ndim(weights) != 2 or len(weights) not in {1, len(model.classes_)}:
         raise TypeError(
             f"model must be linear, with coef_: a row per class; got {type(model).__name__}"
@@ -102,7 +102,7 @@ def _feature_names(model, X, names):
 
 def _deviations(X, n_features):
     """Return the standard deviation of each feature."""
-    X = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
+    X = np.asarray(as_array(X, "X"), dtype=np.float64)
     X = X.reshape(len(X), -1) if X.ndim > 2 else X
     if X.ndim != 2 or X.shape[1] != n_features or not len(X):
         raise ValueError(f"X must have shape (n_rows, {n_features}), got {X.shape}")

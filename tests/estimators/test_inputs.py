@@ -202,3 +202,18 @@ def test_images_are_never_floats_as_a_whole(backend):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak < 32 << 20 < X.size * 4
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+def test_a_list_of_images(images, dtype):
+    X, y = images(60, n_features=36, dtype=dtype)
+    X = X.reshape(-1, 6, 6)
+    stacked = fs.MLPClassifier((8,), solver="sgd", max_iter=20, random_state=0).fit(X, y)
+    for listed in (list(X), tuple(X), X.tolist() if dtype == "float64" else list(X)):
+        clf = fs.MLPClassifier((8,), solver="sgd", max_iter=20, random_state=0)
+        clf.fit(listed, y, X_val=listed, y_val=y)
+        assert clf.input_scale_ == stacked.input_scale_
+        np.testing.assert_array_equal(clf.predict_proba(listed), stacked.predict_proba(X))
+        assert clf.partial_fit(listed, y).evaluate(listed, y)["loss"] < np.log(5)
+    with pytest.raises(ValueError, match="X must be images of one shape"):
+        clf.predict([X[0], X[1][:3]])

@@ -337,6 +337,23 @@ def test_threads_that_fit_one_estimator_are_told_so(network, tmp_path):
     clf.save(tmp_path / "checkpoint", training_state=True)
 
 
+def test_copies_are_made_of_one_moment(network):
+    """A fit in another thread sets attributes while a copy reads them."""
+    clf, X, y = network
+
+    class Fits:
+        def __deepcopy__(self, memo):
+            clf.partial_fit(X, y)
+            clf.set_later = 1
+            return self
+
+    clf.first = Fits()
+    want = clf.predict_proba(X)
+    made = copy.deepcopy(clf)
+    np.testing.assert_array_equal(made.predict_proba(X), want)
+    assert not hasattr(made, "set_later")
+
+
 # Refusals that no other test reaches
 
 

@@ -86,3 +86,62 @@ def test_nan_is_refused_whatever_its_weight(estimator, images):
     X[0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         estimator.fit(X, y, np.arange(60) > 0)
+
+
+# Weights at the ends of the range
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize("size", [1e-299, 1e299])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_factor_of_all_weights_changes_nothing(solver, size):
+    rng = np.random.default_rng(0)
+    X, y, w = rng.normal(size=(90, 4)), np.arange(90) % 3, rng.uniform(0.5, 1, 90)
+    options = {"solver": solver, "C": np.inf, "max_iter": 20, "random_state": 0}
+    want = fs.SoftmaxRegression(**options).fit(X, y, w).coef_
+    found = fs.SoftmaxRegression(**options).fit(X, y, w * size).coef_
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam"])
+@pytest.mark.parametrize("size", [1e-310, 1e307])
+def test_weights_whose_sum_is_of_no_use(solver, size):
+    X, y = np.eye(60)[:, :4], np.arange(60) % 3
+    clf = fs.SoftmaxRegression(solver=solver)
+    words = "sample_weight must have a sum in"
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=words):
+        clf.fit(X, y, np.full(60, size))
+    clf.set_params(class_weight={0: 1e200, 1: 1e200, 2: 1e200})
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=f"class_weight and {words}"):
+        clf.fit(X, y, np.full(60, 1e200))
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-300, 1e300, 1.7e308])
+def test_means_of_any_weights(size):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 4)), np.arange(90) % 3
+    clf = fs.SoftmaxRegression().fit(X, y)
+    weights = (rng.uniform(size=90) < 0.5).astype(float)
+    with np.errstate(all="raise"):
+        want = clf.evaluate(X, y, weights, top_k=2)
+        assert clf.evaluate(X, y, weights * size, top_k=2) == pytest.approx(want, rel=1e-12)
+        want = clf.calibrate(X, y, weights).temperature_
+        found = clf.calibrate(X, y, weights * size).temperature_
+    assert found == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam", "sgd"])
+def test_penalties_beyond_the_range(solver):
+    X, y = np.eye(60)[:, :4], np.arange(60) % 3
+    clf = fs.SoftmaxRegression(solver=solver, C=5e-324)
+    for weights in (None, np.full(60, 1e-5)):
+        with pytest.raises(ValueError, match="C must be at least 1e-300 / the total weight"):
+            clf.fit(X, y, weights)
+
+
+def test_balance_of_classes_without_weight():
+    X, y = np.eye(60)[:, :4], np.array(["a", "b", "c"])[np.arange(60) % 3]
+    clf = fs.SoftmaxRegression(class_weight="balanced")
+    words = "positive sample_weight in each class, got none of class 'a'"
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=words):
+        clf.fit(X, y, (y != "a").astype(float))
