@@ -36,3 +36,13 @@ def test_one_hot_rows_draw_a_warning(images):
         fs.SoftmaxRegression().fit(X, np.eye(5, dtype=int)[y])
     with pytest.raises(ValueError, match="0 and 1"):
         fs.SoftmaxRegression().fit(X, np.eye(5, dtype=int)[y] * 2 + 1)
+
+
+def test_what_goes_with_one_label_a_row_alone_is_refused(images):
+    X, y = images()
+    Y = np.column_stack([y < 2, y % 2 == 0]).astype(int)
+    clf = fs.SoftmaxRegression().fit(X, Y)
+    with pytest.raises(ValueError, match="top_k must be None for multi-label y"):
+        clf.evaluate(X, Y, top_k=1)
+    with pytest.raises(ValueError, match="multi-label y must contain only 0 and 1"):
+        clf.evaluate(X, Y * 2)
