@@ -111,9 +111,9 @@ def test_smoothing_and_z_loss(implementation, dtype, rng, options):
 
 
 @pytest.mark.parametrize("form", ["indices", "probabilities"])
-@pytest.mark.parametrize("n_classes", [2, 7, 129, 300, 9000])
+@pytest.mark.parametrize("n_classes", [7, 129, 9000])
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("distance", [30.0, 80.0, 340.0, 600.0, 690.0])
+@pytest.mark.parametrize("distance", [80.0, 340.0, 690.0])
 def test_z_loss_alone_of_confident_rows(
     implementation, dtype, rng, form, n_classes, order, distance
 ):
