@@ -54,7 +54,11 @@ static inline TwoPartSum sum_of_sums(const TwoPartSum *sums, ptrdiff_t n) {
 }
 
 static inline TwoPartSum sum_in_two_parts(const double *x, ptrdiff_t n) {
-    TwoPartSum lanes[SUM_LANES] = {{0, 0}};
+    TwoPartSum few = {0, 0}, lanes[SUM_LANES] = {{0, 0}};
+    if (n < SUM_LANES) { /* one a lane: the same bits */
+        for (ptrdiff_t i = 0; i < n; i++) add_to(&few, x[i]);
+        return few;
+    }
     sums_add_run(lanes, x, n);
     return sum_of_sums(lanes, SUM_LANES);
 }
