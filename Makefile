@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial uncompiled bench guard kernels lint format docs sanitize clean \
+.PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial uncompiled bench guard kernels lint format docs sanitize clean \
 	wheel sdist types oldest newest clang arm workflows compile_commands
 
 help:
@@ -26,7 +26,7 @@ help:
 	@echo "lint       ruff, cython-lint, clang-format, codespell"
 	@echo "format     ruff format, clang-format"
 	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
-	@echo "docs       the documentation site, in docs/_build/html"
+	@echo "docs       the documentation site, in docs/_build/html; site builds it without installing anything"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
 	@echo "types      mypy, pyright and stubtest on the public names and a user's program"
 	@echo "sdist      the source distribution, with everything that git has"
@@ -171,6 +171,9 @@ format:
 docs:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -e ".[docs]"
+	$(MAKE) site
+
+site:
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build/html
 
 # An error stops the process: pytest would swallow a message. Leaks are not looked for: the interpreter's own would
