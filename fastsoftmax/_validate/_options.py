@@ -37,6 +37,11 @@ def one_axis(axis, ndim, name="logits"):
     return axes(axis, ndim)[0]
 
 
+def _is_masked(value):
+    """Whether a number is masked; np.ma is not imported for who has no such array."""
+    return is_masked_array(value) and np.ma.is_masked(value)
+
+
 def _as_float(value, message):
     """Return a real number of any class as a float, or raise TypeError; what is too large is infinite."""
     dtype = getattr(value, "dtype", None)
@@ -44,7 +49,7 @@ def _as_float(value, message):
         isinstance(value, (str, bytes, bytearray))
         or (isinstance(dtype, np.dtype) and dtype.kind not in "biu" and not is_floating(dtype))
         or getattr(value, "ndim", 0) != 0
-        or (is_masked_array(value) and np.ma.is_masked(value))
+        or _is_masked(value)
     ):
         raise TypeError(message)
     try:
@@ -69,7 +74,7 @@ def number(value, name, low=-math.inf, high=math.inf, *, open_low=False):
 
 def _index(value, message):
     """Return an integer of any class as an int, or raise TypeError; booleans and masked ones are refused."""
-    if isinstance(value, (bool, np.bool_)) or (is_masked_array(value) and np.ma.is_masked(value)):
+    if isinstance(value, (bool, np.bool_)) or _is_masked(value):
         raise TypeError(message)
     try:
         return operator.index(value)
