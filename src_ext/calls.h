@@ -119,6 +119,7 @@ typedef struct {
     int (*find_bounds)(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds /* OUT */);
     int (*divergence)(const DivergenceCall *call);
     int (*top_k)(const TopKCall *call);
+    TwoPartSum (*sum)(const double *x, ptrdiff_t n); /* sum_in_two_parts, in this set's vectors */
 } KernelTable;
 
 /* clang-format off */
@@ -129,46 +130,61 @@ typedef struct {
 
 /* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. It is
  * filled in place: to copy what has just been written takes 50 ns. */
-static inline Operand no_operand(void) {
-    return (Operand){NULL, {.per_group = ONE_GROUP, .group = 0, .outer = 1, .classes = 1}};
+static inline void clear_operand(Operand *operand /* OUT */) {
+    operand->data = NULL;
+    operand->steps.per_group = ONE_GROUP;
+    operand->steps.group = 0;
+    operand->steps.outer = operand->steps.classes = 1;
 }
 static inline void default_softmax_call(SoftmaxCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->x = call->out = call->where = no_operand();
+    clear_operand(&call->x);
+    clear_operand(&call->out);
+    clear_operand(&call->where);
     call->temperature = 1;
     call->n_threads = 1;
 }
 static inline void default_backward_call(BackwardCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->grad = call->forward = call->out = no_operand();
+    clear_operand(&call->grad);
+    clear_operand(&call->forward);
+    clear_operand(&call->out);
     call->n_threads = 1;
 }
 static inline void default_loss_call(LossCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->logits = call->grad = call->targets = no_operand();
+    clear_operand(&call->logits);
+    clear_operand(&call->grad);
+    clear_operand(&call->targets);
     call->temperature = call->grad_scale = 1;
     call->n_threads = 1;
 }
 static inline void default_sigmoid_call(SigmoidCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->x = call->out = no_operand();
+    clear_operand(&call->x);
+    clear_operand(&call->out);
     call->n_threads = 1;
 }
 static inline void default_binary_call(BinaryCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->logits = call->targets = call->grad = no_operand();
+    clear_operand(&call->logits);
+    clear_operand(&call->targets);
+    clear_operand(&call->grad);
     call->grad_scale = 1;
     call->n_threads = 1;
 }
 static inline void default_divergence_call(DivergenceCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->p = call->q = call->grad_p = call->grad_q = no_operand();
+    clear_operand(&call->p);
+    clear_operand(&call->q);
+    clear_operand(&call->grad_p);
+    clear_operand(&call->grad_q);
     call->divisor = 1;
     call->n_threads = 1;
 }
 static inline void default_top_k_call(TopKCall *call /* OUT */) {
     clear_struct(call, sizeof *call);
-    call->x = no_operand();
+    clear_operand(&call->x);
     call->n_threads = 1;
 }
 

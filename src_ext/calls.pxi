@@ -8,6 +8,8 @@ cdef extern from "loss/targets.h":
 cdef extern from "loss/sums.h":
     ctypedef struct TwoPartSum:
         double value, lost
+    int SUM_STEP
+    TwoPartSum sum_in_two_parts(const double *x, Py_ssize_t n) noexcept nogil
 
 cdef extern from "calls.h":
     ctypedef enum Kind:
@@ -93,7 +95,8 @@ cdef extern from "calls.h":
         int (*find_bounds)(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds) except -1
         int (*divergence)(const DivergenceCall *call) except -1
         int (*top_k)(const TopKCall *call) except -1
-    Operand no_operand() noexcept nogil
+        TwoPartSum (*sum)(const double *x, Py_ssize_t n) noexcept nogil
+    void clear_operand(Operand *operand) noexcept nogil
     void default_softmax_call(SoftmaxCall *call) noexcept nogil
     void default_backward_call(BackwardCall *call) noexcept nogil
     void default_loss_call(LossCall *call) noexcept nogil

@@ -76,7 +76,7 @@ cdef normalise(x, axis, out, where, temperature, n_threads, bint log):
         return None
     if out is None:
         out = new_result(&layout, dtype_of(<cnp.ndarray>x))
-        call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+        set_dense(&call.out, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
     elif not place_out(&layout, out, <cnp.ndarray>x, &call.out):
         return None
     call.block, call.log, call.n_threads = layout.block, log, n
@@ -125,7 +125,7 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
         return None
     if out is not None:
         rows = out
-    call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>rows))
+    set_dense(&call.out, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>rows))
     call.block, call.log, call.n_threads = layout.block, True, n
     kernels.logsumexp(&call)
     if out is not None:
@@ -159,7 +159,7 @@ cdef backward(grad, forward, axis, out, n_threads, bint log):
         return None
     if out is None:
         out = new_result(&layout, dtype_of(<cnp.ndarray>forward))
-        call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+        set_dense(&call.out, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
     elif not (place_out(&layout, out, <cnp.ndarray>forward, &call.out)
               and place_out(&layout, out, <cnp.ndarray>grad, &placed)):
         return None
@@ -198,7 +198,7 @@ cdef top_k(x, k, axis, n_threads):
         return None
     call.block = layout.block
     layout.shape[layout.axis] = call.k
-    layout.size = layout.size // layout.block.n_classes * call.k
+    layout.size = n_rows_of(&layout) * call.k
     values = new_result(&layout, dtype_of(<cnp.ndarray>x))
     indices = new_result(&layout, PyArray_DescrFromType(NPY_INT64))
     call.values = cnp.PyArray_DATA(<cnp.ndarray>values)

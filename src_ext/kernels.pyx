@@ -79,14 +79,17 @@ cdef void loss_task(const LossCall *call, LossTask *task) noexcept:
 cdef int call_inspect(const LossCall *call, TargetSummary *summary) except -1:
     cdef LossTask task
     cdef double error = 0
-    cdef bint good
+    cdef Py_ssize_t n = call.block.outer * call.block.inner
+    cdef bint good = all_in_range(call.targets.data, call.target_form, n, call.block.n_classes, call.n_threads)
+    summary.bad_row, summary.bad_value, summary.divisor, summary.divisor_error = -1, 0, <double>n, 0
+    if good and not call.has_ignore and call.weight == NULL and call.sample_weight == NULL:
+        return 0
     loss_task(call, &task)
-    good = all_in_range(task.targets, task.target_form, task.g.n_lanes, task.g.n_classes, call.n_threads)
-    summary.bad_value, summary.divisor, summary.divisor_error = 0, <double>task.g.n_lanes, 0
-    summary.bad_row = -1 if good else first_bad(&task)
+    if not good:
+        summary.bad_row = first_bad(&task)
     if summary.bad_row >= 0:
         summary.bad_value = read_index(task.targets, task.target_form, summary.bad_row)
-    elif not good or task.has_ignore or task.weight != NULL or task.sample_weight != NULL:
+    else:
         with nogil:
             summary.divisor = divisor_of(&task, &error)
         summary.divisor_error = error
@@ -178,6 +181,7 @@ table.softmax, table.logsumexp, table.backward = call_softmax, call_logsumexp, c
 table.inspect_targets, table.cross_entropy = call_inspect, call_cross_entropy
 table.find_bounds = call_find_bounds
 table.sigmoid, table.binary, table.divergence, table.top_k = call_sigmoid, call_binary, call_divergence, call_top_k
+table.sum = sum_in_two_parts
 
 kernel_table = PyCapsule_New(&table, "fastsoftmax.kernels", NULL)
 
@@ -206,9 +210,10 @@ cdef inline Block block_of(cnp.ndarray x):
 
 cdef inline Operand operand_of(array):
     """Return where the values of a block lie; of None, nothing."""
-    cdef Operand operand = no_operand()
+    cdef Operand operand
     cdef Py_ssize_t size
     cdef cnp.npy_intp *strides
+    clear_operand(&operand)
     if array is None:
         return operand
     operand.data = cnp.PyArray_DATA(<cnp.ndarray>array)

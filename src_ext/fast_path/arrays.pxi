@@ -95,6 +95,10 @@ cdef void set_axis(Layout *layout, int axis) noexcept nogil:
             layout.block.inner *= layout.shape[layout.order[k]]
 
 
+cdef inline Py_ssize_t n_rows_of(const Layout *layout) noexcept nogil:
+    return layout.block.outer * layout.block.inner
+
+
 cdef bint find_layout(Layout *layout, x) except -1:
     """Fill all but the axis; whether x is a non-empty array of a dtype and a number of dimensions that is served."""
     cdef int kind, d
@@ -134,18 +138,11 @@ cdef inline bint read_axis(const Layout *layout, axis, int *d) except -1:
     return True
 
 
-cdef inline Steps dense_steps(const Block *block) noexcept nogil:
-    cdef Steps steps
-    steps.per_group, steps.group = ONE_GROUP, 0
-    steps.outer, steps.classes = block.n_classes * block.inner, block.inner
-    return steps
-
-
-cdef inline Operand dense_operand(const Block *block, void *data) noexcept nogil:
-    """Return a C-contiguous block."""
-    cdef Operand operand
-    operand.data, operand.steps = data, dense_steps(block)
-    return operand
+cdef inline void set_dense(Operand *operand, const Block *block, void *data) noexcept nogil:
+    """Fill the operand of a C-contiguous block, in place: what is copied as it was just written waits for the store."""
+    operand.data = data
+    operand.steps.per_group, operand.steps.group = ONE_GROUP, 0
+    operand.steps.outer, operand.steps.classes = block.n_classes * block.inner, block.inner
 
 
 cdef int find_runs(const Layout *layout, const cnp.npy_intp *strides, int first, int stop, Py_ssize_t *sizes,
@@ -169,7 +166,7 @@ cdef bint place_operand(const Layout *layout, const cnp.npy_intp *strides, Py_ss
     cdef Py_ssize_t sizes[MAX_DIMS]
     cdef Py_ssize_t steps[MAX_DIMS]
     cdef int n_runs
-    operand[0] = dense_operand(&layout.block, data)
+    set_dense(operand, &layout.block, data)
     n_runs = find_runs(layout, strides, layout.place + 1, layout.ndim, sizes, steps)
     if n_runs > 1 or (n_runs and steps[0] != item_bytes):
         return False
@@ -200,7 +197,7 @@ cdef inline bint is_broadcast(const Layout *layout, cnp.ndarray x) noexcept:
 cdef inline bint place_array(const Layout *layout, cnp.ndarray x, Operand *operand) noexcept:
     """place_operand for an array of the layout's shape."""
     if layout.is_natural and cnp.PyArray_IS_C_CONTIGUOUS(x):
-        operand[0] = dense_operand(&layout.block, cnp.PyArray_DATA(x))
+        set_dense(operand, &layout.block, cnp.PyArray_DATA(x))
         return True
     return place_operand(layout, cnp.PyArray_STRIDES(x), cnp.PyArray_ITEMSIZE(x), cnp.PyArray_DATA(x), operand)
 
@@ -243,9 +240,10 @@ cdef void find_bounds(cnp.ndarray x, const char **low, const char **high) noexce
     cdef Py_ssize_t reach
     low[0] = <const char *>cnp.PyArray_DATA(x)
     high[0] = low[0] + cnp.PyArray_ITEMSIZE(x)
-    if cnp.PyArray_SIZE(x) == 0:
-        high[0] = low[0]
     for d in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(x, d) == 0:
+            high[0] = low[0] = <const char *>cnp.PyArray_DATA(x)
+            return
         reach = (cnp.PyArray_DIM(x, d) - 1) * cnp.PyArray_STRIDE(x, d)
         if reach < 0:
             low[0] += reach
@@ -341,7 +339,7 @@ cdef new_rows(const Layout *layout, cnp.dtype descr, bint keepdims):
             step *= layout.shape[d]
         elif keepdims:
             shape[at], strides[at] = 1, step
-    return new_array(ndim, shape, NULL if layout.is_natural else strides, descr, layout.size // layout.block.n_classes)
+    return new_array(ndim, shape, NULL if layout.is_natural else strides, descr, n_rows_of(layout))
 
 
 cdef inline cnp.dtype dtype_of(cnp.ndarray x):
@@ -353,11 +351,20 @@ cdef inline cnp.dtype dtype_of_losses(const Layout *layout):
     return PyArray_DescrFromType(NPY_DOUBLE if layout.block.kind == KIND_F64 else NPY_FLOAT)
 
 
+cdef inline bint is_same_or_apart(const void *a, const void *b, Py_ssize_t n_bytes) noexcept nogil:
+    """Whether two runs of bytes are one, or share none."""
+    return a == b or <const char *>a + n_bytes <= <const char *>b or <const char *>b + n_bytes <= <const char *>a
+
+
 cdef bint place_out(const Layout *layout, out, cnp.ndarray x, Operand *operand) except -1:
     """Fill the operand of a caller's out; whether it fits x, and is x itself or lies apart from it."""
     if not (is_array(out) and cnp.PyArray_TYPE(<cnp.ndarray>out) == cnp.PyArray_TYPE(x)
             and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out) and has_shape(layout, <cnp.ndarray>out)):
         return False
+    if layout.is_natural and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>out) and cnp.PyArray_IS_C_CONTIGUOUS(x):
+        set_dense(operand, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+        return is_same_or_apart(cnp.PyArray_DATA(<cnp.ndarray>out), cnp.PyArray_DATA(x),
+                                layout.size * cnp.PyArray_ITEMSIZE(x))
     if not (is_same_view(<cnp.ndarray>out, x) or are_disjoint(<cnp.ndarray>out, x)):
         return False
     return has_distinct_elements(layout, <cnp.ndarray>out) and place_array(layout, <cnp.ndarray>out, operand)

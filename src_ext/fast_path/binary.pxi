@@ -1,8 +1,8 @@
 # The fast path of what goes element by element: sigmoid and the binary cross-entropy.
 
 cdef bint is_dense(const Layout *layout, const Operand *operand) noexcept nogil:
-    cdef Steps dense = dense_steps(&layout.block)
-    return operand.steps.outer == dense.outer and operand.steps.per_group == ONE_GROUP
+    return (operand.steps.per_group == ONE_GROUP
+            and operand.steps.outer == layout.block.n_classes * layout.block.inner)
 
 
 cdef elementwise(x, out, n_threads):
@@ -16,7 +16,7 @@ cdef elementwise(x, out, n_threads):
         return None
     if out is None:
         out = new_result(&layout, dtype_of(<cnp.ndarray>x))
-        call.out = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+        set_dense(&call.out, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
     elif not place_out(&layout, out, <cnp.ndarray>x, &call.out):
         return None
     call.kind, call.n_rows, call.n_columns = layout.block.kind, layout.block.outer, layout.block.n_classes
@@ -184,7 +184,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
             call.pos_weight = <const double *>memory.weight.data
         if not read_labels(&layout, targets, out, &call, &memory.targets):
             return None
-        call.targets = dense_operand(&layout.block, memory.targets.data)
+        set_dense(&call.targets, &layout.block, memory.targets.data)
         call.grad_scale = 1.0 / layout.size if kind == MEAN else 1.0
         low = all_bounds.low * min(1.0, positive_bounds.low)
         high = all_bounds.high * max(1.0, positive_bounds.high)
@@ -203,7 +203,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
             call.sums = partial.sums
         if with_grad and out is None:
             out = new_result(&layout, dtype_of(<cnp.ndarray>logits))
-            call.grad = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+            set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.binary(&call)
         if kind == NONE:
             if is_double and not is_in_place and has_infinity(<const double *>call.rows, layout.size):

@@ -14,15 +14,15 @@ cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
     if has_q and not (is_array(q) and cnp.PyArray_TYPE(<cnp.ndarray>q) == cnp.PyArray_TYPE(<cnp.ndarray>p)
                       and has_shape(&layout, <cnp.ndarray>q) and place_array(&layout, <cnp.ndarray>q, &call.q)):
         return None
-    n_rows = layout.size // layout.block.n_classes
+    n_rows = n_rows_of(&layout)
     call.block, call.divisor = layout.block, n_rows if kind == MEAN else 1
     grad_p = grad_q = None
     if with_grad:
         grad_p = new_result(&layout, dtype_of(<cnp.ndarray>p))
-        call.grad_p = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>grad_p))
+        set_dense(&call.grad_p, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>grad_p))
     if with_grad and has_q:
         grad_q = new_result(&layout, dtype_of(<cnp.ndarray>p))
-        call.grad_q = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>grad_q))
+        set_dense(&call.grad_q, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>grad_q))
     rows = new_rows(&layout, dtype_of_losses(&layout), False) if kind == NONE else None
     start_losses(&losses, n_rows)
     try:

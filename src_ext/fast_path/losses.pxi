@@ -68,7 +68,7 @@ cdef bint read_targets(const Layout *layout, targets, out, LossCall *call, LossM
     if cnp.PyArray_ISINTEGER(<cnp.ndarray>targets):
         if not read_indices(layout, <cnp.ndarray>targets, &call.target_form, &memory.targets):
             return False
-        call.targets = dense_operand(&layout.block, memory.targets.data)
+        set_dense(&call.targets, &layout.block, memory.targets.data)
         return True
     kind = kind_of(<cnp.ndarray>targets)
     if kind < 0 or call.has_ignore or not has_shape(layout, <cnp.ndarray>targets):
@@ -102,12 +102,13 @@ cdef bint fits_kernels(const LossCall *call, Bounds row, Bounds target) noexcept
             and row.high * max(1.0, target.high + 4096 * call.z_loss) * scale <= LARGEST_SCALE)
 
 
-cdef bint set_grad_scale(LossCall *call, double divisor, double error) noexcept nogil:
-    """Set 1 / (divisor + error), in two parts; whether there is such a number."""
+cdef bint set_grad_scale(LossCall *call, double divisor, double error, bint with_grad) noexcept nogil:
+    """Set 1 / (divisor + error), of which a gradient needs both parts; whether there is such a number."""
     if not 0 < divisor < LARGEST_COUNT:
         return False
     call.grad_scale = 1 / divisor
-    call.grad_scale_error = fma(-call.grad_scale, divisor, 1) / divisor - call.grad_scale * (error / divisor)
+    if with_grad:
+        call.grad_scale_error = fma(-call.grad_scale, divisor, 1) / divisor - call.grad_scale * (error / divisor)
     return True
 
 
@@ -125,7 +126,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     default_loss_call(&call)
     if kernels == NULL or not plan_call(&layout, logits, axis, &call.logits) or not read_reduction(reduction, &kind):
         return None
-    n_rows = layout.size // layout.block.n_classes
+    n_rows = n_rows_of(&layout)
     call.block = layout.block
     if not (read_factor(label_smoothing, &call.smoothing) and call.smoothing <= 1 and read_factor(z_loss, &call.z_loss)
             and read_positive(temperature, &call.temperature) and read_ignore_index(ignore_index, &call)
@@ -157,7 +158,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
         elif sample_weight is not None and kind == MEAN:
             return None
         call.grad_scale, call.grad_scale_error = 1, 0
-        if kind == MEAN and not set_grad_scale(&call, summary.divisor, summary.divisor_error):
+        if kind == MEAN and not set_grad_scale(&call, summary.divisor, summary.divisor_error, with_grad):
             return None
         if not fits_kernels(&call, row_bounds, class_bounds):
             return None
@@ -166,7 +167,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
         rows = new_rows(&layout, dtype_of_losses(&layout), False) if kind == NONE else None
         if with_grad and out is None:
             out = new_result(&layout, dtype_of(<cnp.ndarray>logits))
-            call.grad = dense_operand(&layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
+            set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.cross_entropy(&call)
         result = finish_losses(kind, call.losses, n_rows, summary.divisor, layout.block.kind == KIND_F64, rows,
                                layout.block.kind == KIND_F64 and not is_in_place)

@@ -183,7 +183,7 @@ cdef bint copy_indices(cnp.ndarray targets, RowCursor *cursor, Py_ssize_t n, int
 cdef bint read_indices(const Layout *layout, cnp.ndarray targets, int *form, Values *values) except -1:
     """Read class indices of any integer dtype: where they lie if kernels can, else as int64."""
     cdef RowCursor cursor
-    cdef Py_ssize_t n = layout.size // layout.block.n_classes
+    cdef Py_ssize_t n = n_rows_of(layout)
     cdef int size = cnp.PyArray_ITEMSIZE(targets)
     cdef bint is_unsigned = PyArray_ISUNSIGNED(targets)
     if not has_shape_of_rows(layout, targets):
@@ -208,7 +208,7 @@ cdef inline Bounds no_bounds() noexcept nogil:
 cdef bint read_weights(weights, const Layout *layout, bint by_row, out, Values *values, Bounds *bounds) except -1:
     """Read weights of the classes, or of the rows, as doubles, apart from out."""
     cdef RowCursor cursor
-    cdef Py_ssize_t i, n = layout.size // layout.block.n_classes if by_row else layout.block.n_classes
+    cdef Py_ssize_t i, n = n_rows_of(layout) if by_row else layout.block.n_classes
     cdef int number
     cdef bint dense
     if not is_array(weights) or not is_apart(out, weights):

@@ -6,7 +6,6 @@ cdef extern from "loss/sums.h":
     """
     int SUM_AT_ONCE
     double SPARE
-    TwoPartSum sum_in_two_parts(const double *x, Py_ssize_t n) noexcept nogil
     TwoPartSum sum_of_sums(const TwoPartSum *sums, Py_ssize_t n) noexcept nogil
     double whole_of(TwoPartSum sum) noexcept nogil
 
@@ -44,10 +43,15 @@ cdef inline double total_of(const PartialSums *partial) noexcept nogil:
     return whole_of(sum_of_sums(partial.sums, partial.n)) if partial.n > 0 else 0.0
 
 
+cdef inline TwoPartSum sum_run(const double *x, Py_ssize_t n) noexcept nogil:
+    """Return a sum in two parts, of many losses by the kernels' wider vectors: the same bits."""
+    return sum_in_two_parts(x, n) if n < SUM_STEP or kernels == NULL else kernels.sum(x, n)
+
+
 cdef void sum_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
     cdef const SumTask *task = <const SumTask *>argument
     cdef Py_ssize_t start = block * SUM_AT_ONCE
-    task.sums[block] = sum_in_two_parts(task.x + start, min(<Py_ssize_t>SUM_AT_ONCE, task.n - start))
+    task.sums[block] = sum_run(task.x + start, min(<Py_ssize_t>SUM_AT_ONCE, task.n - start))
 
 
 cdef double sum_losses(const double *losses, Py_ssize_t n) except? -1:
@@ -55,7 +59,7 @@ cdef double sum_losses(const double *losses, Py_ssize_t n) except? -1:
     cdef SumTask task
     cdef PartialSums partial
     if n <= SUM_AT_ONCE:
-        return whole_of(sum_in_two_parts(losses, n))
+        return whole_of(sum_run(losses, n))
     start_sums(&partial, n)
     try:
         task.x, task.n, task.sums = losses, n, partial.sums

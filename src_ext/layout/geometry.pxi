@@ -39,6 +39,9 @@ cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ss
         g.stride = lanes * max(NARROWEST, min(WIDEST, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
     else:
         g.form = GATHERED
+    if g.n_lanes <= g.stride:           # one piece; a division takes as long as ten classes
+        g.per_block, g.n_blocks = g.stride, 1 if g.n_lanes > 0 else 0
+        return
     g.per_block = g.stride * max(1, BLOCK_ELEMENTS // (n_classes * g.stride))
     g.n_blocks = (g.n_lanes + g.per_block - 1) // g.per_block
 
@@ -60,7 +63,8 @@ cdef inline bint in_place(const Geometry *g) noexcept nogil:
 
 cdef inline Py_ssize_t n_pieces(const Geometry *g, Py_ssize_t block) noexcept nogil:
     """Return how many tiles, or gathered groups of rows, a block has."""
-    return (min(g.n_lanes - block * g.per_block, g.per_block) + g.stride - 1) // g.stride
+    cdef Py_ssize_t n_lanes = min(g.n_lanes - block * g.per_block, g.per_block)
+    return 1 if n_lanes <= g.stride else (n_lanes + g.stride - 1) // g.stride
 
 
 cdef inline Py_ssize_t first_lane(const Geometry *g, Py_ssize_t block, Py_ssize_t piece) noexcept nogil:
@@ -91,7 +95,8 @@ cdef inline Upcoming next_piece(const Geometry *g, const void *x, const Steps *x
 
 cdef inline Upcoming nothing_ahead() noexcept nogil:
     cdef Upcoming ahead
-    clear_struct(&ahead, sizeof(Upcoming))
+    ahead.read = ahead.targets = ahead.write = NULL
+    ahead.item_bytes = ahead.is_large = 0
     return ahead
 
 

@@ -9,6 +9,7 @@
 #include "simd/float32.h"
 
 #define DATA float
+#define DATA_IS_REAL 1
 #define MOVE(name) name##_f32_f32
 #define LOAD_PART(p, k, fill) load_part_f32(p, k, fill)
 #define STORE_PART(p, k, v) store_part_f32(p, k, v)
@@ -37,6 +38,7 @@
 #include "simd/float64.h"
 
 #define DATA double
+#define DATA_IS_REAL 1
 #define MOVE(name) name##_f64_f64
 #define LOAD_PART(p, k, fill) load_part_f64(p, k, fill)
 #define STORE_PART(p, k, v) store_part_f64(p, k, v)

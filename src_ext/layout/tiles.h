@@ -1,5 +1,6 @@
 /* Template for one DATA in memory and the REAL that it is computed in: between memory and scratch. Included by
- * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16 bits.
+ * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16 bits,
+ * DATA_IS_REAL where they are what is computed in.
  *
  * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
  * classes are transposed into tiles so that the vectors are full; other axes than the last lie like this already
@@ -12,6 +13,7 @@
 #include "math/exp.h"
 #include "softmax/rows.h"
 #define DATA float
+#define DATA_IS_REAL 1
 #define MOVE(name) name##_f32_f32
 #define LOAD_PART(p, k, fill) load_part_f32(p, k, fill)
 #define STORE_PART(p, k, v) store_part_f32(p, k, v)
@@ -69,6 +71,12 @@ static void MOVE(transpose_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classe
 #if HAS_PERMUTATIONS
     if (n_classes <= MOVE(VERY_FEW) && n_rows >= LANES && step == n_classes) {
         MOVE(transpose_few_in)(x, n_classes, tile, stride);
+        return;
+    }
+#endif
+#if DATA_IS_REAL
+    if (n_rows == 1) {
+        for (ptrdiff_t c = 0; c < n_classes; c++) FN(store)(tile + c * stride, FN(all)(x[c]));
         return;
     }
 #endif
@@ -203,6 +211,12 @@ static void MOVE(transpose_out)(const REAL *tile, ptrdiff_t stride, ptrdiff_t n_
         return;
     }
 #endif
+#if DATA_IS_REAL
+    if (n_rows == 1) {
+        for (ptrdiff_t c = 0; c < n_classes; c++) out[c] = tile[c * stride];
+        return;
+    }
+#endif
     for (ptrdiff_t c = 0; c < n_classes; c += LANES) {
         ptrdiff_t k = n_classes - c < LANES ? n_classes - c : LANES;
         VEC r[LANES];
@@ -291,6 +305,7 @@ static void MOVE(tile_store)(const Geometry *g, const REAL *tile, ptrdiff_t firs
 #endif
 
 #undef DATA
+#undef DATA_IS_REAL
 #undef MOVE
 #undef LOAD_PART
 #undef STORE_PART

@@ -6,9 +6,10 @@ cdef extern from "softmax/primitives.h" nogil:
 
 cdef extern from "loss/sums.h":
     int SUM_AT_ONCE
-    enum: SUM_LANES
-    void sums_add_run(TwoPartSum *lanes, const double *x, Py_ssize_t n) noexcept nogil
-    TwoPartSum sum_of_sums(const TwoPartSum *sums, Py_ssize_t n) noexcept nogil
+    ctypedef struct EightSums:
+        pass
+    void sums_add_run(EightSums *sums, const double *x, Py_ssize_t n) noexcept nogil
+    TwoPartSum sum_of_eight(const EightSums *lanes) noexcept nogil
 
 cdef struct SigmoidTask:
     Kind kind
@@ -168,16 +169,16 @@ cdef inline void binary_piece(const BinaryTask *task, Py_ssize_t at, Py_ssize_t 
 
 cdef inline void binary_pieces(const BinaryTask *task, Py_ssize_t block, double *losses, real *scratch) noexcept nogil:
     cdef Py_ssize_t at = block * SUM_AT_ONCE, stop = min(at + SUM_AT_ONCE, task.n), n
-    cdef TwoPartSum lanes[SUM_LANES]
-    memset(&lanes[0], 0, sizeof(lanes))
+    cdef EightSums lanes
+    memset(&lanes, 0, sizeof(lanes))
     while at < stop:
         n = min(<Py_ssize_t>PIECE, stop - at)
         binary_piece(task, at, n, losses, scratch)
         if task.sums != NULL:
-            sums_add_run(&lanes[0], losses, n)
+            sums_add_run(&lanes, losses, n)
         at += n
     if task.sums != NULL:
-        task.sums[block] = sum_of_sums(&lanes[0], SUM_LANES)
+        task.sums[block] = sum_of_eight(&lanes)
 
 
 cdef void binary_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:

@@ -307,29 +307,30 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
     carve_lane_arrays(&of_q, behind_values(g, q), g)
     cdef real *p_max = <real *>of_p.p.max
     cdef real *q_max = <real *>of_q.max
-    cdef LaneSums a = of_p.p.sums, b = of_q.sums
-    cdef DivergenceLanes d = of_p.d
+    cdef LaneSums *a = &of_p.p.sums
+    cdef LaneSums *b = &of_q.sums
+    cdef DivergenceLanes *d = &of_p.d
     cdef Upcoming ahead = next_piece(g, task.p, &task.p_steps, task.grad_p, &task.grad_p_steps, first)
-    exp_of_tile(g, p, ep, width, p_max, &a, &ahead)
+    exp_of_tile(g, p, ep, width, p_max, a, &ahead)
     ahead = next_piece(g, task.q, &task.q_steps, task.grad_q, &task.grad_q_steps, first)
-    exp_of_tile(g, q, eq, width, q_max, &b, &ahead)
-    factors_of_lanes(real is double, &a, width, NULL, 1.0, d.p_factor, d.p_error)
-    factors_of_lanes(real is double, &b, width, NULL, 1.0, d.q_factor, d.q_error)
+    exp_of_tile(g, q, eq, width, q_max, b, &ahead)
+    factors_of_lanes(real is double, a, width, NULL, 1.0, d.p_factor, d.p_error)
+    factors_of_lanes(real is double, b, width, NULL, 1.0, d.q_factor, d.q_error)
     for lane in range(width):
         d.mean[lane], d.unit[lane] = 0, 1
-    shifts_of_lanes(real is double, &a, &b, width, &d)
-    sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
-    if drop_shifts(real is double, &d, width):
-        sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, &d)
+    shifts_of_lanes(real is double, a, b, width, d)
+    sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, d)
+    if drop_shifts(real is double, d, width):
+        sum_divergence_of_lanes(g, p, q, ep, eq, width, p_max, q_max, d)
     for lane in range(width):
-        d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], &a, &b, &d)
+        d.mean[lane] = lane_divergence(g, p, q, lane, width, p_max[lane], q_max[lane], a, b, d)
         d.unit[lane] = unit_for(real is double, d.mean[lane])
     memcpy(task.losses + first, d.mean, n_lanes * sizeof(double))
     if task.grad_p == NULL:
         return
-    factors_of_lanes(real is double, &a, width, d.unit, task.divisor, d.p_factor, d.p_error)
-    factors_of_lanes(real is double, &b, width, d.unit, task.divisor, d.q_factor, d.q_error)
-    lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, &d)
+    factors_of_lanes(real is double, a, width, d.unit, task.divisor, d.p_factor, d.p_error)
+    factors_of_lanes(real is double, b, width, d.unit, task.divisor, d.q_factor, d.q_error)
+    lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
 
 
 cdef inline void divergence_pieces(const DivergenceTask *task, Py_ssize_t block, real *p) noexcept nogil:

@@ -89,7 +89,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
     cdef const Geometry *g = &task.g
     cdef LossScratch arrays
     carve_lane_arrays(&arrays, behind_values(g, tile), g)
-    cdef LossLanes a = arrays.lanes
+    cdef LossLanes *a = &arrays.lanes           # a copy of what was just written would wait for the stores
     cdef LossOptions options = options_of(task)
     cdef Upcoming nothing = nothing_ahead()
     cdef real *m = <real *>arrays.max
@@ -101,7 +101,7 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
     cdef Py_ssize_t n = g.n_classes, width = width_of(g, n_lanes)
     cdef bint has_index = task.target_form != PROBABILITIES, with_dense = t != NULL or base != NULL
     cdef bint with_search = has_index and n <= SEARCHED_CLASSES and not with_dense and low == NULL
-    cdef bint special = read_targets(task, first, n_lanes, options.weighted, &a, y)
+    cdef bint special = read_targets(task, first, n_lanes, options.weighted, a, y)
     if low == NULL:
         lanes_max(tile, width, n, m, y if with_search else NULL, z)
         a.lse_max = a.max
@@ -122,12 +122,12 @@ cdef inline void loss_tile(const LossTask *task, real *tile, const real *low, co
         a.z_low = NULL
     else:
         lanes_widen(z_low, width, a.z_low)
-    if lanes_finish(&a, width, &options):
+    if lanes_finish(a, width, &options):
         shrink_lanes(tile, width, n, a.shrink, term)
     memcpy(task.losses + first, a.loss, n_lanes * sizeof(double))
     if options.with_grad:
         if has_index:
-            lanes_entries(term, &a, width, options.weighted, base, y)
+            lanes_entries(term, a, width, options.weighted, base, y)
         if with_dense:
             lanes_combine(tile, t, base, width, n, a.factor, a.factor_error, a.scale, a.scale_error)
         else:

@@ -81,8 +81,10 @@ cdef inline void read_target(const LossTask *task, Py_ssize_t lane, RowTarget *r
 cdef inline void set_scale(LossTask *task, double scale, double error) noexcept nogil:
     """Set what the gradient is multiplied with, in two parts."""
     task.grad_scale, task.grad_scale_error = scale, error
-    task.slope = scale / task.temperature
-    task.slope_error = (fma(-task.slope, task.temperature, scale) + error) / task.temperature
+    task.slope, task.slope_error = scale, error
+    if task.temperature != 1:
+        task.slope = scale / task.temperature
+        task.slope_error = (fma(-task.slope, task.temperature, scale) + error) / task.temperature
     if not isfinite(task.slope_error):
         task.slope_error = 0
 

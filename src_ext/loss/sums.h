@@ -29,22 +29,41 @@ static inline void add_sum(TwoPartSum *sum, TwoPartSum other) {
     sum->lost += other.lost;
 }
 
-/* Add n numbers to SUM_LANES sums: four at a time plainly, the rest in two parts. A run may be added in pieces if all but
- * the last are multiples of SUM_STEP. */
-static inline void sums_add_run(TwoPartSum *lanes, const double *x, ptrdiff_t n) {
+/* SUM_LANES sums side by side. */
+typedef struct {
     eight_doubles value, lost;
+} EightSums;
+
+static inline void add_eight(EightSums *lanes, eight_doubles x) {
+    const eight_doubles total = lanes->value + x, part = total - lanes->value;
+    lanes->lost += (lanes->value - (total - part)) + (x - part);
+    lanes->value = total;
+}
+
+/* Add n numbers to the lanes: four at a time plainly, the rest in two parts. A run may be added in pieces if all but the
+ * last are multiples of SUM_STEP. */
+static inline void sums_add_run(EightSums *sums, const double *x, ptrdiff_t n) {
+    EightSums lanes = *sums; /* in registers */
     ptrdiff_t i = 0;
-    for (int k = 0; k < SUM_LANES; k++) value[k] = lanes[k].value, lost[k] = lanes[k].lost;
     for (; i + SUM_STEP <= n; i += SUM_STEP) {
         eight_doubles four[4];
         memcpy(four, x + i, sizeof four);
-        const eight_doubles added = (four[0] + four[1]) + (four[2] + four[3]);
-        const eight_doubles total = value + added, part = total - value;
-        lost += (value - (total - part)) + (added - part);
-        value = total;
+        add_eight(&lanes, (four[0] + four[1]) + (four[2] + four[3]));
     }
-    for (int k = 0; k < SUM_LANES; k++) lanes[k] = (TwoPartSum){value[k], lost[k]};
-    for (; i < n; i++) add_to(lanes + i % SUM_LANES, x[i]);
+    for (; i < n; i += SUM_LANES) {
+        eight_doubles eight = {0}; /* to add 0 changes nothing */
+        memcpy(&eight, x + i, (n - i < SUM_LANES ? n - i : SUM_LANES) * sizeof *x);
+        add_eight(&lanes, eight);
+    }
+    *sums = lanes;
+}
+
+static inline TwoPartSum sum_of_eight(const EightSums *lanes) {
+    TwoPartSum sums[SUM_LANES];
+    for (int k = 0; k < SUM_LANES; k++) sums[k] = (TwoPartSum){lanes->value[k], lanes->lost[k]};
+    for (int half = SUM_LANES / 2; half > 0; half /= 2) /* three steps, one after the other, where eight sums are seven */
+        for (int k = 0; k < half; k++) add_sum(sums + k, sums[k + half]);
+    return sums[0];
 }
 
 static inline TwoPartSum sum_of_sums(const TwoPartSum *sums, ptrdiff_t n) {
@@ -54,13 +73,14 @@ static inline TwoPartSum sum_of_sums(const TwoPartSum *sums, ptrdiff_t n) {
 }
 
 static inline TwoPartSum sum_in_two_parts(const double *x, ptrdiff_t n) {
-    TwoPartSum few = {0, 0}, lanes[SUM_LANES] = {{0, 0}};
+    TwoPartSum few = {0, 0};
+    EightSums lanes = {{0}, {0}};
     if (n < SUM_LANES) { /* one a lane: the same bits */
         for (ptrdiff_t i = 0; i < n; i++) add_to(&few, x[i]);
         return few;
     }
-    sums_add_run(lanes, x, n);
-    return sum_of_sums(lanes, SUM_LANES);
+    sums_add_run(&lanes, x, n);
+    return sum_of_eight(&lanes);
 }
 
 /* The sum as one number; beside an infinity nothing is lost. */

@@ -35,7 +35,8 @@ cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_run
 
 
 cdef Py_ssize_t round_up(Py_ssize_t value, Py_ssize_t unit) noexcept nogil:
-    return (value + unit - 1) // unit * unit
+    """Round up to a multiple of a power of two."""
+    return (value + unit - 1) & -unit
 
 
 cdef int run_blocks(block_function run, const void *task, Py_ssize_t n_blocks, Py_ssize_t block_elements,
