@@ -20,6 +20,7 @@ COMMANDS = (
     "torch",
     "neighbours",
     "ratios",
+    "builds",
     "guard",
     "suite",
     "dask-scaling",

@@ -89,7 +89,7 @@ def measure(worker, apart, shape, seconds):
     apart.ask("prepare", shape, False)
     turns = {one: partial(worker.ask, "turn", one) for one in worker.ask("names")}
     turns[HUGE] = partial(apart.ask, "turn", PEER)
-    watch = disturbance.Watch()
+    watch = disturbance.Watch([worker.pid, apart.pid])
     timings = alternate(turns, seconds, min_turns=2)
     row = make_row({"operation": name, "shape": " x ".join(map(str, shape))}, timings)
     return {**row, "disturbed": watch.reasons() + disturbance.suspicions(timings, OURS)}

@@ -19,7 +19,12 @@ if ROOT not in sys.path:
 
 IS_STOPPED_BETWEEN_CALLS = sys.platform == "linux"
 PR_SET_PDEATHSIG = 1
-QUIET = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+QUIET = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "JAX_PLATFORMS": "cpu",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no processes that start up beside what is measured
+}
 
 
 class WorkerError(RuntimeError):

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._validate import integer
+from ..estimators._checks import TOTAL_WEIGHTS
 from . import _tasks
 from ._cluster import Cluster, shared, task
 from ._collections import is_lazy, partitions_of, pieces_of, require_whole_rows
@@ -151,7 +152,8 @@ class LazyPrediction:
         Raises
         ------
         ValueError
-            As `fastsoftmax.SoftmaxRegression.evaluate` does.
+            As `fastsoftmax.SoftmaxRegression.evaluate` does; or if the sum of the weights is beyond
+            1e304, or below 1e-300.
         """
         if not is_lazy(X):
             return super().evaluate(X, y, sample_weight, top_k=top_k)
@@ -166,6 +168,11 @@ class LazyPrediction:
         sums = tree_sum({(i, i + 1): one for i, one in enumerate(found)}, len(found))
         if not sums.tally.weight:
             raise ValueError("X must have rows of positive weight, got none")
+        low, high = TOTAL_WEIGHTS
+        if not low <= sums.tally.weight <= high:
+            raise ValueError(
+                f"sample_weight must have a sum in [{low:g}, {high:g}], got {sums.tally.weight:g}"
+            )
         figures = sums.tally.means
         if top_k is not None:
             figures[f"top_{top_k}_accuracy"] = float(sums.arrays[0] / sums.tally.weight)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 
 import numpy as np
@@ -18,6 +19,22 @@ def test_every_command_explains_itself(command, capsys):
         main.main([command, "--help"])
     assert done.value.code == 0
     assert main.module_of(command).__doc__.partition("\n")[0] in capsys.readouterr().out
+
+
+def test_builds_measures_another_interpreter(capsys):
+    assert main.main(["builds", sys.executable, "--small", "--shape", "3x4"]) == 0
+    printed = capsys.readouterr().out
+    for operation in ("softmax", "log_softmax", "cross_entropy", "cross_entropy_with_grad"):
+        assert re.search(rf"^{operation}( \*)? +3 x 4 ", printed, re.MULTILINE)
+    assert f"other build {fs.__version__}" in printed
+
+
+def test_builds_tells_what_another_interpreter_lacks(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho \"No module named 'fastsoftmax'\" >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(SystemExit, match="No module named 'fastsoftmax'"):
+        main.main(["builds", str(python), "--small"])
 
 
 @pytest.mark.parametrize("command", ["dask-scaling", "dask-averaging"])
