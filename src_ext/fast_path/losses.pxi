@@ -93,7 +93,7 @@ cdef bint read_ignore_index(ignore_index, LossCall *call) except -1:
 
 cdef bint fits_kernels(const LossCall *call, Bounds row, Bounds target) noexcept nogil:
     """Whether the products of the options stay where kernels are exact."""
-    cdef double scale = call.grad_scale / call.temperature
+    cdef double scale = call.grad_scale if call.temperature == 1 else call.grad_scale / call.temperature
     if call.smoothing != 0:
         target.low *= min(1.0, call.smoothing / call.block.n_classes)
     return (is_within(row.low) and is_within(row.high) and is_within(target.low) and is_within(target.high)
@@ -103,11 +103,11 @@ cdef bint fits_kernels(const LossCall *call, Bounds row, Bounds target) noexcept
 
 
 cdef bint set_grad_scale(LossCall *call, double divisor, double error, bint with_grad) noexcept nogil:
-    """Set 1 / (divisor + error), of which a gradient needs both parts; whether there is such a number."""
+    """Set 1 / (divisor + error), in two parts, for a gradient; whether there is such a number."""
     if not 0 < divisor < LARGEST_COUNT:
         return False
-    call.grad_scale = 1 / divisor
     if with_grad:
+        call.grad_scale = 1 / divisor
         call.grad_scale_error = fma(-call.grad_scale, divisor, 1) / divisor - call.grad_scale * (error / divisor)
     return True
 

@@ -58,10 +58,11 @@ static inline void sums_add_run(EightSums *sums, const double *x, ptrdiff_t n) {
     *sums = lanes;
 }
 
+/* In three steps that wait for one another, where one after the other would be seven. */
 static inline TwoPartSum sum_of_eight(const EightSums *lanes) {
     TwoPartSum sums[SUM_LANES];
     for (int k = 0; k < SUM_LANES; k++) sums[k] = (TwoPartSum){lanes->value[k], lanes->lost[k]};
-    for (int half = SUM_LANES / 2; half > 0; half /= 2) /* three steps, one after the other, where eight sums are seven */
+    for (int half = SUM_LANES / 2; half > 0; half /= 2)
         for (int k = 0; k < half; k++) add_sum(sums + k, sums[k + half]);
     return sums[0];
 }

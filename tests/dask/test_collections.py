@@ -236,6 +236,14 @@ def test_partitions_without_weight_take_no_part(two_workers):
     assert some.score(*cut(X, y, weights)) == pytest.approx(local.score(X, y, weights), abs=0.005)
 
 
+@pytest.mark.parametrize(("weight", "total"), [(1e303, "1e\\+305"), (1e-304, "1e-302")])
+def test_weights_whose_sum_is_out_of_range_are_refused(two_workers, weight, total):
+    X, y = make_rows(n=100)
+    model = SoftmaxRegression(client=two_workers).fit(*cut(X, y, n_partitions=2))
+    with pytest.raises(ValueError, match=rf"sample_weight must have a sum in .*, got {total}"):
+        model.evaluate(*cut(X, y, np.full(100, weight), n_partitions=2))
+
+
 def test_clients_are_checked(two_workers):
     X, y = cut(*make_rows(n=20), n_partitions=2)
     with pytest.raises(TypeError, match=r"client must be a distributed\.Client, got str"):
