@@ -130,7 +130,7 @@ kernels:
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint src_ext
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src_ext  # which starts pycodestyle
 	git ls-files '*.h' '*.c' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/codespell fastsoftmax src_ext tests bench docs examples *.md
 

@@ -1,5 +1,6 @@
 """Configuration of the documentation site: `make docs` builds it into docs/_build/html."""
 
+import importlib.util
 import os
 import sys
 
@@ -26,6 +27,10 @@ extensions = [
 ]
 html_math_renderer = "mathml"
 exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
+# PyTorch is too large to be installed for its pages alone: without it they are left out.
+if importlib.util.find_spec("torch") is None:
+    exclude_patterns.append("api_torch.rst")
+    print("the pages of fastsoftmax.torch are left out: PyTorch is not installed")
 templates_path = ["_templates"]
 default_role = (
     "py:obj"  # docstrings write `name` for parameters and for what they refer to
@@ -60,7 +65,10 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "thumbnail_size": (400, 280),
 }
-suppress_warnings = ["config.cache"]  # sphinx-gallery keeps what cannot be pickled
+suppress_warnings = [
+    "config.cache",  # sphinx-gallery keeps what cannot be pickled
+    "toc.excluded",  # the pages of PyTorch
+]
 
 html_theme = "furo"
 html_title = "fastsoftmax"

@@ -24,6 +24,29 @@ def n_missing(value):
     return sum(count.row(0)) if hasattr(count, "row") else count
 
 
+def in_columns_missing(value):
+    """Say in which columns of a frame values are missing: " in the columns ...", or "" where they have no names."""
+    return _in_columns(value, n_missing)
+
+
+def in_columns_of_texts(value):
+    """Say which columns of a frame hold no numbers, likewise."""
+    return _in_columns(value, lambda column: np.asanyarray(column).dtype.kind not in "biuf")
+
+
+def _in_columns(value, holds):
+    if _library(value) not in ("pandas", "polars") or getattr(value, "ndim", 2) != 2:
+        return ""
+    names = getattr(value, "columns", ())
+    if not len(names) or not hasattr(
+        value, "iloc" if _library(value) == "pandas" else "get_columns"
+    ):
+        return ""
+    columns = _columns(value) if _library(value) == "pandas" else value.get_columns()
+    found = [str(name) for name, column in zip(names, columns, strict=True) if holds(column)]
+    return f" in the columns {', '.join(found)}" if found else ""
+
+
 def to_array(value):
     """Return `value` as an array; a frame or series of nullable or Arrow dtypes in the one that they stand for."""
     if _library(value) == "pandas" and hasattr(value, "to_numpy"):

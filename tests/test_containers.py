@@ -134,8 +134,22 @@ def test_frames_that_are_not_numbers():
         pandas.Series(pandas.to_datetime(["2020-01-01", "2021-01-01"])),
         pandas.Series([1 + 0j]),
     ):
-        with pytest.raises(TypeError, match=r"x must be .*, got dtype"):
+        with pytest.raises(TypeError, match=r"x must .*, got dtype"):
             fs.softmax(value)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_errors_name_the_columns_of_a_frame(library):
+    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    texts = module.DataFrame({"a": [1.0, 2.0], "city": ["x", "y"], "plan": ["u", "v"]})
+    with pytest.raises(TypeError, match=r"^x must hold numbers, .* in the columns city, plan$"):
+        fs.softmax(texts)
+    with pytest.raises(ValueError, match=r"^X must hold numbers, .* in the columns city, plan: "):
+        fs.SoftmaxRegression().fit(texts, [0, 1])
+    dtype = {"dtype": "Int64"} if library == "pandas" else {}
+    gaps = module.DataFrame({"a": [1.0, 2.0], "age": module.Series([1, None], **dtype)})
+    with pytest.raises(ValueError, match=r"got 1 of them in the columns age$"):
+        fs.softmax(gaps)
 
 
 def test_scalars(implementation, dtype):

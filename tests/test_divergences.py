@@ -352,6 +352,10 @@ def test_arguments():
         fs.entropy_with_logits(x, reduction="batchmean")
 
 
+ROUNDED_ONCE = 0.501
+"""Of a number of 16 bits beside the same in float32: half a unit, and a few of float32."""
+
+
 @pytest.mark.parametrize("narrow", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
 @pytest.mark.parametrize(
     ("shape", "axis"),
@@ -364,12 +368,10 @@ def test_sixteen_bits_are_computed_in_float32(implementation, rng, narrow, shape
     want, want_grad = fs.entropy_with_logits_with_grad(wide[0], axis, reduction="none")
     assert entropy.dtype == np.float32
     np.testing.assert_array_equal(entropy, want)
-    if implementation != "numpy":  # which rounds from double once
-        np.testing.assert_array_equal(grad, want_grad.astype(narrow))
+    assert ulp_error(grad, want_grad) <= ROUNDED_ONCE
     got = fs.kl_div_with_logits_with_grad(p, q, axis, reduction="none")
     want = fs.kl_div_with_logits_with_grad(*wide, axis, reduction="none")
     np.testing.assert_array_equal(got[0], want[0])
     for one, same in zip(got[1:], want[1:], strict=True):
         assert one.dtype == narrow
-        if implementation != "numpy":
-            np.testing.assert_array_equal(one, same.astype(narrow))
+        assert ulp_error(one, same) <= ROUNDED_ONCE

@@ -137,9 +137,10 @@ API_MODULES = {
 
 
 def listed_in_the_api():
-    """Return the full names in the autosummary tables of docs/api.rst."""
+    """Return the full names in the autosummary tables of the API's pages."""
     module, names = "", set()
-    for line in (ROOT / "docs" / "api.rst").read_text().splitlines():
+    pages = (ROOT / "docs" / page for page in ("api.rst", "api_torch.rst"))
+    for line in "\n".join(page.read_text() for page in pages).splitlines():
         if line.startswith(".. currentmodule:: "):
             module = line.split()[-1]
         if re.fullmatch(r"   \w+", line):

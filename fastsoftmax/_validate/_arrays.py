@@ -89,13 +89,18 @@ def _tensor_view(tensor, name):
         )
     if tensor.dtype is not torch.bfloat16:
         return tensor.numpy(force=tensor.is_conj() or tensor.is_neg())
+    return tensor.view(torch.int16).numpy().view(bfloat16_of(name))
+
+
+def bfloat16_of(name):
+    """Return NumPy's dtype of bfloat16, which the argument `name` has: it comes from the package ml_dtypes."""
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise ImportError(
-            f'{name} is of bfloat16, which needs ml_dtypes: pip install "fastsoftmax[torch]"'
+            f"{name} is of bfloat16, which needs ml_dtypes: pip install ml_dtypes"
         ) from error
-    return tensor.view(torch.int16).numpy().view(bfloat16)
+    return bfloat16
 
 
 def writable(out, name="out"):
@@ -129,7 +134,8 @@ def as_array(value, name):
         return _tensor_view(value, name)
     n_missing = _tables.n_missing(value)
     if n_missing:
-        raise ValueError(f"{name} must have no missing values, got {n_missing} of them")
+        where = _tables.in_columns_missing(value)
+        raise ValueError(f"{name} must have no missing values, got {n_missing} of them{where}")
     try:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
@@ -137,6 +143,8 @@ def as_array(value, name):
     except (TypeError, ValueError, BufferError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{name} must be an array or nested lists of numbers: {error}") from error
+    if not _is_real(array.dtype) and (where := _tables.in_columns_of_texts(value)):
+        raise TypeError(f"{name} must hold numbers, got {describe(array.dtype)}{where}")
     return _view(array, name)
 
 

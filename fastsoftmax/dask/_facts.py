@@ -50,18 +50,7 @@ def facts_of(X, y, sample_weight, estimator, reset, number):
         return _facts_of(X, y, sample_weight, estimator, reset)
     except (ValueError, TypeError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"partition {number}: {error}{_columns_without_numbers(X)}") from error
-
-
-def _columns_without_numbers(X):
-    """Return a clause that names the columns of text and dates of a data frame, if it has any."""
-    dtypes = getattr(X, "dtypes", None)
-    if not hasattr(dtypes, "items"):
-        return ""
-    names = [
-        str(name) for name, dtype in dtypes.items() if getattr(dtype, "kind", "O") not in "biuf"
-    ]
-    return f"; columns that are no numbers: {', '.join(names)}" if names else ""
+        raise kind(f"partition {number}: {error}") from error
 
 
 def _facts_of(X, y, sample_weight, estimator, reset):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -383,12 +384,9 @@ def hidden_sizes(value):
     """Return hidden_layer_sizes as a tuple of positive integers; one integer is one layer."""
     if isinstance(value, Integral) and not isinstance(value, bool):
         value = (value,)
-    try:
-        sizes = tuple(value)
-    except TypeError:
-        raise TypeError(
-            f"hidden_layer_sizes must be a sequence of integers, got {value!r}"
-        ) from None
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"hidden_layer_sizes must be a sequence of integers, got {value!r}")
+    sizes = tuple(value)
     for size in sizes:
         if integer(size, "hidden_layer_sizes", low=1) >= _MOST_UNITS:
             raise ValueError(f"hidden_layer_sizes must be less than {_MOST_UNITS}, got {size}")

@@ -57,8 +57,12 @@ def _new_file(folder):
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS | getattr(os, "O_NOFOLLOW", 0)
     for _ in range(_MOST_TRIES):
         path = os.path.join(folder, f".fastsoftmax-{secrets.token_hex(8)}.part")
-        with contextlib.suppress(FileExistsError):
+        try:
             return os.open(path, flags, 0o666), path
+        except FileExistsError:
+            continue
+        except OSError as error:  # it is the folder that the user knows, not the name
+            raise type(error)(error.errno, error.strerror, folder or os.curdir) from None
     raise FileExistsError(f"no name is free for a temporary file in {folder}")
 
 

@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .. import _tables
 from ._checks import TOTAL_WEIGHTS, n_features_of, refuse_masked, scale_of
 from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
@@ -51,14 +52,22 @@ def check_fit_X(estimator, X, *, reset=True):
         return X
     refuse_masked(X, "X")
     X = whole(X, "X") if sparse.issparse(X) else X
-    X = validate_data(
-        estimator,
-        flatten_images(X),
-        reset=reset,
-        dtype=list(READABLE),
-        accept_sparse="csr",
-        ensure_all_finite=sparse.issparse(X),
-    )
+    given = X
+    try:
+        X = validate_data(
+            estimator,
+            flatten_images(X),
+            reset=reset,
+            dtype=list(READABLE),
+            accept_sparse="csr",
+            ensure_all_finite=sparse.issparse(X),
+        )
+    except (TypeError, ValueError) as error:
+        is_about_values = "float" in str(error).lower()
+        if not is_about_values or not (where := _tables.in_columns_of_texts(given)):
+            raise
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"X must hold numbers, got other values{where}: {error}") from error
     if not sparse.issparse(X):
         _require_finite(estimator, X)
     return X.astype(np.float64) if sparse.issparse(X) and X.dtype == np.uint8 else X

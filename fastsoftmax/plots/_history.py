@@ -87,7 +87,9 @@ def _of_estimator(estimator):
         )
     check_is_fitted(estimator)
     if not hasattr(estimator, "history_"):
-        raise TypeError(f"history must come with history_, which {estimator!r} lacks")
+        hint = ": pass its last step, pipeline[-1]" if hasattr(estimator, "steps") else ""
+        kind = type(estimator).__name__
+        raise TypeError(f"history must come with history_, which {kind} lacks{hint}")
     return estimator.history_
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from .._validate._arrays import bfloat16_of
 from ..functional._arrays import empty as _empty
 
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
@@ -17,9 +18,7 @@ def array_of(tensor):
     if tensor is None:
         return None
     if tensor.dtype is torch.bfloat16:
-        from ml_dtypes import bfloat16
-
-        return tensor.detach().view(torch.int16).numpy().view(bfloat16)
+        return tensor.detach().view(torch.int16).numpy().view(bfloat16_of("a tensor"))
     return tensor.numpy(force=True)
 
 
@@ -65,7 +64,7 @@ def refuse_others(name, *tensors):
         if one is None or (type(one) in _TYPES and one.is_cpu and one.layout is _STRIDED):
             continue
         if not isinstance(one, torch.Tensor):
-            raise TypeError(f"{name}: expected a torch.Tensor, got {type(one).__name__}")
+            raise TypeError(f"{name}: expected tensors, got {type(one).__name__}: {one!r:.60}")
         if type(one) not in _TYPES:
             expected, got = "plain tensors", f"the subclass {type(one).__name__}"
         elif not one.is_cpu:

@@ -119,7 +119,8 @@ def test_names_of_other_libraries_are_answered_with_ours(call, meant):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "error"), [(None, TypeError), (3.5, TypeError), ((2**40,), ValueError)]
+    ("sizes", "error"),
+    [(None, TypeError), (3.5, TypeError), ("big", TypeError), ((2**40,), ValueError)],
 )
 def test_sizes_of_layers(sizes, error, images):
     with pytest.raises(error, match=r"^hidden_layer_sizes must be"):

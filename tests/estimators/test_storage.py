@@ -265,8 +265,9 @@ def test_class_weights_keep_their_keys(images, tmp_path):
 
 
 def test_a_folder_that_is_absent_is_an_os_error(fitted, tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as raised:
         fitted.save(tmp_path / "absent" / "model")
+    assert raised.value.filename == str(tmp_path / "absent")  # and no name of ours
 
 
 def test_sizes_may_be_an_array(images, tmp_path):

@@ -172,6 +172,18 @@ def test_what_cannot_be_read_is_told_what_to_call(wrap):
             call()
 
 
+def test_arguments_must_be_tensors():
+    with pytest.raises(TypeError, match=r"^cross_entropy: expected tensors, got list: \[0, 1\]$"):
+        ft.cross_entropy(torch.zeros(2, 3), [0, 1])
+
+
+def test_bfloat16_without_ml_dtypes(monkeypatch):
+    x, y = problem()
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match=r"needs ml_dtypes: pip install ml_dtypes$"):
+        ft.cross_entropy(x.detach().bfloat16(), y)
+
+
 def test_functions_of_arrays_name_the_function_of_tensors():
     import fastsoftmax as fs
 
