@@ -5,18 +5,14 @@ the row holds it and 0 elsewhere, named column=text.
 """
 
 import contextlib
-import re
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from ._errors import CommandError
+from ._number_texts import LIKE_A_NUMBER
 
-# With any decimal point, digits in groups, a unit before or after.
-LIKE_A_NUMBER = re.compile(
-    r"\s*[+-]?[$\u20ac\u00a3]?\s*[0-9][0-9.,'_\s]*([eE][+-]?[0-9]+)?\s*[%$\u20ac\u00a3]?\s*"
-)
 MOST_TEXTS = 100  # distinct texts of a column above which it is a name, not a category
 
 
@@ -71,6 +67,25 @@ def warn_of_numbers(path, name, texts, hint):
             UserWarning,
             stacklevel=2,
         )
+
+
+def warn_of_groups(path, name, texts, hint):
+    """
+    Warn of a column that nobody has called one of texts, with numbers in groups of three digits.
+
+    With more texts than a column of categories holds it is an error.
+    """
+    if len(set(texts)) > MOST_TEXTS:
+        raise CommandError(
+            f"{path}: column {name!r} holds numbers in groups of three digits, such as {texts[0]!r}: "
+            f"{hint}"
+        )
+    warnings.warn(
+        f"{path}: column {name!r} is read as texts, such as {texts[0]!r}, with a feature for each, "
+        f"but these are numbers in groups of three digits: {hint}",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def learn_rules(path, columns, rows, *, fill, many_texts=()):

@@ -343,6 +343,31 @@ def test_numbers_that_are_read_as_texts(run, tmp_path, texts):
     assert run("predict", "m", "a.csv").err == ""
 
 
+def test_thousands_from_training_to_prediction(run, refused, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(f"{1e4 * (1 + row % 2) + rng.normal():,.2f}", "xy"[row % 2]) for row in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,y", *(f'"{a}",{y}' for a, y in rows)]))
+    german = [a.translate({ord(","): ".", ord("."): ","}) for a, _ in rows]
+    (tmp_path / "b.csv").write_text(
+        "\n".join(["a;y", *(f"{a};{y}" for a, (_, y) in zip(german, rows, strict=True))])
+    )
+    train = ("train", "--data", "a.csv", "--target", "y", "--save", "m", "--json")
+    found = run(*train, "--thousands", ",").json
+    assert found["data"]["features"] == ["a"]
+    assert found["test"]["accuracy"] == 1
+    predicted = run("predict", "m", "a.csv", "--proba").out
+    assert [line[0] for line in predicted.splitlines()[1:]] == [y for _, y in rows]
+    assert run("predict", "m", "b.csv", "--proba", "--sep", ";", "--decimal", ",", "--thousands", "."
+               ).out == predicted  # fmt: skip
+    line = refused("predict", "m", "b.csv", "--sep", ";", "--decimal", ",")
+    assert "pass --thousands '.'" in line
+    line = refused("predict", "m", "a.csv", "--thousands", ".")
+    assert "--thousands and the decimal point are both '.'" in line
+    for bad in ("1", "e", "-", ",,", "", '"'):
+        line = refused(*train, f"--thousands={bad}")
+        assert "--thousands: expected one character that is no letter, digit or sign" in line
+
+
 def test_numbers_that_parquet_has_as_texts(run, tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     frame = pd.DataFrame({"a": ["1.5", "2.5"] * 20, "y": ["x", "z"] * 20})
