@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._columns import Column, warn_of_groups, warn_of_numbers, without_numbers
-from ._errors import CommandError, missing_extra
+from ._errors import CommandError, missing_extra, missing_label
 from ._labels import BOOLEANS, RawLabels
 from ._number_texts import LIKE_A_NUMBER, SPACES, grouping_of, to_number
 
@@ -108,11 +108,9 @@ def read_csv(path, data, wanted, form):
     if wanted.target is None:
         return columns, None
     texts = _texts(frame[wanted.target], na_values)
-    missing = np.flatnonzero([text is None for text in texts])
-    if len(missing):
-        raise CommandError(
-            f"{path}: missing value in column {wanted.target!r}, row {missing[0] + 1}"
-        )
+    missing = [text is None for text in texts]
+    if any(missing):
+        raise missing_label(path, f"column {wanted.target!r}", missing)
     return columns, RawLabels(path, wanted.target, texts)
 
 

@@ -208,6 +208,9 @@ def _load_file(args, target, estimator, notes):
     table = read_table(args.file, wanted, format_of(args), notes.form)
     if table.columns is None:
         return Rows(table.path, table.X, table.labels)
-    rules = rules or [Rule(column.name, None, None) for column in table.columns]
-    X = to_features(table.path, table.columns, rules)
+    remedy = "fill them in, or train the model with --missing fill"
+    if not rules:
+        rules = [Rule(column.name, None, None) for column in table.columns]
+        remedy = "fill them in"
+    X = to_features(table.path, table.columns, rules, remedy=remedy)
     return Rows(table.path, X, table.labels, table.columns)

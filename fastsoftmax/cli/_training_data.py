@@ -66,7 +66,12 @@ def split(args, rows):
             fill=args.missing == "fill",
             many_texts=args.categorical or (),
         )
-        X = to_features(rows.name, rows.columns, rules)
+        X = to_features(
+            rows.name,
+            rows.columns,
+            rules,
+            remedy="pass --missing fill, or leave the column out with --drop",
+        )
     fingerprint = _notes.of_data(X, y)
     notes = Notes(
         args.target,

@@ -266,6 +266,10 @@ def test_csv_columns_by_name(csv):
         ("y\n1\n", "has no columns beside 'y'"),
         ("a,b\n1,2\n", "has no column 'y'; its columns: 'a', 'b'"),
         ("a,b,y\n1,2,x\n3,4,\n", "missing value in column 'y', row 2"),
+        (
+            "a,b,y\n,2,x\n3,4,\n5,6,\n",
+            r"row 2 \(2 of 3 rows lack one; row 1 is the first row of data",
+        ),
         ("a,b,y\n1,2,x\n3,4\n", "missing value in column 'y', row 2"),
         ("a,b,y\n1,2,x\n3,red,x\n", "column 'b' must hold finite numbers, got 'red' in row 2"),
         ("a,b,y\n1,2,x\n3,-inf,x\n", "column 'b' must hold finite numbers, got '-inf' in row 2"),

@@ -90,7 +90,10 @@ def test_missing_values_are_refused_or_filled(run, refused, garden, tmp_path):
     holes.loc[3, "length"] = np.nan
     holes.loc[4, "colour"] = None
     holes.to_csv(tmp_path / "garden.csv", index=False)
-    assert "missing value in column 'length', row 4" in refused(*TRAIN)
+    assert refused(*TRAIN).endswith(
+        f"missing value in column 'length', row 4 (1 of {len(holes)} rows lack one; row 1 is the first "
+        "row of data): pass --missing fill, or leave the column out with --drop\n"
+    )
     assert run(*TRAIN, "--missing", "fill").code == 0
     held = run("evaluate", "m", "garden.csv", "--json").json
     assert held["rows"] == "test"

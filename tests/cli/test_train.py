@@ -49,6 +49,32 @@ def test_next_command_works(run):
     assert run(*command[2:]).code == 0
 
 
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "words"),
+    [
+        ([".venv/bin/fastsoftmax"], [".venv/bin/python", ".venv/bin/fastsoftmax"], ".venv/bin/fastsoftmax"),
+        (["{path}/fastsoftmax"], ["python", "{path}/fastsoftmax"], "fastsoftmax"),
+        (["/elsewhere/fastsoftmax"], ["python", "/elsewhere/fastsoftmax"], "/elsewhere/fastsoftmax"),
+        (["/lib/fastsoftmax/__main__.py"], ["python", "-m", "fastsoftmax"], "python -m fastsoftmax"),
+        (
+            ["/lib/fastsoftmax/__main__.py"],
+            [".venv/bin/python", "-m", "fastsoftmax"],
+            ".venv/bin/python -m fastsoftmax",
+        ),
+        (["/lib/pytest/__main__.py"], ["python", "-m", "pytest"], "fastsoftmax"),
+    ],
+)  # fmt: skip
+def test_next_command_starts_as_this_one_did(run, tmp_path, monkeypatch, argv, orig_argv, words):
+    on_path = tmp_path / "bin"
+    on_path.mkdir()
+    (on_path / "fastsoftmax").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(on_path))
+    monkeypatch.setattr("sys.argv", [word.format(path=on_path) for word in argv])
+    monkeypatch.setattr("sys.orig_argv", [word.format(path=on_path) for word in orig_argv])
+    report = run("train", "--epochs", 1, "--json").json
+    assert report["next"] == f"{words} evaluate digits-softmax.safetensors --dataset digits"
+
+
 def test_same_seed_same_model(run):
     options = ("train", "--epochs", 2, "--model", "mlp", "--hidden", 8)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
