@@ -85,6 +85,22 @@ def test_a_text_that_the_model_has_not_learnt(run, garden, tmp_path):
     )
 
 
+def test_a_table_with_texts_from_python(run, garden):
+    """The estimator takes the features that the command has made of texts, and says so of others."""
+    assert run(*TRAIN).code == 0
+    model, table = fs.load_model("m"), garden.drop(columns="kind")
+    line = r"got columns \['colour'\]: `fastsoftmax train` has made a feature for each .*'colour="
+    for use in (model.predict, model.predict_proba, lambda X: model.score(X, garden["kind"])):
+        with pytest.raises(ValueError, match=line):
+            use(table)
+    features = pd.get_dummies(table, columns=["colour"], prefix_sep="=", dtype=float)
+    features = features.reindex(columns=model.feature_names_in_, fill_value=0)
+    printed = run("predict", "m", "garden.csv").out.splitlines()[1:]
+    assert model.predict(features).tolist() == [text.split(",")[0] for text in printed]
+    with pytest.raises(ValueError, match="feature names"):  # no column of texts
+        model.predict(features.rename(columns={"length": "width"}))
+
+
 def test_missing_values_are_refused_or_filled(run, refused, garden, tmp_path):
     holes = garden.copy()
     holes.loc[3, "length"] = np.nan
