@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastsoftmax.cli import _models
+from fastsoftmax import plots
+from fastsoftmax.cli import _models, _pictures
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")
@@ -43,6 +44,30 @@ def test_two_features(run, tmp_path, flowers):
         "reliability.png",
     ]  # fmt: skip
     assert all((tmp_path / name).is_file() for name in report["plots"])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_bins", "title"),
+    [
+        (7, 1, "test rows (7): few, so the dots are uncertain"),
+        (30, 3, "test rows (30): few, so the dots are uncertain"),
+        (99, 9, "test rows (99): few, so the dots are uncertain"),
+        (100, 10, "test rows (100)"),
+    ],
+)
+def test_few_rows_have_few_bins(n_rows, n_bins, title):
+    """Ten bins of 30 rows are dots of a row or two, one above the other."""
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, n_rows)
+    y = (rng.random(n_rows) > confidence).astype(int)
+    y[:2] = [0, 1]
+    ax = _pictures._reliability(plots, np.column_stack([confidence, 1 - confidence]), None, y).axes[
+        0
+    ]
+    assert ax.get_title() == title
+    assert ax.get_legend().get_title().get_text().startswith(f"{n_bins} bins")
+    heights = ax.lines[1].get_ydata()
+    assert len(heights) <= n_bins
 
 
 def test_network_has_no_weights_per_class(run, tmp_path):
