@@ -20,6 +20,7 @@ NAMES = (
 SQUARES = (64, 784)  # features of a dataset without shape that are images: 8 x 8, 28 x 28
 MOST_CLASSES = 30  # a picture for each of more classes is no longer looked at
 BINS, ROWS_OF_A_BIN = 10, 10  # of a reliability diagram: fewer rows have fewer and wider bins
+LAYOUTS = 2  # before a picture is saved: each starts from the last, and one alone cuts titles off
 MIN_HALF = 100  # rows to calibrate with, and rows to see whether it helped
 
 
@@ -157,6 +158,8 @@ def _reliability(plots, estimator, X, y):
 
 def _save(folder, name, figure):
     path = folder / f"{name}.png"
+    for _ in range(LAYOUTS):
+        figure.draw_without_rendering()
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

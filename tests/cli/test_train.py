@@ -73,6 +73,7 @@ def test_next_command_starts_as_this_one_did(run, tmp_path, monkeypatch, argv, o
     monkeypatch.setattr("sys.orig_argv", [word.format(path=on_path) for word in orig_argv])
     report = run("train", "--epochs", 1, "--json").json
     assert report["next"] == f"{words} evaluate digits-softmax.safetensors --dataset digits"
+    assert run("train", "--epochs", "x").err.endswith(f"(see {words} train --help)\n")
 
 
 def test_same_seed_same_model(run):
