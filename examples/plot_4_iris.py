@@ -51,7 +51,7 @@ def shell(command):
     """Run a command in the folder of the CSV file."""
     run = [sys.executable, "-m", *command.split()]
     done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
-    print(f"$ {command}\n{done.stdout}")
+    print(f"$ {command}\n{done.stdout.replace(f'{sys.executable} -m ', '')}")
 
 
 shell("fastsoftmax train --data iris.csv --target species --save iris.safetensors")

@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import warnings
 
 from .._version import __version__
 from . import bench, completion, evaluate, info, predict, train
 from ._errors import CommandError
-from ._printing import printable
+from ._printing import printable, program
 
 __all__ = ["main"]
 
@@ -24,7 +25,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         """Raise the one line instead of printing it with the usage."""
-        raise CommandError(f"{message} (see {self.prog} --help)")
+        command = shlex.join([*program(), *self.prog.split()[1:], "--help"])
+        raise CommandError(f"{message} (see {command})")
 
 
 def main(argv=None):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ._contents import foreign
 from ._csv import listed
-from ._errors import CommandError
+from ._errors import CommandError, missing_label
 from ._labels import RawLabels
 
 
@@ -90,11 +90,10 @@ def _labels(path, name, y):
     if y.dtype.kind not in "iubfU":
         raise CommandError(f"{path}: {name!r} must hold integers or text, got {y.dtype}")
     if y.dtype.kind == "f" and np.isnan(y).any():
-        row = np.flatnonzero(np.isnan(y))[0]
-        raise CommandError(f"{path}: missing value in {name!r}, row {row + 1}")
+        raise missing_label(path, repr(name), np.isnan(y))
     if y.dtype.kind == "U":
-        missing = np.flatnonzero(np.char.str_len(y) == 0)
-        if len(missing):
-            raise CommandError(f"{path}: missing value in {name!r}, row {missing[0] + 1}")
+        missing = np.char.str_len(y) == 0
+        if missing.any():
+            raise missing_label(path, repr(name), missing)
         y = y.astype(object)
     return RawLabels(path, name, y.astype(y.dtype.newbyteorder("="), copy=False))

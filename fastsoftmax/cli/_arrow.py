@@ -4,7 +4,7 @@ import numpy as np
 
 from ._columns import Column, warn_of_numbers, without_numbers
 from ._contents import foreign
-from ._errors import CommandError
+from ._errors import CommandError, missing_label
 from ._labels import RawLabels
 
 
@@ -103,21 +103,19 @@ def _labels(path, name, chunks, na_values):
 
     kind = value_type(chunks.type)
     if chunks.null_count:
-        row = chunks.is_null().to_pylist().index(True)
-        raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")
+        raise missing_label(path, f"column {name!r}", chunks.is_null().to_pylist())
     if is_text(kind):
         texts = _texts(path, name, chunks, na_values)
-        missing = np.flatnonzero([text is None for text in texts])
-        if len(missing):
-            raise CommandError(f"{path}: missing value in column {name!r}, row {missing[0] + 1}")
+        missing = [text is None for text in texts]
+        if any(missing):
+            raise missing_label(path, f"column {name!r}", missing)
         return RawLabels(path, name, texts)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise CommandError(f"{path}: labels in {name!r} must be integers or text, got {kind}")
     with foreign(f"{path}: column {name!r} cannot be read as labels"):
         values = np.array(chunks.cast(kind).to_pylist(), dtype=kind.to_pandas_dtype())
     if values.dtype.kind == "f" and np.isnan(values).any():
-        row = np.flatnonzero(np.isnan(values))[0]
-        raise CommandError(f"{path}: missing value in column {name!r}, row {row + 1}")
+        raise missing_label(path, f"column {name!r}", np.isnan(values))
     return RawLabels(path, name, values)
 
 

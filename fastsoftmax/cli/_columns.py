@@ -5,18 +5,14 @@ the row holds it and 0 elsewhere, named column=text.
 """
 
 import contextlib
-import re
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from ._errors import CommandError
+from ._errors import CommandError, missing_value
+from ._number_texts import LIKE_A_NUMBER
 
-# With any decimal point, digits in groups, a unit before or after.
-LIKE_A_NUMBER = re.compile(
-    r"\s*[+-]?[$\u20ac\u00a3]?\s*[0-9][0-9.,'_\s]*([eE][+-]?[0-9]+)?\s*[%$\u20ac\u00a3]?\s*"
-)
 MOST_TEXTS = 100  # distinct texts of a column above which it is a name, not a category
 
 
@@ -73,6 +69,25 @@ def warn_of_numbers(path, name, texts, hint):
         )
 
 
+def warn_of_groups(path, name, texts, hint):
+    """
+    Warn of a column that nobody has called one of texts, with numbers in groups of three digits.
+
+    With more texts than a column of categories holds it is an error.
+    """
+    if len(set(texts)) > MOST_TEXTS:
+        raise CommandError(
+            f"{path}: column {name!r} holds numbers in groups of three digits, such as {texts[0]!r}: "
+            f"{hint}"
+        )
+    warnings.warn(
+        f"{path}: column {name!r} is read as texts, such as {texts[0]!r}, with a feature for each, "
+        f"but these are numbers in groups of three digits: {hint}",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
 def learn_rules(path, columns, rows, *, fill, many_texts=()):
     """
     Return a Rule for each column.
@@ -119,24 +134,35 @@ def _learn_rule(path, column, rows, fill, many_texts):
     return Rule(column.name, texts, max(sorted(set(known)), key=known.count) if fill else None)
 
 
-def to_features(path, columns, rules):
-    """Return the features of all rows, float64; columns and rules are in the same order."""
+def to_features(path, columns, rules, *, remedy):
+    """
+    Return the features of all rows, float64.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    columns : list of Column
+    rules : list of Rule
+        In the order of the columns.
+    remedy : str
+        What the user may do about missing values, for messages.
+    """
     n_rows = len(columns[0].values)
     X = np.zeros((n_rows, sum(len(rule.features) for rule in rules)))
     first = 0
     for column, rule in zip(columns, rules, strict=True):
         width = len(rule.features)
-        _write(path, column, rule, X[:, first : first + width])
+        _write(path, column, rule, X[:, first : first + width], remedy)
         first += width
     return X
 
 
-def _write(path, column, rule, block):
+def _write(path, column, rule, block, remedy):
     values, missing = column.values, column.missing
     if missing.any():
         if rule.fill is None:
-            row = np.flatnonzero(missing)[0]
-            raise CommandError(f"{path}: missing value in column {column.name!r}, row {row + 1}")
+            raise missing_value(path, f"column {column.name!r}", missing, remedy)
         values = np.where(missing, rule.fill, values)
     if rule.texts is None:
         block[:, 0] = values

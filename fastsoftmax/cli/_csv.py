@@ -2,19 +2,17 @@
 
 import codecs
 import io
-import re
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from ._columns import Column, warn_of_numbers, without_numbers
-from ._errors import CommandError, missing_extra
+from ._columns import Column, warn_of_groups, warn_of_numbers, without_numbers
+from ._errors import CommandError, missing_extra, missing_label
 from ._labels import BOOLEANS, RawLabels
+from ._number_texts import LIKE_A_NUMBER, SPACES, grouping_of, to_number
 
 SEPARATORS = (",", ";", "\t", "|")
-NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
-INFINITY = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 # What stands for no number, as pandas has it. Among labels and texts these are texts.
 NO_NUMBERS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -28,6 +26,7 @@ class Format(NamedTuple):
     sep: str | None = None  # the only separator that occurs in the header
     encoding: str | None = None  # UTF-8, or what a byte order mark says
     decimal: str | None = None  # "."
+    thousands: str | None = None  # none: digits stand together
     na_values: tuple[str, ...] | None = None  # beside the empty field
 
     def or_else(self, other):
@@ -93,6 +92,7 @@ def read_csv(path, data, wanted, form):
     labels : RawLabels or None
     """
     decimal, na_values = form.decimal or ".", tuple(form.na_values or ())
+    form = form._replace(decimal=decimal, na_values=na_values)
     data = as_utf8(path, data, form.encoding)
     sep = form.sep or _separator(data)
     options = {"sep": sep, "decimal": decimal}
@@ -104,15 +104,13 @@ def read_csv(path, data, wanted, form):
         frame = _parse(path, data, header, dtype=str, na_filter=False, **options)
     if not len(frame):
         raise CommandError(f"{path} has a header but no rows")
-    columns = [_column(path, name, frame[name], wanted, decimal, na_values) for name in names]
+    columns = [_column(path, name, frame[name], wanted, form) for name in names]
     if wanted.target is None:
         return columns, None
     texts = _texts(frame[wanted.target], na_values)
-    missing = np.flatnonzero([text is None for text in texts])
-    if len(missing):
-        raise CommandError(
-            f"{path}: missing value in column {wanted.target!r}, row {missing[0] + 1}"
-        )
+    missing = [text is None for text in texts]
+    if any(missing):
+        raise missing_label(path, f"column {wanted.target!r}", missing)
     return columns, RawLabels(path, wanted.target, texts)
 
 
@@ -158,6 +156,15 @@ def check_encoding(name):
     if not isinstance(text, bytes) or not info._is_text_encoding:
         raise ValueError(f"expected an encoding such as utf-8, utf-16 or latin-1, got {name!r}")
     return info.name
+
+
+def check_thousands(mark):
+    """Return what may part groups of digits; raise ValueError about anything else."""
+    if len(mark) == 1 and mark in SPACES:
+        return " "
+    if len(mark) != 1 or mark.isalnum() or mark in '+-"' or not mark.isprintable():
+        raise ValueError(f"expected one character that is no letter, digit or sign, got {mark!r}")
+    return mark
 
 
 def _separator(data):
@@ -237,28 +244,36 @@ def _texts(series, na_values):
     )
 
 
-def _column(path, name, series, wanted, decimal, na_values):
+def _column(path, name, series, wanted, form):
     if series.dtype == np.float64:
         return Column(name, _finite(path, name, series.to_numpy(np.float64), series))
-    texts = _texts(series, na_values)
+    texts = _texts(series, form.na_values)
     if name in wanted.texts:
         return Column(name, texts)
-    numbers, wrong = _numbers(texts, decimal)
-    numbers = without_numbers(numbers, na_values)
+    numbers, wrong = _numbers(texts, form)
+    numbers = without_numbers(numbers, form.na_values)
     if not wrong:
         return Column(name, _finite(path, name, numbers, texts))
     if wanted.guess and np.isnan(numbers).all():
         present = [text for text in texts if text is not None and text not in NO_NUMBERS]
-        warn_of_numbers(path, name, present, "write them as 1234.5, or pass --decimal")
+        grouping = grouping_of(present, form.decimal)
+        if grouping is not None:
+            warn_of_groups(path, name, present, grouping.hint(form.decimal))
+        else:
+            warn_of_numbers(path, name, present, "write them as 1234.5, or pass --decimal")
         return Column(name, texts)
-    hint = f"; if they are texts: --categorical {name}" if wanted.guess else ""
+    hint = f"if they are texts: --categorical {name}" if wanted.guess else None
+    if LIKE_A_NUMBER.fullmatch(texts[wrong[0]]):
+        like_it = [text for text in texts if text is not None and LIKE_A_NUMBER.fullmatch(text)]
+        grouping = grouping_of(like_it, form.decimal)
+        hint = hint if grouping is None else grouping.hint(form.decimal)
     raise CommandError(
         f"{path}: column {name!r} must hold finite numbers, got {texts[wrong[0]]!r} in row "
-        f"{wrong[0] + 1}{hint}"
+        f"{wrong[0] + 1}{'' if hint is None else f'; {hint}'}"
     )
 
 
-def _numbers(texts, decimal):
+def _numbers(texts, form):
     """Return texts as float64, NaN where there is none, and the rows whose text is no number."""
     present = [row for row, text in enumerate(texts) if text is not None]
     present = [row for row in present if texts[row].strip() not in NO_NUMBERS]
@@ -268,13 +283,11 @@ def _numbers(texts, decimal):
         return numbers, []
     wrong = []
     for row in present:
-        text = texts[row]
-        if decimal != ".":
-            text = text.replace(".", " . ").replace(decimal, ".")
-        if NUMBER.fullmatch(text) or INFINITY.fullmatch(text):
-            numbers[row] = float(text)
-        else:
+        number = to_number(texts[row], form.decimal, form.thousands)
+        if number is None:
             wrong.append(row)
+        else:
+            numbers[row] = number
     return numbers, wrong
 
 

@@ -34,8 +34,7 @@ class Recipe(NamedTuple):
 def choose_recipe(args, *, is_table):
     solver = args.solver
     if solver is None:
-        by_batches = args.batch_size is not None or args.learning_rate is not None
-        exact = is_table and args.model == "softmax" and not by_batches
+        exact = is_table and args.model == "softmax" and not batch_options(args)
         solver = "auto" if exact else "adam"
     epochs = EPOCHS["exact" if solver in EXACT else "table" if is_table else "other"]
     return Recipe(
@@ -43,6 +42,16 @@ def choose_recipe(args, *, is_table):
         args.epochs or epochs,
         is_table if args.standardize is None else args.standardize,
     )
+
+
+def batch_options(args):
+    """Return the names of the options that the user has passed for adam and sgd alone."""
+    passed = {
+        "batch-size": args.batch_size is not None,
+        "learning-rate": args.learning_rate is not None,
+        "early-stopping": args.early_stopping,
+    }
+    return [name for name, is_passed in passed.items() if is_passed]
 
 
 def fit(args, recipe, estimator_class, data):
@@ -88,8 +97,10 @@ def _estimator(args, recipe, estimator_class):
     if recipe.solver not in EXACT:
         options["batch_size"] = args.batch_size or BATCH_SIZE
         options["learning_rate_init"] = args.learning_rate or LEARNING_RATE
+        options["early_stopping"] = args.early_stopping
     return estimator_class(
         **options,
+        class_weight=args.class_weight,
         solver=recipe.solver,
         max_iter=recipe.epochs,
         random_state=args.seed,

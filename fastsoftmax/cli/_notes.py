@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._columns import Rule
-from ._csv import Format, check_encoding
+from ._csv import Format, check_encoding, check_thousands
 from ._errors import CommandError
 
 
@@ -89,11 +89,18 @@ def _rule(found):
 
 def _format(found):
     sep, decimal = (_text(found[name], or_none=True) for name in ("sep", "decimal"))
+    thousands = _text(found.get("thousands"), or_none=True)  # models of before --thousands lack it
     if any(mark is not None and len(mark) != 1 for mark in (sep, decimal)):
         raise ValueError("sep and decimal must be one character")
     encoding = _text(found["encoding"], or_none=True)
     na_values = None if found["na_values"] is None else tuple(_texts(found["na_values"]))
-    return Format(sep, encoding and check_encoding(encoding), decimal, na_values)
+    return Format(
+        sep,
+        encoding and check_encoding(encoding),
+        decimal,
+        None if thousands is None else check_thousands(thousands),
+        na_values,
+    )
 
 
 def _held(found):

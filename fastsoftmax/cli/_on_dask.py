@@ -18,7 +18,7 @@ from . import _models
 from ._columns import Rule
 from ._csv import Format, Wanted
 from ._errors import CommandError
-from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, fit_or_stop
+from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, batch_options, fit_or_stop
 from ._notes import Notes
 from ._option_types import byte_count, positive_int
 from ._parquet_parts import (
@@ -309,15 +309,16 @@ def _fit(args, module, client, data):
 
 
 def _estimator(args, module, client):
-    by_batches = args.batch_size is not None or args.learning_rate is not None
     linear = args.model == "softmax"
-    solver = args.solver or ("auto" if linear and not by_batches else "adam")
+    solver = args.solver or ("auto" if linear and not batch_options(args) else "adam")
     options = {} if linear else {"hidden_layer_sizes": args.hidden or (128,)}
     if solver in ("adam", "sgd"):
         options["batch_size"] = args.batch_size or BATCH_SIZE
         options["learning_rate_init"] = args.learning_rate or LEARNING_RATE
+        options["early_stopping"] = args.early_stopping
     return getattr(module, _models.CLASSES[args.model])(
         **options,
+        class_weight=args.class_weight,
         solver=solver,
         max_iter=args.epochs or EPOCHS["other" if solver in ("adam", "sgd") else "exact"],
         random_state=args.seed,

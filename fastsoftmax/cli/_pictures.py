@@ -19,6 +19,8 @@ NAMES = (
 )
 SQUARES = (64, 784)  # features of a dataset without shape that are images: 8 x 8, 28 x 28
 MOST_CLASSES = 30  # a picture for each of more classes is no longer looked at
+BINS, ROWS_OF_A_BIN = 10, 10  # of a reliability diagram: fewer rows have fewer and wider bins
+LAYOUTS = 2  # before a picture is saved: each starts from the last, and one alone cuts titles off
 MIN_HALF = 100  # rows to calibrate with, and rows to see whether it helped
 
 
@@ -147,12 +149,17 @@ def _reliability(plots, estimator, X, y):
         models["after calibrate()"] = calibrated
         X, y = X[1::2], y[1::2]
         ax.set_title(f"half of the test rows ({len(y)}); the other half calibrates")
-    plots.plot_reliability(models, X, y, ax=ax)
+    n_bins = min(BINS, max(1, len(y) // ROWS_OF_A_BIN))
+    if n_bins < BINS:
+        ax.set_title(f"test rows ({len(y)}): few, so the dots are uncertain")
+    plots.plot_reliability(models, X, y, n_bins=n_bins, ax=ax)
     return ax.figure
 
 
 def _save(folder, name, figure):
     path = folder / f"{name}.png"
+    for _ in range(LAYOUTS):
+        figure.draw_without_rendering()
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

@@ -6,6 +6,9 @@ Names and labels come out of files, and a terminal obeys control characters: `pr
 import json
 import math
 import re
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +25,25 @@ def printable(text):
     red\x1b[31m
     """
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def program():
+    """Return the words that the command was called by, for commands that the user may paste."""
+    called = Path(sys.argv[0] if sys.argv else "")
+    if called.parts[-2:] == ("fastsoftmax", "__main__.py"):
+        return [_shortest(sys.orig_argv[0]), "-m", "fastsoftmax"]
+    if called.stem != "fastsoftmax":  # `main`, called by another program
+        return ["fastsoftmax"]
+    return [_shortest(sys.argv[0])]
+
+
+def _shortest(called):
+    """Return the name of a program where the shell finds the same by it, else its path."""
+    name = Path(called).name
+    found = shutil.which(name)
+    if found is not None and Path(found).absolute() == Path(called).absolute():
+        return name
+    return called
 
 
 def print_json(data):

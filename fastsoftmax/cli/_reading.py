@@ -55,12 +55,24 @@ def read_table(path, wanted=None, form=None, remembered=None):
     if kind in ("npz", "npy"):
         X, labels = read_arrays(path, kind, data, wanted.target)
         return Table(path, None, X, labels)
-    form = form.or_else(remembered or Format())
+    form = _complete(form, remembered or Format())
     if kind == "csv":
         columns, labels = read_csv(path, data, wanted, form)
     else:
         columns, labels = read_arrow(path, kind, data, wanted, form.na_values or ())
     return Table(path, columns, None, labels)
+
+
+def _complete(form, remembered):
+    """Return the format with what the user has not said as it was in the training."""
+    found = form.or_else(remembered)
+    if found.thousands is None or found.thousands != (found.decimal or "."):
+        return found
+    if form.thousands is None:  # groups were parted by what is the decimal point now
+        return found._replace(thousands=None)
+    raise CommandError(
+        f"--thousands and the decimal point are both {found.thousands!r}: pass another --decimal"
+    )
 
 
 def _refuse_options(path, kind, wanted, form):
@@ -70,7 +82,9 @@ def _refuse_options(path, kind, wanted, form):
         raise CommandError(
             f"{path}: --features, --drop and --categorical are for tables whose columns have names"
         )
-    if kind != "csv" and form[:3] != (None, None, None):
-        raise CommandError(f"{path}: --sep, --encoding and --decimal are for CSV files")
+    if kind != "csv" and form._replace(na_values=None) != Format():
+        raise CommandError(
+            f"{path}: --sep, --encoding, --decimal and --thousands are for CSV files"
+        )
     if are_arrays and form.na_values is not None:
         raise CommandError(f"{path}: --na-values is for tables whose columns have names")

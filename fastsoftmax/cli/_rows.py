@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._columns import Column, Rule, to_features
-from ._csv import Format, Wanted, check_encoding
+from ._csv import Format, Wanted, check_encoding, check_thousands
 from ._errors import CommandError, missing_extra
 from ._labels import RawLabels
 from ._models import feature_names
@@ -80,6 +80,13 @@ def add_format_arguments(parser, sep="as in the training"):
         help=f"the decimal point of a CSV file, . or , (default: .{learnt})",
     )
     parser.add_argument(
+        "--thousands",
+        type=_thousands,
+        metavar="CHARACTER",
+        help="what parts groups of three digits in the numbers of a CSV file, such as , in 44,364.85 "
+        f"(default: nothing{learnt})",
+    )
+    parser.add_argument(
         "--na-values",
         type=_words,
         metavar="TEXT[,TEXT...]",
@@ -101,6 +108,13 @@ def _decimal(text):
     return text
 
 
+def _thousands(text):
+    try:
+        return check_thousands(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _encoding(text):
     try:
         return check_encoding(text)
@@ -116,7 +130,7 @@ def format_of(args):
     """Return the Format that the user has said."""
     if args.sep is not None and args.sep == (args.decimal or "."):
         raise CommandError(f"--sep and --decimal are both {args.sep!r}")
-    return Format(args.sep, args.encoding, args.decimal, args.na_values)
+    return Format(*(getattr(args, option) for option in Format._fields))
 
 
 def refuse_format(args):
@@ -194,6 +208,9 @@ def _load_file(args, target, estimator, notes):
     table = read_table(args.file, wanted, format_of(args), notes.form)
     if table.columns is None:
         return Rows(table.path, table.X, table.labels)
-    rules = rules or [Rule(column.name, None, None) for column in table.columns]
-    X = to_features(table.path, table.columns, rules)
+    remedy = "fill them in, or train the model with --missing fill"
+    if not rules:
+        rules = [Rule(column.name, None, None) for column in table.columns]
+        remedy = "fill them in"
+    X = to_features(table.path, table.columns, rules, remedy=remedy)
     return Rows(table.path, X, table.labels, table.columns)

@@ -66,7 +66,12 @@ def split(args, rows):
             fill=args.missing == "fill",
             many_texts=args.categorical or (),
         )
-        X = to_features(rows.name, rows.columns, rules)
+        X = to_features(
+            rows.name,
+            rows.columns,
+            rules,
+            remedy="pass --missing fill, or leave the column out with --drop",
+        )
     fingerprint = _notes.of_data(X, y)
     notes = Notes(
         args.target,
@@ -119,6 +124,8 @@ def describe(args, rows, data, recipe):
         "standardized": recipe.standardize,
         "classes": np.unique(data.y).tolist(),
         "class_names": data.notes.class_names,
+        "class_weight": args.class_weight,
+        "early_stopping": args.early_stopping,
         "solver": recipe.solver,
         "seed": args.seed,
     }
@@ -134,7 +141,8 @@ def print_data(about):
             "rows": f"{about['n_train']} to train, {validation}{about['n_test']} to test "
             f"({about['split']})",
             "features": _features_in_words(about),
-            "classes": f"{len(names)}: {shown}",
+            "classes": f"{len(names)}: {shown}"
+            + (", of equal weight" if about["class_weight"] == "balanced" else ""),
             "seed": about["seed"],
         }
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from . import _models, _on_dask
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
-from ._fitting import BATCH_SIZE, EPOCHS, EXACT, LEARNING_RATE, SOLVERS
+from ._fitting import BATCH_SIZE, EPOCHS, EXACT, LEARNING_RATE, SOLVERS, batch_options
 from ._option_types import names, positive_float, positive_int, seed, size, sizes
 from ._rows import add_dataset_arguments, add_format_arguments, refuse_format
 
@@ -127,7 +127,7 @@ def _add_model(group):
         choices=SOLVERS,
         help="lbfgs and, for --model softmax, newton-cholesky go to the exact minimum, and auto takes the "
         "better of them; adam and sgd take batches (default: auto for --model softmax on tables "
-        "without --batch-size and --learning-rate; else adam)",
+        "without --batch-size, --learning-rate and --early-stopping; else adam)",
     )
     group.add_argument(
         "--epochs",
@@ -148,6 +148,18 @@ def _add_model(group):
         metavar="RATE",
         help=f"size of a step of adam and sgd (default: {LEARNING_RATE:g})",
     )
+    group.add_argument(
+        "--early-stopping",
+        action="store_true",
+        help="end adam and sgd when the accuracy on the rows of --validation, else on a tenth of the "
+        "training rows, has stood still for 10 epochs, and keep the best epoch (default: no)",
+    )
+    group.add_argument(
+        "--class-weight",
+        choices=("balanced",),
+        help="balanced: each class counts as much as another in training, however few its rows "
+        "(default: each row counts the same)",
+    )
 
 
 def check_options(args):
@@ -158,10 +170,8 @@ def check_options(args):
     if args.solver in ("auto", "newton-cholesky") and args.model != "softmax":
         raise CommandError(f"--solver {args.solver} is for --model softmax")
     if args.solver in EXACT:
-        for option in ("batch_size", "learning_rate"):
-            if getattr(args, option) is not None:
-                name = option.replace("_", "-")
-                raise CommandError(f"--{name} is for --solver adam and sgd, got {args.solver}")
+        for option in batch_options(args):
+            raise CommandError(f"--{option} is for --solver adam and sgd, got {args.solver}")
     if args.data is None:
         if args.target is not None:
             raise CommandError("--target is for --data; a dataset has labels of its own")

@@ -11,7 +11,7 @@ from . import _models, _on_dask, _pictures
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
 from ._fitting import choose_recipe, fit
-from ._printing import print_fields, print_json
+from ._printing import print_fields, print_json, program
 from ._report import assess, print_assessment
 from ._training_data import describe, load, print_data, sealed, split
 from ._training_options import add_arguments, check_options, default_name
@@ -25,7 +25,8 @@ def run(args):
     path = Path(default_name(args) if args.save is None else args.save)
     if (args.save or "").endswith(os.sep):
         raise CommandError(f"--save: {args.save} names a folder, expected a file")
-    _models.check_path(path, "--save", overwrite=args.overwrite, source=args.data)
+    option = "the default of --save" if args.save is None else "--save"
+    _models.check_path(path, option, overwrite=args.overwrite, source=args.data)
     if args.dask:
         _on_dask.run(args, path)
         return
@@ -71,4 +72,4 @@ def next_command(args, path):
         words = ["predict", path, "FILE"]
     else:
         words = ["predict", path, args.data]
-    return shlex.join(["fastsoftmax", *(str(word) for word in words)])
+    return shlex.join([*program(), *(str(word) for word in words)])

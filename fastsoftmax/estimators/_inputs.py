@@ -11,7 +11,7 @@ from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import _tables
-from ._checks import TOTAL_WEIGHTS, n_features_of, refuse_masked, scale_of
+from ._checks import TOTAL_WEIGHTS, n_features_of, names_of, refuse_masked, scale_of
 from ._compiled import all_finite
 from ._data import READABLE, Rows, Split, is_readable
 from ._sparse import whole
@@ -51,6 +51,8 @@ def check_fit_X(estimator, X, *, reset=True):
         _require_finite(estimator, X)
         return X
     refuse_masked(X, "X")
+    if not reset:
+        _refuse_texts_as_they_are(estimator, X)
     X = whole(X, "X") if sparse.issparse(X) else X
     given = X
     try:
@@ -71,6 +73,22 @@ def check_fit_X(estimator, X, *, reset=True):
     if not sparse.issparse(X):
         _require_finite(estimator, X)
     return X.astype(np.float64) if sparse.issparse(X) and X.dtype == np.uint8 else X
+
+
+def _refuse_texts_as_they_are(estimator, X):
+    """Raise about columns of texts in X where a model of the command line has a feature for each text."""
+    if getattr(estimator, "_notes", None) is None or not hasattr(X, "columns"):
+        return
+    features = names_of(estimator, n_features_of(estimator)) or []
+    others = set(X.columns) - set(features)
+    made = {name: [text for text in features if text.startswith(f"{name}=")] for name in others}
+    columns = [name for name in X.columns if made.get(name)]
+    if columns:
+        raise ValueError(
+            f"X must hold the {len(features)} features of feature_names_in_, got columns {columns}: "
+            "`fastsoftmax train` has made a feature for each of their texts, such as "
+            f"{made[columns[0]][0]!r}; `fastsoftmax predict` reads such tables"
+        )
 
 
 def _require_finite(estimator, X):

@@ -125,7 +125,9 @@ def test_text_labels_that_look_like_numbers(run, tmp_path, write_csv):
         ("width,height\n1,2\n", "has no column 'kind'"),
         ("width,kind\n1,iris\n", "lacks 'height', which the model needs"),
         ("width,height,kind\n1,,iris\n", "missing value in column 'height', row 1"),
+        ("width,height,kind\n1,,iris\n", "fill them in, or train the model with --missing fill"),
         ("width,height,kind\n1,2,\n", "missing value in column 'kind', row 1"),
+        ("width,height,kind\n1,2,\n", "leave out the rows without a label"),
     ],
 )
 def test_evaluate_refuses(refused, tmp_path, model, text, message):

@@ -164,6 +164,69 @@ def test_decimal_comma(csv, monkeypatch, slow):
             csv(f"a;y\n{bad};x\n", form=form)
 
 
+@pytest.mark.parametrize(
+    ("thousands", "decimal", "texts", "numbers"),
+    [
+        (",", ".", ["44,364.85", "-1,234,567", "12.5", "1,000e2"], [44364.85, -1234567, 12.5, 1e5]),
+        (".", ",", ["44.364,85", "1.234.567", "12,5", "1.234"], [44364.85, 1234567, 12.5, 1234]),
+        ("'", ".", ["44'364.85", "+1'000", "7", ""], [44364.85, 1000, 7, np.nan]),
+        (
+            " ",
+            ",",
+            ["1 000,5", "2\u202f000", "3\u00a0000\u00a0000", "12,5"],
+            [1000.5, 2e3, 3e6, 12.5],
+        ),
+    ],
+)
+def test_thousands(csv, thousands, decimal, texts, numbers):
+    text = "\n".join(["a;y", *(f"{text};x" for text in texts)])
+    form = Format(decimal=decimal, thousands=thousands)
+    np.testing.assert_array_equal(csv(text, form=form).columns[0].values, numbers)
+    bad = texts[0].replace(decimal, f"{decimal}1{thousands}")
+    with pytest.raises(CommandError, match="must hold finite numbers, got"):
+        csv(f"{text}\n{bad};x\n", form=form)
+
+
+@pytest.mark.parametrize(
+    "bad", ["1,2", "1,23,456", "1234,567", ",123", "1,,234", "1,234,", "1.5,000"]
+)
+def test_digits_that_are_not_in_threes(csv, bad):
+    """A separator at any other place is none of thousands: 1,2 must not become 12."""
+    with pytest.raises(CommandError, match="must hold finite numbers, got"):
+        csv(f"a;y\n1,000;x\n{bad};x\n", form=Format(thousands=","))
+
+
+@pytest.mark.parametrize(
+    ("texts", "decimal", "hint"),
+    [
+        (["44,364.85", "900"], ".", "--thousands ','"),
+        (["44.364,85", "900"], ".", "--thousands '.' --decimal ','"),
+        (["44.364,85", "900"], ",", "--thousands '.'"),
+        (["1 216", "2 000 000"], ".", "--thousands ' '"),
+        (["1'216", "900"], ".", """--thousands "'\""""),
+        (["1,216", "900"], ".", "--thousands ',', or --decimal ',' if that is the decimal point"),
+    ],
+)
+def test_numbers_in_groups_are_recognised(csv, texts, decimal, hint):
+    form = Format(sep=";", decimal=decimal)
+    with pytest.raises(CommandError) as caught:  # some numbers, others in groups
+        csv("\n".join(["a;y", "900;x", *(f"{text};x" for text in texts)]), form=form, guess=True)
+    assert str(caught.value).endswith(f"; pass {hint}")
+    assert "--categorical" not in str(caught.value)
+    lines = ["a;y", *(f"{text};x" for text in texts if text != "900")]
+    with pytest.warns(UserWarning, match="is read as texts") as warned:
+        csv("\n".join(lines), form=form, guess=True)
+    assert str(warned[0].message).endswith(f": pass {hint}")
+    assert "--categorical" not in str(warned[0].message)
+
+
+def test_many_numbers_in_groups(csv):
+    rows = [f"{number},000.5;x" for number in range(1, 102)]
+    line = r"groups of three digits, such as '1,000\.5': pass --thousands ','"
+    with pytest.raises(CommandError, match=line):
+        csv("\n".join(["a;y", *rows]), guess=True)
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_na_values(csv, monkeypatch, slow):
     if slow:
@@ -203,6 +266,10 @@ def test_csv_columns_by_name(csv):
         ("y\n1\n", "has no columns beside 'y'"),
         ("a,b\n1,2\n", "has no column 'y'; its columns: 'a', 'b'"),
         ("a,b,y\n1,2,x\n3,4,\n", "missing value in column 'y', row 2"),
+        (
+            "a,b,y\n,2,x\n3,4,\n5,6,\n",
+            r"row 2 \(2 of 3 rows lack one; row 1 is the first row of data",
+        ),
         ("a,b,y\n1,2,x\n3,4\n", "missing value in column 'y', row 2"),
         ("a,b,y\n1,2,x\n3,red,x\n", "column 'b' must hold finite numbers, got 'red' in row 2"),
         ("a,b,y\n1,2,x\n3,-inf,x\n", "column 'b' must hold finite numbers, got '-inf' in row 2"),
@@ -332,7 +399,7 @@ def test_damaged_npz(tmp_path, damage):
             Format(),
             "--features, --drop and --categorical are",
         ),
-        (Wanted("y"), Format(sep=";"), "--sep, --encoding and --decimal are for CSV files"),
+        (Wanted("y"), Format(sep=";"), "--sep, --encoding, --decimal and --thousands are for CSV"),
         (Wanted("y"), Format(na_values=("-1",)), "--na-values is for tables"),
     ],
 )
@@ -340,7 +407,7 @@ def test_options_that_say_nothing_about_arrays(tmp_path, wanted, form, message):
     np.savez(tmp_path / "a.npz", X=np.zeros((2, 2)), y=[1, 2])
     with pytest.raises(CommandError, match=message):
         read_table(str(tmp_path / "a.npz"), wanted, form)
-    remembered = Format(";", "latin-1", ",", ("?",))
+    remembered = Format(";", "latin-1", ",", ".", ("?",))
     assert read_table(str(tmp_path / "a.npz"), Wanted("y"), None, remembered).X.shape == (2, 2)
 
 

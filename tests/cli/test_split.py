@@ -142,6 +142,8 @@ def test_one_row(refused, tmp_path):
         (("columns", 0, "fill"), True),
         (("format", "sep"), "ab"),
         (("format", "decimal"), ""),
+        (("format", "thousands"), "7"),
+        (("format", "thousands"), 3),
         (("format", "encoding"), "hex"),
         (("format", "na_values"), "x"),
         (("target",), 3),

@@ -85,12 +85,31 @@ def test_a_text_that_the_model_has_not_learnt(run, garden, tmp_path):
     )
 
 
+def test_a_table_with_texts_from_python(run, garden):
+    """The estimator takes the features that the command has made of texts, and says so of others."""
+    assert run(*TRAIN).code == 0
+    model, table = fs.load_model("m"), garden.drop(columns="kind")
+    line = r"got columns \['colour'\]: `fastsoftmax train` has made a feature for each .*'colour="
+    for use in (model.predict, model.predict_proba, lambda X: model.score(X, garden["kind"])):
+        with pytest.raises(ValueError, match=line):
+            use(table)
+    features = pd.get_dummies(table, columns=["colour"], prefix_sep="=", dtype=float)
+    features = features.reindex(columns=model.feature_names_in_, fill_value=0)
+    printed = run("predict", "m", "garden.csv").out.splitlines()[1:]
+    assert model.predict(features).tolist() == [text.split(",")[0] for text in printed]
+    with pytest.raises(ValueError, match="feature names"):  # no column of texts
+        model.predict(features.rename(columns={"length": "width"}))
+
+
 def test_missing_values_are_refused_or_filled(run, refused, garden, tmp_path):
     holes = garden.copy()
     holes.loc[3, "length"] = np.nan
     holes.loc[4, "colour"] = None
     holes.to_csv(tmp_path / "garden.csv", index=False)
-    assert "missing value in column 'length', row 4" in refused(*TRAIN)
+    assert refused(*TRAIN).endswith(
+        f"missing value in column 'length', row 4 (1 of {len(holes)} rows lack one; row 1 is the first "
+        "row of data): pass --missing fill, or leave the column out with --drop\n"
+    )
     assert run(*TRAIN, "--missing", "fill").code == 0
     held = run("evaluate", "m", "garden.csv", "--json").json
     assert held["rows"] == "test"
@@ -341,6 +360,31 @@ def test_numbers_that_are_read_as_texts(run, tmp_path, texts):
     assert outcome.err.count("\n") == 1
     assert run(*options, "--categorical", "a").err == ""
     assert run("predict", "m", "a.csv").err == ""
+
+
+def test_thousands_from_training_to_prediction(run, refused, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(f"{1e4 * (1 + row % 2) + rng.normal():,.2f}", "xy"[row % 2]) for row in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,y", *(f'"{a}",{y}' for a, y in rows)]))
+    german = [a.translate({ord(","): ".", ord("."): ","}) for a, _ in rows]
+    (tmp_path / "b.csv").write_text(
+        "\n".join(["a;y", *(f"{a};{y}" for a, (_, y) in zip(german, rows, strict=True))])
+    )
+    train = ("train", "--data", "a.csv", "--target", "y", "--save", "m", "--json")
+    found = run(*train, "--thousands", ",").json
+    assert found["data"]["features"] == ["a"]
+    assert found["test"]["accuracy"] == 1
+    predicted = run("predict", "m", "a.csv", "--proba").out
+    assert [line[0] for line in predicted.splitlines()[1:]] == [y for _, y in rows]
+    assert run("predict", "m", "b.csv", "--proba", "--sep", ";", "--decimal", ",", "--thousands", "."
+               ).out == predicted  # fmt: skip
+    line = refused("predict", "m", "b.csv", "--sep", ";", "--decimal", ",")
+    assert "pass --thousands '.'" in line
+    line = refused("predict", "m", "a.csv", "--thousands", ".")
+    assert "--thousands and the decimal point are both '.'" in line
+    for bad in ("1", "e", "-", ",,", "", '"'):
+        line = refused(*train, f"--thousands={bad}")
+        assert "--thousands: expected one character that is no letter, digit or sign" in line
 
 
 def test_numbers_that_parquet_has_as_texts(run, tmp_path):

@@ -109,7 +109,9 @@ def test_a_model_is_not_replaced_in_silence(run, refused, tmp_path, monkeypatch)
             "fastsoftmax.SoftmaxRegression.fit", lambda *args, **kwargs: pytest.fail("fits")
         )
         line = refused("train", "--epochs", 1, "--seed", 1)
-    assert f"--save: {name} is there already; pass --overwrite to replace it" in line
+    assert f"the default of --save: {name} is there already; pass --overwrite to replace it" in line
+    line = refused("train", "--epochs", 1, "--save", name)
+    assert f": --save: {name} is there already; pass --overwrite to replace it" in line
     assert (tmp_path / name).read_bytes() == before
     assert run("train", "--epochs", 1, "--seed", 1, "--overwrite").code == 0
     assert (tmp_path / name).read_bytes() != before

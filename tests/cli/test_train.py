@@ -49,6 +49,33 @@ def test_next_command_works(run):
     assert run(*command[2:]).code == 0
 
 
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "words"),
+    [
+        ([".venv/bin/fastsoftmax"], [".venv/bin/python", ".venv/bin/fastsoftmax"], ".venv/bin/fastsoftmax"),
+        (["{path}/fastsoftmax"], ["python", "{path}/fastsoftmax"], "fastsoftmax"),
+        (["/elsewhere/fastsoftmax"], ["python", "/elsewhere/fastsoftmax"], "/elsewhere/fastsoftmax"),
+        (["/lib/fastsoftmax/__main__.py"], ["python", "-m", "fastsoftmax"], "python -m fastsoftmax"),
+        (
+            ["/lib/fastsoftmax/__main__.py"],
+            [".venv/bin/python", "-m", "fastsoftmax"],
+            ".venv/bin/python -m fastsoftmax",
+        ),
+        (["/lib/pytest/__main__.py"], ["python", "-m", "pytest"], "fastsoftmax"),
+    ],
+)  # fmt: skip
+def test_next_command_starts_as_this_one_did(run, tmp_path, monkeypatch, argv, orig_argv, words):
+    on_path = tmp_path / "bin"
+    on_path.mkdir()
+    (on_path / "fastsoftmax").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(on_path))
+    monkeypatch.setattr("sys.argv", [word.format(path=on_path) for word in argv])
+    monkeypatch.setattr("sys.orig_argv", [word.format(path=on_path) for word in orig_argv])
+    report = run("train", "--epochs", 1, "--json").json
+    assert report["next"] == f"{words} evaluate digits-softmax.safetensors --dataset digits"
+    assert run("train", "--epochs", "x").err.endswith(f"(see {words} train --help)\n")
+
+
 def test_same_seed_same_model(run):
     options = ("train", "--epochs", 2, "--model", "mlp", "--hidden", 8)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -93,6 +120,44 @@ def test_standardization_is_in_the_weights(run, tmp_path, flowers, write_csv, ki
     before = estimator.predict_proba((frame - mean) / scale)
     _models.fold(estimator, mean, scale)
     np.testing.assert_allclose(estimator.predict_proba(frame), before, rtol=1e-9)
+
+
+@pytest.fixture
+def rare(tmp_path, write_csv):
+    """A table of 380 rows of one class and 20 of another, which overlap."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["common", "rare"], [380, 20])
+    X = rng.normal(size=(400, 2)) + 1.5 * (y == "rare")[:, None]
+    write_csv(tmp_path / "a.csv", ["a", "b", "y"], X, y)
+    return "train", "--data", "a.csv", "--target", "y", "--save", "m", "--overwrite"
+
+
+@pytest.mark.parametrize("kind", ["softmax", "mlp"])
+def test_class_weight(run, rare, kind):
+    options = (*rare, "--model", kind, "--epochs", 40)
+    plain = run(*options, "--json").json
+    found = run(*options, "--class-weight", "balanced", "--json").json
+    assert (plain["data"]["class_weight"], found["data"]["class_weight"]) == (None, "balanced")
+    assert _models.load("m").class_weight == "balanced"
+    recalls = [one["test"]["report"]["rare"]["recall"] for one in (plain, found)]
+    assert recalls[0] <= 0.5 < 0.75 <= recalls[1]
+    assert "2: common, rare, of equal weight" in run(*options, "--class-weight", "balanced").out
+
+
+@pytest.mark.parametrize("kind", ["softmax", "mlp"])
+def test_early_stopping(run, rare, kind):
+    """It ends before the epochs do, on the rows of --validation or on the estimator's own."""
+    options = (*rare, "--model", kind, "--early-stopping", "--json")
+    own, given = run(*options).json, run(*options, "--validation", 60).json
+    assert [one["data"]["n_validation"] for one in (own, given)] == [0, 60]
+    for report in (own, given):
+        assert (report["data"]["solver"], report["data"]["early_stopping"]) == ("adam", True)
+        accuracy = report["history"]["val_accuracy"]
+        assert 10 < len(accuracy) < 200
+        assert max(accuracy) - max(accuracy[:-10]) <= 1e-4
+    n_right = np.array(given["history"]["val_accuracy"]) * 60
+    np.testing.assert_allclose(n_right, n_right.round(), atol=1e-9)
+    assert _models.load("m").early_stopping
 
 
 def test_standardized_bytes(run, tmp_path):
@@ -199,6 +264,11 @@ def test_refused_options(refused, args, message, tmp_path):
             ("--target", "kind", "--solver", "lbfgs", "--learning-rate", "1"),
             "--learning-rate is for --solver adam and sgd",
         ),
+        (
+            ("--target", "kind", "--solver", "lbfgs", "--early-stopping"),
+            "--early-stopping is for --solver adam and sgd, got lbfgs",
+        ),
+        (("--target", "kind", "--class-weight", "even"), "--class-weight: invalid choice: 'even'"),
         (("--target", "kind", "--dataset", "digits"), "--data and --dataset exclude each other"),
         (("--target", "kind", "--data-dir", "."), "--data and --data-dir exclude each other"),
     ],

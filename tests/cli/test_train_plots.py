@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastsoftmax.cli import _models
+from fastsoftmax import plots
+from fastsoftmax.cli import _models, _pictures
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pandas")
@@ -14,11 +15,14 @@ matplotlib = pytest.importorskip("matplotlib")
 
 
 def pictures(folder):
-    """Return the names of the files, each of which has to be a picture that is not blank."""
+    """Return the names of the files: pictures that are not blank, and not cut off at an edge."""
     from matplotlib.image import imread
 
     for path in folder.iterdir():
-        assert imread(path).std() > 0.01
+        picture = imread(path)[..., :3]
+        assert picture.std() > 0.01
+        for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+            assert (edge == 1).all(), path.name
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -37,12 +41,36 @@ def test_digits(run, tmp_path):
 
 
 def test_two_features(run, tmp_path, flowers):
-    report = run("train", "--data", flowers[0], "--target", "kind", "--plots", ".", "--json").json
+    report = run("train", "--data", flowers[0], "--target", "kind", "--plots", "p", "--json").json
     assert report["plots"] == [
-        "history.png", "confusion_matrix.png", "coefficients.png", "decision_regions.png",
-        "reliability.png",
+        "p/history.png", "p/confusion_matrix.png", "p/coefficients.png", "p/decision_regions.png",
+        "p/reliability.png",
     ]  # fmt: skip
-    assert all((tmp_path / name).is_file() for name in report["plots"])
+    assert [f"p/{name}" for name in pictures(tmp_path / "p")] == sorted(report["plots"])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_bins", "title"),
+    [
+        (7, 1, "test rows (7): few, so the dots are uncertain"),
+        (30, 3, "test rows (30): few, so the dots are uncertain"),
+        (99, 9, "test rows (99): few, so the dots are uncertain"),
+        (100, 10, "test rows (100)"),
+    ],
+)
+def test_few_rows_have_few_bins(n_rows, n_bins, title):
+    """Ten bins of 30 rows are dots of a row or two, one above the other."""
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, n_rows)
+    y = (rng.random(n_rows) > confidence).astype(int)
+    y[:2] = [0, 1]
+    ax = _pictures._reliability(plots, np.column_stack([confidence, 1 - confidence]), None, y).axes[
+        0
+    ]
+    assert ax.get_title() == title
+    assert ax.get_legend().get_title().get_text().startswith(f"{n_bins} bins")
+    heights = ax.lines[1].get_ydata()
+    assert len(heights) <= n_bins
 
 
 def test_network_has_no_weights_per_class(run, tmp_path):

@@ -68,6 +68,16 @@ def test_train_on_parquet(flowers, tmp_path, capsys, two_workers):
     assert main(["predict", str(path), str(folder / "0.parquet")]) == 0
 
 
+def test_weights_and_early_stopping(flowers, tmp_path, two_workers):
+    path = tmp_path / "model.safetensors"
+    cluster = ["--scheduler", two_workers.scheduler.address]
+    options = ("--class-weight", "balanced", "--early-stopping", "--epochs", 3)
+    assert train("--data", flowers[0], "--save", path, *options, *cluster) == 0
+    model = fs.load_model(path)
+    assert (model.class_weight, model.early_stopping, model.solver) == ("balanced", True, "adam")
+    assert len(model.history_["val_accuracy"]) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
