@@ -44,6 +44,7 @@ numpydoc_use_plots = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+os.environ["FASTSOFTMAX_PICTURES"] = ""  # sphinx-gallery keeps the pictures itself
 # Without the files of Fashion-MNIST the page of tutorial 2 has its text and code, and no output.
 HAS_CLOTHES = find_folder(FASHION_MNIST) is not None
 sphinx_gallery_conf = {
