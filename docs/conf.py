@@ -25,7 +25,7 @@ extensions = [
     "pictures",
 ]
 html_math_renderer = "mathml"
-exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
+exclude_patterns = ["_build", "auto_examples/**.ipynb", "auto_examples/**.py"]
 templates_path = ["_templates"]
 default_role = (
     "py:obj"  # docstrings write `name` for parameters and for what they refer to

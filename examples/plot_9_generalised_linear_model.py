@@ -67,7 +67,7 @@ axes[0].legend(loc="center right")
 label = axes[0].set_ylabel("probability")
 
 # %%
-# By how much, says the matrix of derivatives, :math:`\operatorname{diag}(p) - p p^T`: the row of *cat* tells
+# By how much, says the matrix of derivatives, :math:`\text{diag}(p) - p p^T`: the row of *cat* tells
 # what a small rise of its logit does to each probability. Only its own rises, and each row sums to 0.
 
 probs = fs.softmax(np.array([2.0, 1.0, 0.1]))
