@@ -26,7 +26,7 @@ extensions = [
     "pictures",
 ]
 html_math_renderer = "mathml"
-exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
+exclude_patterns = ["_build", "auto_examples/**.ipynb", "auto_examples/**.py"]
 # PyTorch is too large to be installed for its pages alone: without it they are left out.
 if importlib.util.find_spec("torch") is None:
     exclude_patterns.append("api_torch.rst")
@@ -49,6 +49,7 @@ numpydoc_use_plots = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+os.environ["FASTSOFTMAX_PICTURES"] = ""  # sphinx-gallery keeps the pictures itself
 # Without the files of Fashion-MNIST the page of tutorial 2 has its text and code, and no output.
 HAS_CLOTHES = find_folder(FASHION_MNIST) is not None
 sphinx_gallery_conf = {

@@ -59,7 +59,8 @@ print(f"pixels from {X.min()} to {X.max()}")
 fig, axes = plt.subplots(1, 10, figsize=(9, 1.4))
 for ax, image, label in zip(axes, X[:10], y[:10], strict=True):
     ax.imshow(image)
-    ax.set(title=str(label), xticks=[], yticks=[])
+    ax.set_title(str(label))
+    ax.set_axis_off()
 
 # %%
 # Normalise
@@ -103,7 +104,7 @@ n_parameters = sum(array.size for array in clf.coefs_ + clf.intercepts_)
 print(f"\nlayers: {'-'.join(map(str, sizes))}, {n_parameters:,} parameters")
 
 # %%
-fs.plots.plot_history(clf)
+axes = fs.plots.plot_history(clf)
 
 # %%
 # How good is it?
@@ -113,7 +114,7 @@ fs.plots.plot_history(clf)
 
 result = clf.evaluate(X_test, y_test)
 print(f"test accuracy {result['accuracy']:.4f}, test loss {result['loss']:.4f}")
-fs.plots.plot_confusion_matrix(clf, X_test, y_test)
+ax = fs.plots.plot_confusion_matrix(clf, X_test, y_test)
 
 # %%
 # The images that it gets wrong with the most confidence:
@@ -154,7 +155,7 @@ print(f"-log(p) = {-np.log(p_right):.4f}, cross_entropy = {loss:.4f}")
 print(f"log(10) = {np.log(10):.4f}")
 print(f"cross_entropy of equal logits = {fs.cross_entropy(np.zeros((1, 10)), [3]):.4f}")
 
-plt.show()
+fs.plots.show()
 
 # %%
 # Where to go on: :ref:`the next tutorial <sphx_glr_auto_examples_plot_2_fashion_mnist.py>` does the

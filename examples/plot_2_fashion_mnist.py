@@ -51,12 +51,9 @@ print(training_images.shape, training_images.dtype, test_images.shape)
 label = training_labels[42]
 fig, ax = plt.subplots(figsize=(4, 3.6))
 shown = ax.imshow(training_images[42])
-ax.set(
-    title=f"training_images[42]\nlabel {label}: {names[label]}",
-    xticks=[],
-    yticks=[],
-)
 fig.colorbar(shown, ax=ax, label="pixel")
+ax.set_axis_off()
+title = ax.set_title(f"training_images[42]\nlabel {label}: {names[label]}")
 
 # %%
 # And as the numbers that the computer gets, 0 for white, the left half of it:
@@ -113,12 +110,12 @@ for seed in (0, 1, 2):
     print(f"10 epochs, random_state={seed}: test accuracy {accuracy:.4f}")
 
 # %%
-fs.plots.plot_history(clf)
+axes = fs.plots.plot_history(clf)
 
 # %%
 # Which clothes are confused? Each row of the matrix is a true class and sums to 1.
 
-fs.plots.plot_confusion_matrix(
+ax = fs.plots.plot_confusion_matrix(
     clf, test_images, test_labels, normalize="true", class_names=names
 )
 
@@ -149,13 +146,14 @@ unsure = int(same[confidence[same].argmin()])
 fig, axes = plt.subplots(2, 2, figsize=(8.4, 5.4), width_ratios=(1, 2.4))
 for (left, right), i in zip(axes, (sure, unsure), strict=True):
     left.imshow(test_images[i])
-    left.set(title=f"test image {i}: {names[test_labels[i]]}", xticks=[], yticks=[])
+    left.set_title(f"test image {i}: {names[test_labels[i]]}")
+    left.set_axis_off()
     right.barh(names, probs[i], label="softmax")
     right.plot(1, best[i], "*", color="C5", markersize=13, label="pick the largest")
     right.set(xlim=(0, 1.08), xlabel="probability")
     right.invert_yaxis()
 handles, said = axes[0, 1].get_legend_handles_labels()
-fig.legend(handles, said, loc="outside lower right", ncols=2)
+legend = fig.legend(handles, said, loc="outside lower right", ncols=2)
 
 # %%
 # There is a second difference, without which the network could not learn at all. Training follows the
@@ -214,10 +212,13 @@ for name, probs in (("before", before), ("after", after)):
     print(f"{name:6s} calibration error {error:.3f}, loss {loss:.3f}")
 
 # %%
-# In the picture the dots of an overconfident network lie below the diagonal; after calibration they
-# lie on it.
+# In the picture the dots of an overconfident network lie below the diagonal. After calibration those of
+# bins with many images lie near it. Bins on the left hold few images, as the count says, and their
+# dots may lie anywhere: of two images, 0, 1 or 2 are right.
 
-fs.plots.plot_reliability(
+counts, _ = np.histogram(after.max(axis=1), bins=10, range=(0, 1))
+print("images in each bin after calibration:", counts)
+ax = fs.plots.plot_reliability(
     {"before": before, "after calibrate()": after}, None, test_labels[rest]
 )
 
@@ -233,9 +234,9 @@ linear = fs.SoftmaxRegression(
 linear.fit(training_images, training_labels)
 accuracy = linear.score(test_images, test_labels)
 print(f"test accuracy of the linear model {accuracy:.4f}")
-fs.plots.plot_class_weights(linear, class_names=names)
+axes = fs.plots.plot_class_weights(linear, class_names=names)
 
-plt.show()
+fs.plots.show()
 
 # %%
 # On the command line, the steps above are

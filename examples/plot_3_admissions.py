@@ -47,7 +47,7 @@ fig, ax = plt.subplots()
 for k, (name, marker) in enumerate(zip(classes, MARKERS, strict=True)):
     ax.scatter(*X[y == k].T, marker=marker, s=22, label=name)
 ax.set(xlabel="grade point average", ylabel="exam score")
-fig.legend(loc="outside right upper")
+legend = fig.legend(loc="outside right upper")
 
 # %%
 # The model
@@ -144,22 +144,20 @@ print("\nthe first gradient of the weights, a row per class:")
 print(np.round(first_gradient, 3))
 
 # %%
-# The rows of *waitlisted* and *rejected* differ from the first step on, and so the two part.
+# The rows of *waitlisted* and *rejected* differ from the first step on, and so the two part. The axes of
+# steps are logarithmic, and begin after the first one.
 
+numbers = np.arange(1, steps + 1)
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.6))
 for k, (name, style) in enumerate(zip(classes, STYLES, strict=True)):
-    axes[0].plot(np.array(course)[:, k], style, label=name)
-axes[0].set(xscale="symlog", xlim=(0, steps), ylim=(-0.02, 1.02))
+    axes[0].plot(numbers, np.array(course)[1:, k], style, label=name)
+axes[0].set(ylim=(-0.02, 1.02))
 axes[0].set(xlabel="step", ylabel="probability", title="the applicant with 4.5 and 90")
 axes[0].legend(loc="center right")
-axes[1].plot(losses)
-axes[1].set(
-    xscale="symlog",
-    xlim=(0, steps),
-    xlabel="step",
-    ylabel="loss",
-    title="all applicants",
-)
+axes[1].plot(numbers, losses[1:])
+axes[1].set(xlabel="step", ylabel="loss", title="all applicants")
+for ax in axes:
+    ax.set(xscale="log", xlim=(1, steps))
 
 # %%
 # The same from the estimator
@@ -239,30 +237,16 @@ ax = fs.plots.plot_decision_regions(
     class_names=classes,
     feature_names=["grade point average", "exam score"],
 )
-for applicant in applicants:
-    said = f"{applicant[0]}, {applicant[1]:.0f}"
+for applicant, colour in zip(applicants, ("black", "white"), strict=True):
     ax.plot(
         *applicant,
         "*",
-        color="black",
+        color=colour,
         markersize=14,
-        markeredgecolor="white",
-        zorder=3,
+        markeredgecolor="0.5",
+        label=f"the applicant with {applicant[0]} and {applicant[1]:.0f}",
     )
-    ax.annotate(
-        said,
-        applicant,
-        xytext=(9, 6),
-        textcoords="offset points",
-        fontweight="bold",
-        bbox={
-            "boxstyle": "round,pad=0.15",
-            "facecolor": "white",
-            "alpha": 0.8,
-            "linewidth": 0,
-        },
-        zorder=4,
-    )
+legend = ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
 
 # %%
 
@@ -284,4 +268,4 @@ ax.axvline(4.3, color="0.5", linewidth=1)
 ax.set(xlabel="grade point average, at an exam score of 79", ylabel="probability")
 ax.legend(loc="center left")
 
-plt.show()
+fs.plots.show()

@@ -92,7 +92,7 @@ X, y = (
 )
 softmax = fs.SoftmaxRegression(C=100, max_iter=1000).fit(X, y)
 labels = ["petal length (cm)", "petal width (cm)"]
-fs.plots.plot_decision_regions(softmax, X, y, feature_names=labels)
+ax = fs.plots.plot_decision_regions(softmax, X, y, feature_names=labels)
 
 # %%
 # Softmax against one-vs-rest
@@ -109,7 +109,9 @@ for ax, model, title in zip(
     fs.plots.plot_decision_regions(model, X, y, feature_names=labels, ax=ax)
     ax.get_legend().remove()
     ax.set_title(title)
-fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+legend = fig.legend(
+    *axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3
+)
 
 # %%
 # How the three yes-or-no models do on their own, and what their probabilities add up to:
@@ -133,7 +135,7 @@ for name, model in (("softmax", softmax), ("one-vs-rest", one_vs_rest)):
     right = np.mean(model.classes_[held_out.argmax(axis=1)] == y)
     print(f"{name:13s} {right:6.1%}   {log_loss(y, held_out):.4f}")
 
-plt.show()
+fs.plots.show()
 
 # %%
 # Which to use? If each row has exactly one class, the softmax: its probabilities sum to 1 because they

@@ -135,7 +135,7 @@ ax.set(
     ylabel="error of the loss in ULP (0.02 stands for less)",
 )
 ax.set_title("Two classes, float32")
-fig.legend(loc="outside lower center", fontsize=9, ncols=2)
+legend = fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 
 # %%
 # Both plain formulas lose about one digit more for every 2.3 of the logit. From z = 17 on the
@@ -208,7 +208,7 @@ ax.set(
     ylabel="error of the loss in ULP (0.02 stands for less)",
 )
 ax.set_title("Ten classes, float32")
-fig.legend(loc="outside lower center", fontsize=9, ncols=2)
+legend = fig.legend(loc="outside lower center", fontsize=9, ncols=2)
 
 # %%
 # Random logits
@@ -266,7 +266,7 @@ for ax, title, errors in zip(
     )
     ax.spines[["top", "right"]].set_visible(False)
 
-plt.show()
+fs.plots.show()
 
 # %%
 # What to take home

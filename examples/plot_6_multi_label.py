@@ -66,8 +66,8 @@ def names_of(present):
 fig, axes = plt.subplots(2, 4, figsize=(9, 3))
 for ax, image, present in zip(axes.flat, X, Y, strict=False):
     ax.imshow(image, vmin=-0.5, vmax=2)
-    ax.set(title=names_of(present), xticks=[], yticks=[])
-    ax.title.set_fontsize(9)
+    ax.set_title(names_of(present), fontsize=9)
+    ax.set_axis_off()
 
 # %%
 # One network, three sigmoids
@@ -188,7 +188,7 @@ axes[1].set(
     ylim=(-0.05, 1.05),
     title="the same, by what there is",
 )
-fig.legend(
+legend = fig.legend(
     *axes[1].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=9
 )
 for ax in axes:
@@ -206,8 +206,8 @@ fig, axes = plt.subplots(2, 4, figsize=(9, 3.8), sharey="row")
 places = np.arange(3)
 for column, row in zip(axes.T, shown, strict=True):
     column[0].imshow(X_test[row], vmin=-0.5, vmax=2)
-    column[0].set(xticks=[], yticks=[])
     column[0].set_title(names_of(Y_test[row]), fontsize=9)
+    column[0].set_axis_off()
     column[1].bar(
         places - 0.2, one.predict_proba(X_test[[row]])[0], 0.38, label="three sigmoids"
     )
@@ -223,7 +223,9 @@ for column, row in zip(axes.T, shown, strict=True):
     column[1].set(ylim=(0, 1.05))
     column[1].spines[["top", "right"]].set_visible(False)
 axes[1, 0].set_ylabel("probability")
-fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+legend = fig.legend(
+    *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2
+)
 
 # %%
 # A sigmoid is a softmax over two classes
@@ -246,7 +248,7 @@ ax.set(xlabel="logit z", ylabel="probability")
 ax.legend()
 ax.grid(alpha=0.3)
 
-plt.show()
+fs.plots.show()
 
 # %%
 # When to use which

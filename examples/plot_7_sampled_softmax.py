@@ -12,6 +12,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 from threadpoolctl import threadpool_limits
 
 import fastsoftmax as fs
@@ -102,6 +103,13 @@ full_cost = seconds_of(
     lambda: fs.linear_cross_entropy_with_grad(x, weight, y, linear_bias=bias)
 )
 
+
+def plain_ticks(axis):
+    """Label 1, 2 and 5 of each power of ten of a logarithmic axis, in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+
+
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6))
 axes[0].axhline(exact, color="black", lw=1.5, label="full softmax")
 means, deviations = estimates.mean(axis=1), estimates.std(axis=1)
@@ -127,6 +135,7 @@ for ax in axes:
     ax.minorticks_off()
     ax.grid(alpha=0.3)
     ax.legend(fontsize=9)
+plain_ticks(axes[1].yaxis)
 print(f"loss and gradients: full {1000 * full_cost:.1f} ms,", end=" ")
 print(f"{sizes[2]} words {1000 * cost[2]:.2f} ms")
 
@@ -216,21 +225,16 @@ for (name, (times, losses, steps)), style in zip(
     axes[0].plot(times[1:], losses[1:], style, lw=2, label=name)
     axes[1].plot(np.array(times[1:]) / times[-1] * steps, losses[1:], style, lw=2)
 for ax, title in zip(axes, ("seconds of training", "steps"), strict=True):
-    ax.axhline(best_loss, color="gray", lw=1)
+    ax.axhline(best_loss, color="gray", lw=1, label="best possible")
     ax.set(xscale="log", xlabel=title)
+    ax.minorticks_off()
     ax.grid(alpha=0.3)
-axes[0].annotate(
-    "best possible",
-    (axes[0].get_xlim()[0], best_loss),
-    (4, 4),
-    textcoords="offset points",
-    color="gray",
-)
 axes[0].set_ylabel("full loss on new contexts")
-axes[0].legend(fontsize=9)
+plain_ticks(axes[0].xaxis)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 limits.restore_original_limits()
 
-plt.show()
+fs.plots.show()
 
 # %%
 # What to take home

@@ -128,7 +128,9 @@ for ax, (name, clf) in zip(axes, models.items(), strict=True):
     ax.set_title(name)
     ax.get_legend().remove()
 axes[1].set_ylabel("")
-fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+legend = fig.legend(
+    *axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=6
+)
 
 # %%
 # The price: probabilities
@@ -154,7 +156,7 @@ moved = (plain.decision_function(X_test) - log_shares).argmax(axis=1)
 balanced = balanced_accuracy_score(y_test, moved)
 print(f"\nwithout weights, borders moved afterwards: balanced accuracy {balanced:.3f}")
 
-plt.show()
+fs.plots.show()
 
 # %%
 # What to take home

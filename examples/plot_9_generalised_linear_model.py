@@ -63,11 +63,11 @@ for ax, probs, title in zip(
     for name, p, style, colour in zip(CLASSES, probs.T, STYLES, COLOURS, strict=True):
         ax.plot(cat, p, style, color=colour, linewidth=2, label=name)
     ax.set(title=title, xlabel="logit of cat (dog 1.0, sheep 0.1)")
-axes[0].set_ylabel("probability")
 axes[0].legend(loc="center right")
+label = axes[0].set_ylabel("probability")
 
 # %%
-# By how much, says the matrix of derivatives, :math:`\operatorname{diag}(p) - p p^T`: the row of *cat* tells
+# By how much, says the matrix of derivatives, :math:`\text{diag}(p) - p p^T`: the row of *cat* tells
 # what a small rise of its logit does to each probability. Only its own rises, and each row sums to 0.
 
 probs = fs.softmax(np.array([2.0, 1.0, 0.1]))
@@ -91,7 +91,7 @@ which = np.repeat(np.arange(3), 80)
 X = np.abs(centres[which] + spread[which] * rng.normal(size=(240, 2)))
 animals = np.array(CLASSES)[which]
 clf = fs.SoftmaxRegression(max_iter=1000).fit(X, animals)
-fs.plots.plot_decision_regions(
+ax = fs.plots.plot_decision_regions(
     clf,
     X,
     animals,
@@ -174,7 +174,7 @@ curves = {
     "sigmoid, cross-entropy": of_sigmoid,
     "tanh, squared error": 2 * (t - 1) * (1 - t**2),
 }
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.8))
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 4.4))
 for (name, values), style, colour in zip(
     {"sigmoid (softmax of 0 and z)": fs.sigmoid(z), "tanh": t}.items(),
     ("-", ":"),
@@ -183,14 +183,13 @@ for (name, values), style, colour in zip(
 ):
     axes[0].plot(z, values, style, color=colour, linewidth=2, label=name)
 axes[0].set(title="output", xlabel="logit z")
-axes[0].legend(loc="center left", bbox_to_anchor=(0, 0.27))
+axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
 for (name, values), style, colour, width in zip(
     curves.items(), STYLES, COLOURS, (5, 2, 2), strict=True
 ):
     axes[1].plot(z, values, style, color=colour, linewidth=width, label=name)
 axes[1].set(title='gradient of the loss, right answer "yes"', xlabel="logit z")
-axes[1].set_ylim(-3.9, 0.3)
-axes[1].legend(loc="lower right")
+axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
 
 at = np.abs(z + 6).argmin()
 for name, values in curves.items():
@@ -246,4 +245,4 @@ for (name, right), style, colour in zip(runs.items(), STYLES, COLOURS, strict=Tr
 ax.set(xlabel="step", ylabel="share of animals right", ylim=(0, 1.02))
 ax.legend(loc="lower right")
 
-plt.show()
+fs.plots.show()

@@ -19,15 +19,23 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
 
 RUN = """
-import runpy, sys
+import ast, re, sys
+from pathlib import Path
+path = Path(sys.argv[1])
+main = sys.modules["__main__"]
+main.__file__ = str(path)
+for cell in re.split(r"^# %%.*$", path.read_text(), flags=re.MULTILINE):
+    lines = ast.parse(cell).body
+    last = lines.pop() if lines and isinstance(lines[-1], ast.Expr) else ast.parse("None").body[0]
+    exec(compile(ast.Module(lines, []), str(path), "exec"), vars(main))
+    value = eval(compile(ast.Expression(last.value), str(path), "eval"), vars(main))
+    assert value is None, f"a notebook prints {value!r} after {cell}"
 import matplotlib.pyplot as plt
-shown = []
-plt.show = lambda: shown.extend(plt.get_fignums())
-runpy.run_path(sys.argv[1], run_name="__main__")
-assert shown and shown == plt.get_fignums(), "not all pictures are shown"
-for number in plt.get_fignums():
-    plt.figure(number).savefig(f"{number}.png")
+saved = sorted(path.name for path in Path("pictures").iterdir())
+expected = sorted(f"{path.stem}_{number}.png" for number in plt.get_fignums())
+assert saved == expected and saved, "not all pictures are shown"
 """
+"""Runs the cells of a script as a notebook does, which prints the value of a last line."""
 
 
 def run(path, folder, before=""):
@@ -38,6 +46,7 @@ def run(path, folder, before=""):
     environment = {
         **os.environ,
         "FASTSOFTMAX_EXAMPLES_SMALL": "1",
+        "FASTSOFTMAX_PICTURES": "pictures",
         "MPLBACKEND": "Agg",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])),
     }
@@ -72,6 +81,7 @@ def test_example_runs(path, tmp_path):
     if "fashion" in path.stem and not found(FASHION_MNIST):
         pytest.skip("Fashion-MNIST is not on this machine: FASTSOFTMAX_DATA names its folder")
     out = run(path, tmp_path)
+    assert f"no display: saved {path.stem}_1.png" in out
     for said in SAYS.get(path.stem.split("_")[1], []):
         assert re.search(said, out, re.DOTALL), said
     if path.stem.startswith("plot_2"):
@@ -89,6 +99,7 @@ def check_that_calibration_helps(out):
 
 
 def test_examples_are_there():
+    assert sorted(EXAMPLES.glob("*.py")) == SCRIPTS, "the gallery says that it runs all of these"
     assert {path.stem.split("_")[1] for path in SCRIPTS} >= set("12349")
 
 

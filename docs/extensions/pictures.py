@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 
 import fastsoftmax as fs
 
+PLOTS = [name for name in fs.plots.__all__ if name.startswith("plot_")]
 FOLDER = Path("generated", "pictures")  # beside the pages that autosummary writes
 
 
@@ -15,7 +16,7 @@ def draw_examples(app):
     folder = Path(app.srcdir, FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     plt.switch_backend("agg")
-    for name in fs.plots.__all__:
+    for name in PLOTS:
         names = {}
         for example in doctest.DocTestParser().get_examples(
             getattr(fs.plots, name).__doc__
@@ -28,7 +29,7 @@ def draw_examples(app):
 def add_picture(app, what, name, thing, options, lines):
     """Put the picture behind the example of a plot function."""
     module, _, short = name.rpartition(".")
-    if module == "fastsoftmax.plots" and short in fs.plots.__all__:
+    if module == "fastsoftmax.plots" and short in PLOTS:
         lines += [
             "",
             f".. image:: {FOLDER.name}/{short}.png",

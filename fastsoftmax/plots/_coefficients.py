@@ -118,6 +118,7 @@ def _largest(weights):
 def _draw(ax, weights, features, classes, what):
     largest = float(np.abs(weights).max()) or 1.0
     shown = ax.imshow(weights, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    ax.spines[:].set_visible(False)
     ax.figure.colorbar(shown, ax=ax, label=what)
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(features)), features)

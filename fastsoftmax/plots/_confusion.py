@@ -83,6 +83,7 @@ def _display(true, predicted, names, normalize, ax):
         cmap="Blues",
         ax=ax,
     )
+    ax.spines[:].set_visible(False)
     ax.set(xlabel="predicted class", ylabel="true class")
     step = 1 if n <= _MOST_NAMES else -(-n // _MOST_NUMBERS)
     shown = names[::step]

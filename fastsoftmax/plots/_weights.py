@@ -79,8 +79,7 @@ def plot_class_weights(model, *, shape=None, class_names=None, fig=None):
     for ax, image, name in zip(grid.flat, images, names, strict=False):
         shown = ax.imshow(image, cmap="RdBu_r", vmin=-largest, vmax=largest)
         ax.set_title(name, fontsize="medium")
-        ax.set(xticks=[], yticks=[])
-    for ax in grid.flat[len(images) :]:
+    for ax in grid.flat:
         ax.set_axis_off()
     fig.colorbar(shown, ax=list(grid.flat), label="weight", shrink=0.8)
     return grid.ravel()[: len(images)]

@@ -31,7 +31,7 @@ def run(path, folder, *args):
 
 
 def test_example_of_two_workers(tmp_path):
-    out = run("examples/dask_two_workers.py", tmp_path)
+    out = run("examples/torch_and_dask/dask_two_workers.py", tmp_path)
     assert "2 workers: " in out
     assert "the same bits: True" in out
 

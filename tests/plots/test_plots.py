@@ -373,3 +373,11 @@ def test_loaded_when_asked_for():
         "assert not {'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_images_have_no_frame(linear, iris):
+    """Whatever the style: with that of the tutorials half a frame stayed."""
+    images = plot_class_weights(linear, shape=(1, 2))
+    tables = [plot_confusion_matrix(linear, *iris), plot_coefficients(linear)]
+    assert not any(ax.axison for ax in images)
+    assert not any(spine.get_visible() for ax in tables for spine in ax.spines.values())

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build for aarch64 on x86-64 Linux and run there under qemu: the core tests, and an accuracy run whose results are judged
 # here, where long double has 64 bits of mantissa. Needs gcc-aarch64-linux-gnu and qemu-user-static, Debian's packages for
-# Python 3.11 of arm64 (fetched into build/arm, not installed), and an environment with Cython and NumPy of Python 3.11.
+# Python 3.11 of arm64 (fetched into build/arm, not installed), and Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON_HERE:-.venv/bin/python}
@@ -30,8 +30,14 @@ fi
 "$python" -m pip install --quiet --target "$site" --upgrade --only-binary=:all: --platform manylinux_2_28_aarch64 \
     --platform manylinux2014_aarch64 --python-version 3.11 numpy pytest hypothesis ml_dtypes
 
+# What pyproject.toml asks for to build; the environment's own setuptools may be older.
+"$python" -m venv "$folder/tools"
+"$python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+    >"$folder/requires.txt"
+"$folder/tools/bin/pip" install --quiet -r "$folder/requires.txt"
+
 CC=aarch64-linux-gnu-gcc LDSHARED="aarch64-linux-gnu-gcc -shared" SETUPTOOLS_EXT_SUFFIX=.cpython-311-aarch64-linux-gnu.so \
-    FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 "$python" setup.py -q build --build-lib "$folder/lib"
+    FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 "$folder/tools/bin/python" setup.py -q build --build-lib "$folder/lib"
 rm -rf "$site/fastsoftmax" && cp -r "$folder/lib/fastsoftmax" "$site/"
 
 on_arm() {

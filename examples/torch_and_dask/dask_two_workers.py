@@ -5,7 +5,7 @@ Two workers of Dask
 Softmax regression and a network on two worker processes of Dask, which the script starts itself::
 
     pip install "fastsoftmax[dask]"
-    python examples/dask_two_workers.py
+    python examples/torch_and_dask/dask_two_workers.py
 
 Each worker makes the rows of its partitions; none comes to this process. The coefficients have the bits
 of one worker over the same partitions.

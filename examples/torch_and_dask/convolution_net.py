@@ -5,7 +5,7 @@ A convolution net, where it does not pay
 Ten classes, and thousands of products for each logit: the loss is less than a hundredth of the step, so a faster loss
 changes nothing that can be measured. Keep ``torch.nn.functional`` here. The images are noise: this is about time alone.
 
-Run ``python examples/convolution_net.py``, or with ``FASTSOFTMAX_EXAMPLES_SMALL=1`` for a few seconds.
+Run ``python examples/torch_and_dask/convolution_net.py``, or with ``FASTSOFTMAX_EXAMPLES_SMALL=1`` for a few seconds.
 """
 
 import os

@@ -10,7 +10,7 @@ takes the same steps with three losses:
 - ``fastsoftmax.torch.cross_entropy``, the same call by another import;
 - ``fastsoftmax.torch.linear_cross_entropy``, which takes the last layer with it and never stores its logits.
 
-Run ``python examples/gpt_cpu.py``, or with ``FASTSOFTMAX_EXAMPLES_SMALL=1`` for a few seconds.
+Run ``python examples/torch_and_dask/gpt_cpu.py``, or with ``FASTSOFTMAX_EXAMPLES_SMALL=1`` for a few seconds.
 """
 
 import os
