@@ -5,9 +5,8 @@
 
 #include <float.h>
 
-#include "math/log1p.h"
+#include "loss/lane_totals.h"
 #include "math/power.h"
-#include "simd/sums.h"
 
 /* One value a lane. */
 typedef struct {
@@ -54,6 +53,20 @@ INLINE vec_f64 grad_at_max_of_doubles(const LaneSums *a, ptrdiff_t i, vec_f64 t,
     return scale * result + (scale * error + scale_error * result);
 }
 
+/* loss + z_loss * lse**2, of doubles: the square would count each rounding of the log-sum-exp twice. */
+INLINE vec_f64 with_z_loss_of_doubles(vec_f64 loss, vec_f64 log_sum, vec_f64 lse_max, double temperature,
+                                      double z_loss) {
+    const PairLanes at_max = lanes_quotient((PairLanes){lse_max, {0}}, (PairLanes){temperature - (vec_f64){0}, {0}});
+    PairLanes lse = lanes_two_sum(at_max.high, log_sum);
+    lse.low += at_max.low;
+    const PairLanes slope = lanes_times(lse, z_loss - (vec_f64){0});
+    const vec_f64 product = slope.high * lse.high;
+    const PairLanes sum = lanes_two_sum(loss, product);
+    const vec_f64 lost =
+        sum.low + (product_error_f64(slope.high, lse.high, product) + (slope.high * lse.low + slope.low * lse.high));
+    return sum.high + (vec_f64)((ivec_f64)lost & (lost - lost == 0)); /* beside an infinity nothing is lost */
+}
+
 /* Returns whether a lane has terms to shrink. */
 INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
     int shrinks = 0;
@@ -81,7 +94,9 @@ INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
             lse += load_doubles(a->lse_max + i) / k.temperature;
         }
         vec_f64 loss = total * log_sum + target_gap;
-        if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
+        if (k.dense && k.z_loss != 0 && k.is_double)
+            loss = with_z_loss_of_doubles(loss, log_sum, load_doubles(a->lse_max + i), k.temperature, k.z_loss);
+        else if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
         store_doubles(a->loss + i, s * loss);
         if (!k.with_grad) continue;
         const vec_f64 scale = s * k.slope;

@@ -100,9 +100,14 @@ def row_loss(lanes, i, has_t, temperature, z_loss):
     if target != 0:
         distance += target * ((0.5 * m - 0.5 * z) / temperature) * 2.0
     loss = lanes[SAMPLE + i] * (total * lanes[LOG + i] + distance)
-    if z_loss != 0:
-        lse = m / temperature + lanes[LOG + i]
-        loss += lanes[SAMPLE + i] * z_loss * lse * lse
+    if z_loss != 0:  # in two parts: the square counts each rounding of the log-sum-exp twice
+        at_max, lost = divide(m, 0.0, temperature, 0.0)
+        lse, error = difference(at_max, -lanes[LOG + i])
+        weight, weight_lost = scale_of(lanes[SAMPLE + i], z_loss, 0.0)
+        slope, slope_lost = scale_of(lse, weight, weight_lost)
+        product, rest = scale_of(lse, slope, slope_lost + finite(weight * (lost + error)))
+        whole, more = difference(product, -loss)
+        loss = whole + finite(more + rest + slope * (lost + error))
     return loss, total
 
 
