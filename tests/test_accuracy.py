@@ -263,6 +263,17 @@ def test_probabilities_with_many_classes(implementation, dtype, rng, n_classes, 
     assert ulp_error(got_grad, grad / divisor, scale / divisor) <= ULP
 
 
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_the_sum_of_many_targets_keeps_its_digits(implementation, dtype, seed):
+    """It multiplies every probability: each rounding of it is one of all entries."""
+    rng = np.random.default_rng(seed)
+    x = logits_of("spread", (3, 50_000), dtype, rng)
+    y = fs.softmax(rng.standard_normal(x.shape)).astype(dtype)
+    _, grad, scale = oracle.cross_entropy(x, y)
+    _, got = fs.cross_entropy_with_grad(x, y, reduction="none")
+    assert ulp_error(got, grad, scale) <= ULP
+
+
 @pytest.mark.parametrize("shape", [(20_000, 17), (400, 300)], ids=str)
 def test_z_loss_counts_roundings_once(implementation, dtype, shape):
     """The square of the log-sum-exp would count each of its roundings twice."""

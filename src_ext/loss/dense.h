@@ -28,7 +28,7 @@ static double FN(wide_target_gap)(const REAL *t, ptrdiff_t t_step, const REAL *z
 
 /* The sum of t * (m - z) for z in two parts, and sum(t). */
 static double FN(row_target_gap_of_pairs)(const REAL *t, const REAL *z, const REAL *low, ptrdiff_t n, REAL m,
-                                          double *total /* OUT */) {
+                                          double *total, double *total_error /* OUT */) {
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     for (ptrdiff_t i = 0; i < n; i += LANES) {
@@ -38,15 +38,15 @@ static double FN(row_target_gap_of_pairs)(const REAL *t, const REAL *z, const RE
         FN(sums_add)(&totals, target);
     }
     double lost;
-    *total = FN(sums_total)(&totals, &lost);
+    *total = FN(sums_total)(&totals, total_error);
     return FN(sums_total)(&sums, &lost);
 }
 
-/* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t). Both by runs of four vectors:
+/* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t), and its rounding error. Both by runs of four vectors:
  * no term is negative, so that each rounds by a few units of its own size. */
 static double FN(row_target_gap)(const REAL *t, const REAL *z, const REAL *low, ptrdiff_t n, REAL m, double temperature,
-                                 double *total /* OUT */) {
-    if (low) return FN(row_target_gap_of_pairs)(t, z, low, n, m, total);
+                                 double *total, double *total_error /* OUT */) {
+    if (low) return FN(row_target_gap_of_pairs)(t, z, low, n, m, total, total_error);
     const VEC max = FN(all)(m), zero = {0};
     FN(sums) sums = FN(sums_start)(), totals = FN(sums_start)();
     ptrdiff_t i = 0;
@@ -65,7 +65,7 @@ static double FN(row_target_gap)(const REAL *t, const REAL *z, const REAL *low, 
         FN(sums_add)(&totals, target);
     }
     double lost;
-    *total = FN(sums_total)(&totals, &lost);
+    *total = FN(sums_total)(&totals, total_error);
     const double target_gap = FN(sums_total)(&sums, &lost);
     return isinf(target_gap) ? FN(wide_target_gap)(t, 1, z, 1, n, m, temperature) : target_gap / temperature;
 }

@@ -50,7 +50,8 @@ cdef extern from *:
 cdef struct Part:
     double max
     exp_sum terms
-    double target_gap, target   # sums of t * (m - z) / temperature and of t over dense targets, where there are any
+    # Where there are dense targets: the sum of t * (m - z) / temperature; that of t, and what its rounding has lost.
+    double target_gap, target, target_error
     double moment               # the sum of exp(x - m) * (m - x), for the entropy
 
 cdef struct Stat:
@@ -115,7 +116,8 @@ cdef inline void sum_chunk(const real *x, const real *low, const real *t, real *
     """Sums of a chunk whose maximum is known; the terms go to `stage`, dense targets come from `t`, unless NULL."""
     cdef real m = <real>part.max
     if t != NULL:
-        part.target_gap = row_target_gap(t, x, low, n, m if m > -INFINITY else 0, plan.temperature, &part.target)
+        part.target_gap = row_target_gap(t, x, low, n, m if m > -INFINITY else 0, plan.temperature, &part.target,
+                                         &part.target_error)
     if m > -INFINITY:
         row_exp_sum(x, low, stage, n, m, plan.temperature, plan.exclude_max, ahead, &part.terms)
         return
@@ -186,13 +188,14 @@ cdef inline double gap_of(double max, double z, double temperature) noexcept nog
 cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, double temperature, Stat *stat) noexcept nogil:
     """Refer the target gaps of the chunks to the maximum of the row; nothing cancels."""
     cdef Py_ssize_t k
-    stat.target_gap = stat.target = 0
+    cdef DoublePair gap = pair_of(0, 0), total = pair_of(0, 0)
     for k in range(n_parts):
-        stat.target_gap += parts[k].target_gap
-        stat.target += parts[k].target
+        gap = pair_plus(gap, parts[k].target_gap)
+        total = pair_plus(pair_plus(total, parts[k].target), parts[k].target_error)
         if parts[k].max != stat.max and parts[k].target != 0:
-            stat.target_gap += parts[k].target * gap_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
-                                                        temperature)
+            gap = pair_plus(gap, parts[k].target * gap_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
+                                                          temperature))
+    stat.target_gap, stat.target = pair_value(gap), pair_value(total)
 
 
 cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:
