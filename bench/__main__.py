@@ -12,6 +12,8 @@ from pathlib import Path
 if not __package__:  # python bench
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from fastsoftmax import _compiled
+
 COMMANDS = (
     "table",
     "forms",
@@ -60,6 +62,8 @@ def make_parser():
 
 def main(argv=None):
     """Run a command; return its exit code."""
+    if not _compiled.IS_COMPILED:
+        sys.exit(f"bench measures the compiled package, but {_compiled.WHY_NOT}")
     argv = sys.argv[1:] if argv is None else argv
     args, others = make_parser().parse_known_args(argv)
     if others and argv[0] != "suite":  # whose options are pytest's

@@ -4,6 +4,7 @@ import itertools
 import tracemalloc
 
 import ml_dtypes
+import needs
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -346,6 +347,7 @@ def peak_of(call):
         tracemalloc.stop()
 
 
+@needs.compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", large_views(np.float16))
 def test_no_copy_is_made(dtype, name):

@@ -24,7 +24,8 @@ def python_alone(tmp_path_factory):
 
 
 def run(folder, code, *options, **environment):
-    environment = {**os.environ, "PYTHONPATH": str(folder), **environment}
+    inherited = {name: os.environ[name] for name in os.environ if name != "FASTSOFTMAX_BACKEND"}
+    environment = {**inherited, "PYTHONPATH": str(folder), **environment}
     return subprocess.run(
         [sys.executable, *options, "-c", code], env=environment, cwd=folder,
         capture_output=True, text=True, timeout=300, check=False,

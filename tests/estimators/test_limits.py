@@ -3,6 +3,7 @@
 import signal
 import threading
 
+import needs
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -131,6 +132,7 @@ def test_lbfgs_has_the_same_bits_however_often_it_looks_for_ctrl_c(
     np.testing.assert_array_equal(clf.fit(X, y).coef_, expected)
 
 
+@needs.compiled  # whose calls are counted
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs signals")
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_ctrl_c_reaches_a_fit_between_blocks(solver, images, monkeypatch):

@@ -4,6 +4,7 @@ import copy
 import json
 import threading
 
+import needs
 import numpy as np
 import pytest
 import safetensors
@@ -260,6 +261,7 @@ def compiled_calls():
     }
 
 
+@needs.compiled
 @pytest.mark.parametrize(
     ("call", "at", "value"),
     [

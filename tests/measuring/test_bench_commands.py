@@ -10,6 +10,10 @@ import pytest
 
 main = pytest.importorskip("bench.__main__", reason="bench/ is not here")
 import fastsoftmax as fs  # noqa: E402
+from fastsoftmax import _compiled  # noqa: E402
+
+if not _compiled.IS_COMPILED:
+    pytest.skip("bench measures the compiled package", allow_module_level=True)
 from bench import form_cases, forms, guard, options, peers, torch_losses, training, workers  # noqa: E402
 
 
