@@ -375,8 +375,17 @@ def test_missing_values_are_counted():
     frame = pandas.DataFrame({"a": pandas.array([1, None], "Int64"), "b": [1.0, np.nan]})
     assert _tables.n_missing(frame) == 1
     assert _tables.n_missing(np.array([np.nan])) == 0
-    with pytest.raises(ValueError, match=r"^x must have no missing values, got 1"):
+    with pytest.raises(ValueError, match=r"^x must have no missing values, got 1 .* columns a$"):
         _validate.as_array(frame, "x")
+
+
+def test_columns_of_texts_are_named():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    with pytest.raises(TypeError, match=r"^x must hold numbers, got dtype object in the columns b"):
+        _validate.as_array(frame, "x")
+    assert _validate.as_array(pandas.Series(["x", "y"], dtype=object), "x").dtype == object
+    assert _validate.as_array(frame[["a"]], "x").shape == (2, 1)
 
 
 def test_missing_values_of_arrow():
@@ -541,7 +550,7 @@ class TestTensors:
 
     def test_bfloat16_without_ml_dtypes(self, torch, monkeypatch):
         monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-        with pytest.raises(ImportError, match=r"pip install .fastsoftmax\[torch\]"):
+        with pytest.raises(ImportError, match=r"^x is of bfloat16, .*: pip install ml_dtypes$"):
             _validate.as_array(torch.ones(2, dtype=torch.bfloat16), "x")
 
     def test_what_is_refused(self, torch):
