@@ -29,7 +29,7 @@
  *     v2    exp_f32  0.976 ULP at -0x1.7714d4p+2
  *     v2    exp_f64  1.004 ULP at -0x1.9a05e6a345344p+3
  *
- * Beside any maximum, which has an error of its own, and with any temperature: at most 1.02 (v4) or 1.51 ULP (v3, v2). */
+ * Beside any maximum, which has an error of its own, and with any temperature: at most 1.04 (v4) or 1.56 ULP (v3, v2). */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #endif

@@ -102,7 +102,7 @@ def test_exp(run, target):
         assert at_quoted[name][0] == pytest.approx(quotes[name][0], abs=0.05)
         assert found[name][0] <= quotes[name][0] + 0.02
         for frame in ("any_maximum", "with_temperature"):
-            assert found[f"{name}_{frame}"][0] <= (1.03 if target == "v4" else 1.52)
+            assert found[f"{name}_{frame}"][0] <= (1.04 if target == "v4" else 1.56)
     for name in ("exp_f32_beside_256", "exp_f32_beside_large"):
         assert found[name][0] <= quotes["exp_f32"][0] + 0.02
     if ALL:
