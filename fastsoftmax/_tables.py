@@ -35,15 +35,15 @@ def in_columns_of_texts(value):
 
 
 def _in_columns(value, holds):
-    if _library(value) not in ("pandas", "polars") or getattr(value, "ndim", 2) != 2:
+    library = _library(value)
+    if library == "pandas" and getattr(value, "ndim", 0) == 2:
+        columns = _columns(value)
+    elif library == "polars" and hasattr(value, "get_columns"):
+        columns = value.get_columns()
+    else:
         return ""
-    names = getattr(value, "columns", ())
-    if not len(names) or not hasattr(
-        value, "iloc" if _library(value) == "pandas" else "get_columns"
-    ):
-        return ""
-    columns = _columns(value) if _library(value) == "pandas" else value.get_columns()
-    found = [str(name) for name, column in zip(names, columns, strict=True) if holds(column)]
+    names = zip(value.columns, columns, strict=True)
+    found = [str(name) for name, column in names if holds(column)]
     return f" in the columns {', '.join(found)}" if found else ""
 
 
