@@ -32,7 +32,8 @@ BATCH_SIZES = (32, 128, 512, 2048)
 SOLVERS = ("adam", "sgd")
 N_IMAGES, N_FEATURES, N_CLASSES = 60_000, 784, 10
 STEPS = 200
-MIN_ACCURACY = 0.5
+MIN_ACCURACY = 0.25
+"""Guessing gives 0.1; a few dozen steps of sgd, as the largest batches leave, about 0.4."""
 PAUSE = 0.05
 PAGE = results.ROOT / "docs" / "performance.md"
 
