@@ -32,8 +32,8 @@ BATCH_SIZES = (32, 128, 512, 2048)
 SOLVERS = ("adam", "sgd")
 N_IMAGES, N_FEATURES, N_CLASSES = 60_000, 784, 10
 STEPS = 200
-MIN_ACCURACY = 0.25
-"""Guessing gives 0.1; a few dozen steps of sgd, as the largest batches leave, about 0.4."""
+MIN_ACCURACY, MIN_OF_FEW_STEPS = 0.5, 0.25
+"""The second of sgd in the largest batches, which leave some dozens of steps; guessing gives 0.1."""
 PAUSE = 0.05
 PAGE = results.ROOT / "docs" / "performance.md"
 
@@ -206,8 +206,10 @@ def measure(trainers, case, n_images, seconds):
     timings = alternate(turns, seconds, pause=PAUSE)
     disturbed = watch.reasons() + disturbance.suspicions(timings, OURS, ONE_THREAD)
     accuracies = {name: one.accuracy() for name, one in present.items()}
+    has_few_steps = case.solver == "sgd" and case.batch_size == BATCH_SIZES[-1]
+    least = MIN_OF_FEW_STEPS if has_few_steps else MIN_ACCURACY
     for name, accuracy in accuracies.items():
-        if not accuracy > MIN_ACCURACY:
+        if not accuracy > least:
             raise AssertionError(f"{name} has not learnt: accuracy {accuracy:.3f} in {case}")
     timings.pop(ONE_THREAD, None)
     told = {

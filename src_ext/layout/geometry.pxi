@@ -39,7 +39,7 @@ cdef void plan_blocks(Geometry *g, Py_ssize_t outer, Py_ssize_t n_classes, Py_ss
         g.stride = lanes * max(NARROWEST, min(WIDEST, TILE_BYTES // (n_classes * lanes * g.item_bytes)))
     else:
         g.form = GATHERED
-    if g.n_lanes <= g.stride:           # one piece; a division takes as long as ten classes
+    if g.n_lanes <= g.stride:           # one piece: nothing to divide
         g.per_block, g.n_blocks = g.stride, 1 if g.n_lanes > 0 else 0
         return
     g.per_block = g.stride * max(1, BLOCK_ELEMENTS // (n_classes * g.stride))
