@@ -87,16 +87,17 @@ INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
             target_gap = zero_equal_f64(t * target_gap, t, (vec_f64){0});
         }
         if (k.is_double) target_gap *= 2.0;
-        vec_f64 total = t, lse = log_sum;
+        vec_f64 total = t;
         if (k.dense) {
             target_gap += load_doubles(a->target_gap + i);
             total += load_doubles(a->dense + i);
-            lse += load_doubles(a->lse_max + i) / k.temperature;
         }
         vec_f64 loss = total * log_sum + target_gap;
-        if (k.dense && k.z_loss != 0 && k.is_double)
-            loss = with_z_loss_of_doubles(loss, log_sum, load_doubles(a->lse_max + i), k.temperature, k.z_loss);
-        else if (k.dense && k.z_loss != 0) loss += k.z_loss * lse * lse; /* lse may be infinite */
+        if (k.dense && k.z_loss != 0) {
+            const vec_f64 max_of_row = load_doubles(a->lse_max + i), lse = log_sum + max_of_row / k.temperature;
+            if (k.is_double) loss = with_z_loss_of_doubles(loss, log_sum, max_of_row, k.temperature, k.z_loss);
+            else loss += k.z_loss * lse * lse; /* lse may be infinite */
+        }
         store_doubles(a->loss + i, s * loss);
         if (!k.with_grad) continue;
         const vec_f64 scale = s * k.slope;

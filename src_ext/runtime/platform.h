@@ -82,20 +82,23 @@ static inline int thread_number(void) {
 #endif
 }
 
-/* Move a thread off a CPU, until it is moved again, if it may use another. */
-static inline void leave_cpu(cpu_choice *choice, int thread, int cpu) {
+/* Move a thread off a CPU, and off another (negative: none) if a third is left to it, until it is moved again. */
+static inline void leave_cpus(cpu_choice *choice, int thread, int cpu, int other) {
 #if defined(__linux__)
-    cpu_set_t now;
+    cpu_set_t now, used;
     if (sched_getaffinity(thread, sizeof now, &now)) return;
     if (!choice->has_moved || !CPU_EQUAL(&now, &choice->used)) choice->given = now; /* somebody else has set it */
-    choice->used = choice->given;
-    CPU_CLR(cpu, &choice->used);
-    if (CPU_COUNT(&choice->used) == 0 || sched_setaffinity(thread, sizeof choice->used, &choice->used)) return;
+    used = choice->given;
+    if (cpu >= 0) CPU_CLR(cpu, &used);
+    if (other >= 0 && CPU_COUNT(&used) > CPU_ISSET(other, &used)) CPU_CLR(other, &used);
+    if (CPU_COUNT(&used) == 0 || CPU_EQUAL(&used, &now) || sched_setaffinity(thread, sizeof used, &used)) return;
+    choice->used = used;
     choice->has_moved = 1;
 #else
     (void)choice;
     (void)thread;
     (void)cpu;
+    (void)other;
 #endif
 }
 

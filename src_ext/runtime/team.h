@@ -134,11 +134,24 @@ static int do_blocks(team *t, int id, int n_participants, uint64_t *random) {
     return done;
 }
 
-/* Move a helper off the caller's CPU; nothing where somebody is just doing that. */
-static inline void keep_off_callers_cpu(const team *t, participant *helper) {
+/* Move a helper off the caller's CPU and another (negative: none); nothing where somebody is just doing that. */
+static inline void keep_off_cpus(const team *t, participant *helper, int other) {
     if (atomic_exchange(&helper->is_choosing, 1)) return;
-    leave_cpu(&helper->choice, helper->thread, atomic_load_explicit(&t->caller_cpu, memory_order_relaxed));
+    leave_cpus(&helper->choice, helper->thread, atomic_load_explicit(&t->caller_cpu, memory_order_relaxed), other);
     atomic_store(&helper->is_choosing, 0);
+}
+
+/* For which job a participant had this CPU last; the first CPUs of the machine, each on a cache line of its own. */
+enum { CPUS_WATCHED = 1024 };
+static struct {
+    _Atomic uint32_t generation;
+    char padding[CACHE_LINE_BYTES - sizeof(uint32_t)];
+} cpu_claims[CPUS_WATCHED];
+
+/* Claim a CPU for a participant of a job; returns 0 where another one has it. */
+static inline int claim_cpu(int cpu, uint32_t generation) {
+    return cpu < 0 || cpu >= CPUS_WATCHED ||
+           atomic_exchange_explicit(&cpu_claims[cpu].generation, generation, memory_order_relaxed) != generation;
 }
 
 static inline void wake_participant(team *t, int id) {
@@ -147,7 +160,7 @@ static inline void wake_participant(team *t, int id) {
     /* One that has been moved once may use no other CPU than the caller's, where the caller has come since: it would
      * wait for the end of the job that it is woken for. */
     const int cpu = atomic_load_explicit(&helper->cpu, memory_order_relaxed);
-    if (cpu >= 0 && cpu == atomic_load_explicit(&t->caller_cpu, memory_order_relaxed)) keep_off_callers_cpu(t, helper);
+    if (cpu >= 0 && cpu == atomic_load_explicit(&t->caller_cpu, memory_order_relaxed)) keep_off_cpus(t, helper, -1);
     wake_one(&helper->asleep);
 }
 
@@ -221,8 +234,13 @@ static void help(team *t, int id) {
         seen = wait_for_job(t, id, seen);
         if (atomic_load(&t->stopping)) return;
         delay_for_test(&random);
-        /* The system likes to wake a thread where it was called from. */
-        if (is_on_callers_cpu(t)) keep_off_callers_cpu(t, t->participants + id);
+        /* The system likes to wake a thread where it was called from: beside the caller, or beside a helper that would
+         * then stop in the middle of a block, for which the caller waits. */
+        const int cpu = current_cpu();
+        if (!claim_cpu(cpu, seen)) {
+            keep_off_cpus(t, t->participants + id, cpu);
+            claim_cpu(current_cpu(), seen);
+        }
         const int n_participants = enter_job(t, id);
         if (n_participants == 0) continue;
         wake_children(t, id, n_participants);
@@ -313,7 +331,9 @@ static void run_job(team *t, block_function run, const void *task, ptrdiff_t fir
         const uint64_t to = (uint64_t)n_blocks * (uint64_t)(i + 1) / (uint64_t)n_participants;
         atomic_store_explicit(&t->participants[i].range, to << 32 | from, memory_order_relaxed);
     }
-    atomic_store_explicit(&t->caller_cpu, current_cpu(), memory_order_relaxed);
+    const int cpu = current_cpu();
+    atomic_store_explicit(&t->caller_cpu, cpu, memory_order_relaxed);
+    claim_cpu(cpu, atomic_load_explicit(&t->generation, memory_order_relaxed) + 1);
     const int32_t patience = t->n_failures ? 0 : start - t->last_end < CLOSE_CALLS ? CLOSE_CALLS : SHORT_SPIN;
     atomic_store_explicit(&t->patience, patience, memory_order_relaxed);
     atomic_store_explicit(&t->gate, GATE_OPEN | (uint32_t)n_participants << GATE_SHIFT, memory_order_release);

@@ -118,12 +118,12 @@ def test_biases_stay_where_there_is_no_intercept(dtype, solver, logistic):
     assert (fused.network.intercepts[0] == 0).all()
 
 
-@pytest.mark.parametrize("hidden", [(), (128,), (150, 70)])
+@pytest.mark.parametrize("hidden", [(), (96,), (128,), (150, 70)])
 @pytest.mark.parametrize("batch_size", [20, 130, 400])
 def test_bits_depend_neither_on_threads_nor_on_calls(dtype, hidden, batch_size, monkeypatch):
     monkeypatch.setattr(_compiled, "WORK_A_THREAD", 1)
     results = []
-    for n_threads, n_calls in [(1, 1), (2, 1), (3, 2), (7, 1)]:
+    for n_threads, n_calls in [(1, 1), (2, 1), (3, 2), (7, 1), (16, 1)]:
         with fs.set_num_threads(n_threads):
             problem = make_problem(dtype, 800, 60, 7, False, True)
             fused, _ = both_steps(

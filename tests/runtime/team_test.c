@@ -89,8 +89,66 @@ static void *call_often(void *argument) {
     return NULL;
 }
 
+/* A CPU belongs to the participant of a job that claims it first. */
+static void check_claims(void) {
+    assert(claim_cpu(3, 7) && !claim_cpu(3, 7) && claim_cpu(4, 7) && claim_cpu(3, 8) && !claim_cpu(3, 8));
+    for (int i = 0; i < 2; i++) assert(claim_cpu(-1, 8) && claim_cpu(CPUS_WATCHED, 8)); /* nobody knows */
+}
+
+#if defined(__linux__)
+static int allowed(int cpu) {
+    cpu_set_t now;
+    assert(sched_getaffinity(0, sizeof now, &now) == 0);
+    return CPU_ISSET(cpu, &now);
+}
+
+static void allow(int cpu, int other) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    CPU_SET(other, &set);
+    assert(sched_setaffinity(0, sizeof set, &set) == 0);
+}
+
+/* A thread of two CPUs leaves the first it is told of, and the other one only if a third is left. */
+static void check_choice_of_cpus(void) {
+    cpu_set_t given;
+    cpu_choice choice = {0};
+    int cpus[3], n = 0;
+    const int me = thread_number();
+    assert(sched_getaffinity(0, sizeof given, &given) == 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && n < 3; cpu++)
+        if (CPU_ISSET(cpu, &given)) cpus[n++] = cpu;
+    if (n < 2) return;
+    const int a = cpus[0], b = cpus[1];
+    allow(a, b);
+    leave_cpus(&choice, me, a, -1);
+    assert(!allowed(a) && allowed(b));
+    leave_cpus(&choice, me, b, -1);
+    assert(allowed(a) && !allowed(b));
+    leave_cpus(&choice, me, a, b);
+    assert(!allowed(a) && allowed(b));
+    leave_cpus(&choice, me, b, b);
+    assert(allowed(a) && !allowed(b));
+    allow(b, b); /* somebody else has set it: then there is no choice */
+    leave_cpus(&choice, me, b, a);
+    assert(!allowed(a) && allowed(b));
+    if (n == 3) {
+        const int c = cpus[2];
+        assert(sched_setaffinity(0, sizeof given, &given) == 0);
+        leave_cpus(&choice, me, a, b);
+        assert(!allowed(a) && !allowed(b) && allowed(c));
+    }
+    assert(sched_setaffinity(0, sizeof given, &given) == 0);
+}
+#else
+static void check_choice_of_cpus(void) {}
+#endif
+
 int main(void) {
     pthread_t callers[3];
+    check_claims();
+    check_choice_of_cpus();
     host_region = host_with_threads;
     thread_limits.n_cpus = 4;
     watch_forks();
