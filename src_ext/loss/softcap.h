@@ -6,7 +6,7 @@
  * CAP_SERIES  abs(u) <= 1/2 for u = x / temperature / softcap, and z of ordinary size: see loss/softcap_series.h.
  * CAP_EXP     with e = exp(-2 * abs(u)), tanh(abs(u)) = (1 - e) / (1 + e): float in double, double in pairs of doubles.
  * CAP_WIDE    caps and logits so large that z - m would lose the digits of x - m: softcap_row and, for double,
- *             capped_row_extended, one row at a time.
+ *             capped_row_wide, one row at a time.
  *
  * CAP_MIXED is for lanes of which some take the series and the others exp. A row's own logits decide, or the options alone: no bit
  * depends on other rows.
@@ -15,11 +15,14 @@
  *
  *     tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)) = 2 * (1 - exp(-2 * (u - v))) * max(a, b) / ((1 + a) * (1 + b))
  *
- * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide double rows are computed in long
- * double from end to end: slow, exact, and where long double is no wider than double, of 43 ULP with caps of 1e7 and above. */
+ * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide rows of doubles are computed in
+ * CapNumber from end to end: slow, and right everywhere. */
 #ifndef FASTSOFTMAX_SOFTCAP_H
 #define FASTSOFTMAX_SOFTCAP_H
 
+#include <float.h>
+
+#include "math/pairs.h"
 #include "softmax/primitives.h"
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
@@ -260,51 +263,123 @@ static void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n,
     }
 }
 
-/* sech(u)**2 / temperature as 4 * e / (1 + e)**2 with e = exp(-2 * abs(u)): it keeps its digits where tanh is near 1. */
-static inline long double cap_slope(double x, double temperature, double softcap) {
-    const long double e = expl(-2 * fabsl((long double)x / temperature / softcap));
-    return 4 * e / ((1 + e) * (1 + e)) / temperature;
+/* What wide rows of doubles are computed in: 64 bits and more, in a range without bounds that matter. The long double of x87 is four
+ * times as fast as pairs of doubles; elsewhere it is double, or computed by software. */
+#if defined(__x86_64__) && LDBL_MANT_DIG == 64
+typedef long double CapNumber;
+static inline CapNumber cap_of(double value) { return value; }
+static inline double cap_value(CapNumber a) { return (double)a; }
+static inline CapNumber cap_sum(CapNumber a, CapNumber b) { return a + b; }
+static inline CapNumber cap_product(CapNumber a, CapNumber b) { return a * b; }
+static inline CapNumber cap_quotient(CapNumber a, CapNumber b) { return a / b; }
+static inline CapNumber cap_minus(CapNumber a) { return -a; }
+static inline CapNumber cap_size(CapNumber a) { return fabsl(a); }
+static inline CapNumber cap_exp(CapNumber a) { return expl(a); }
+static inline CapNumber cap_expm1(CapNumber a) { return expm1l(a); }
+#else
+typedef Wide CapNumber;
+static inline CapNumber cap_of(double value) { return wide_of(value); }
+static inline double cap_value(CapNumber a) { return wide_value(a); }
+static inline CapNumber cap_sum(CapNumber a, CapNumber b) { return wide_sum(a, b); }
+static inline CapNumber cap_product(CapNumber a, CapNumber b) { return wide_product(a, b); }
+static inline CapNumber cap_quotient(CapNumber a, CapNumber b) { return wide_quotient(a, b); }
+static inline CapNumber cap_minus(CapNumber a) { return wide_minus(a); }
+static inline CapNumber cap_size(CapNumber a) { return a.size.high < 0 ? wide_minus(a) : a; }
+static inline CapNumber cap_exp(CapNumber a) { return wide_exp(a); }
+static inline CapNumber cap_expm1(CapNumber a) { return wide_expm1(a); }
+#endif
+
+typedef struct {
+    CapNumber softcap, half_unit;    /* u is x / (2 * half_unit) */
+    CapNumber flattest;              /* 4 / temperature */
+    CapNumber tanh_of_max, e_of_max; /* of the size of u: tanh, and exp(-2 * u) */
+    double max;
+} WideCap;
+
+/* -2 * abs(u) */
+static inline CapNumber cap_exponent(const WideCap *cap, CapNumber x) {
+    return cap_minus(cap_size(cap_quotient(x, cap->half_unit)));
 }
 
-/* z - m of one row of doubles with the largest x; then S' and sums over dense targets t (or NULL). */
-static void capped_row_extended(const double *x, long double *z, const double *t, Py_ssize_t n, double max,
-                                double temperature, double softcap, long double *others, long double *distance,
-                                double *total /* OUT */) {
-    const long double u = (long double)max / temperature / softcap, a = expl(-2 * fabsl(u));
+static WideCap plan_wide_cap(double max, double temperature, double softcap) {
+    WideCap cap = {.max = max, .softcap = cap_of(softcap), .flattest = cap_quotient(cap_of(4), cap_of(temperature))};
+    cap.half_unit = cap_product(cap_product(cap_of(temperature), cap_of(0.5)), cap.softcap);
+    const CapNumber exponent = cap_exponent(&cap, cap_of(max));
+    cap.e_of_max = cap_exp(exponent);
+    cap.tanh_of_max = cap_quotient(cap_minus(cap_expm1(exponent)), cap_sum(cap.e_of_max, cap_of(1)));
+    return cap;
+}
+
+/* The largest logit, capped. */
+static inline double capped_max(const WideCap *cap) {
+    return copysign(cap_value(cap_product(cap->softcap, cap->tanh_of_max)), cap->max);
+}
+
+/* m - z of a logit below the largest. */
+static inline CapNumber capped_distance(const WideCap *cap, double x) {
+    const CapNumber one = cap_of(1), exponent = cap_exponent(cap, cap_of(x)), e = cap_exp(exponent);
+    const CapNumber bottom = cap_sum(one, e);
+    if (cap->max >= 0 && x < 0) {
+        const CapNumber tanh_of_size = cap_quotient(cap_minus(cap_expm1(exponent)), bottom);
+        return cap_product(cap->softcap, cap_sum(cap->tanh_of_max, tanh_of_size));
+    }
+    const CapNumber apart = cap_expm1(cap_exponent(cap, cap_sum(cap_of(cap->max), cap_of(-x))));
+    const CapNumber larger = fabs(cap->max) <= fabs(x) ? cap->e_of_max : e;
+    const CapNumber top = cap_product(cap_product(larger, cap_of(-2)), apart);
+    return cap_product(cap->softcap, cap_quotient(top, cap_product(bottom, cap_sum(one, cap->e_of_max))));
+}
+
+/* sech(u)**2 / temperature as 4 * e / (1 + e)**2 with e = exp(-2 * abs(u)): it keeps its digits where tanh is near 1. */
+static inline CapNumber cap_slope(const WideCap *cap, double x) {
+    const CapNumber e = cap_exp(cap_exponent(cap, cap_of(x))), bottom = cap_sum(cap_of(1), e);
+    return cap_product(cap->flattest, cap_quotient(e, cap_product(bottom, bottom)));
+}
+
+/* z - m of one row; then S' and sums over dense targets t (or NULL). */
+static void capped_row_wide(const WideCap *cap, const double *x, CapNumber *z, const double *t, Py_ssize_t n,
+                            CapNumber *others, CapNumber *distance, double *total /* OUT */) {
     Py_ssize_t n_max = 0, n_nan = 0;
-    long double sum_of_t = 0;
-    *others = *distance = 0;
+    CapNumber sum_of_t = cap_of(0);
+    *others = *distance = sum_of_t;
     for (Py_ssize_t i = 0; i < n; i++) {
-        const long double v = (long double)x[i] / temperature / softcap;
-        if (x[i] == max) {
-            z[i] = 0;
+        z[i] = cap_of(0);
+        if (x[i] == cap->max) {
             n_max++;
         } else {
-            if (max >= 0 && x[i] < 0) {
-                z[i] = softcap * (tanhl(v) - tanhl(u));
-            } else {
-                const long double b = expl(-2 * fabsl(v)), apart = ((long double)max - x[i]) / temperature / softcap;
-                z[i] = softcap * (2 * (a > b ? a : b) * expm1l(-2 * apart) / ((1 + a) * (1 + b)));
-            }
-            *others += expl(z[i]);
+            z[i] = cap_minus(capped_distance(cap, x[i]));
+            *others = cap_sum(*others, cap_exp(z[i]));
         }
-        n_nan += isnan(z[i]) != 0;
+        n_nan += isnan(x[i]) != 0;
         if (t && t[i] != 0) {
-            *distance -= t[i] * z[i];
-            sum_of_t += t[i];
+            *distance = cap_sum(*distance, cap_product(z[i], cap_of(-t[i])));
+            sum_of_t = cap_sum(sum_of_t, cap_of(t[i]));
         }
     }
-    *total = (double)sum_of_t;
-    *others = n_nan ? NAN : *others + (n_max - 1);
+    *total = cap_value(sum_of_t);
+    *others = n_nan ? cap_of(NAN) : cap_sum(*others, cap_of((double)(n_max - 1)));
 }
 
-/* grad = (share * p - t) * scale * slope, p from z - m and S'. */
-static void capped_grad_extended(const double *x, const long double *z, const double *t, double *grad, Py_ssize_t n,
-                                 double temperature, double softcap, long double others, long double share,
-                                 long double scale) {
+/* The numbers of a row that its loss needs, S' and 1 + S' in two parts. */
+static inline void cap_stat(CapNumber others, double *sum, double *sum_error, double *total,
+                            double *total_error /* OUT */) {
+    const CapNumber whole = cap_sum(others, cap_of(1));
+    *sum = cap_value(others), *total = cap_value(whole);
+    *sum_error = isfinite(*sum) ? cap_value(cap_sum(others, cap_of(-*sum))) : 0;
+    *total_error = isfinite(*total) ? cap_value(cap_sum(whole, cap_of(-*total))) : 0;
+}
+
+static inline CapNumber capped_probability(CapNumber z, CapNumber others) {
+    return cap_quotient(cap_exp(z), cap_sum(others, cap_of(1)));
+}
+
+/* grad = (share * p - t) * (scale + scale_error) * slope. */
+static void capped_grad_wide(const WideCap *cap, const double *x, const CapNumber *z, const double *t, double *grad,
+                             Py_ssize_t n, CapNumber others, double share, double scale, double scale_error) {
+    const CapNumber wide_share = cap_of(share), factor = cap_sum(cap_of(scale), cap_of(scale_error));
     for (Py_ssize_t i = 0; i < n; i++) {
-        const long double p = expl(z[i]) / (1 + others);
-        grad[i] = (double)((share * p - (t ? t[i] : 0)) * scale * cap_slope(x[i], temperature, softcap));
+        CapNumber entry = cap_product(wide_share, capped_probability(z[i], others));
+        if (t) entry = cap_sum(entry, cap_of(-t[i]));
+        grad[i] = cap_value(cap_product(cap_product(entry, factor), cap_slope(cap, x[i])));
     }
 }
 

@@ -10,21 +10,27 @@ cdef extern from "loss/softcap.h":
     void times_slopes(...) noexcept nogil
     void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n, double max, double temperature,
                      double softcap) noexcept nogil
-    void capped_row_extended(const double *x, long double *z, const double *t, Py_ssize_t n, double max,
-                             double temperature, double softcap, long double *others, long double *distance,
-                             double *total) noexcept nogil
-    void capped_grad_extended(const double *x, const long double *z, const double *t, double *grad,
-                              Py_ssize_t n, double temperature, double softcap, long double others, long double share,
-                              long double scale) noexcept nogil
-    long double cap_slope(double x, double temperature, double softcap) noexcept nogil
-
-cdef extern from "<math.h>":
-    long double tanhl(long double x) noexcept nogil
-    long double expl(long double x) noexcept nogil
+    ctypedef struct WideCap:
+        pass
+    ctypedef struct CapNumber:      # of C alone
+        pass
+    WideCap plan_wide_cap(double max, double temperature, double softcap) noexcept nogil
+    double capped_max(const WideCap *cap) noexcept nogil
+    CapNumber cap_of(double value) noexcept nogil
+    double cap_value(CapNumber a) noexcept nogil
+    CapNumber cap_sum(CapNumber a, CapNumber b) noexcept nogil
+    CapNumber cap_product(CapNumber a, CapNumber b) noexcept nogil
+    CapNumber cap_slope(const WideCap *cap, double x) noexcept nogil
+    void capped_row_wide(const WideCap *cap, const double *x, CapNumber *z, const double *t, Py_ssize_t n,
+                         CapNumber *others, CapNumber *distance, double *total) noexcept nogil
+    void cap_stat(CapNumber others, double *sum, double *sum_error, double *total, double *total_error) noexcept nogil
+    CapNumber capped_probability(CapNumber z, CapNumber others) noexcept nogil
+    void capped_grad_wide(const WideCap *cap, const double *x, const CapNumber *z, const double *t, double *grad,
+                          Py_ssize_t n, CapNumber others, double share, double scale, double scale_error) noexcept nogil
 
 
 cdef enum:
-    WIDE_ROWS = 4               # rows of doubles in scratch: z and slope (or z in long double), t, x
+    WIDE_ROWS = 5               # rows of doubles in scratch: three for z and slope, or for z in CapNumbers; t, x
 
 
 # Scratch memory for caps, behind that of the loss.
@@ -59,11 +65,13 @@ cdef inline void widen_row(const real *x, double *out, Py_ssize_t n) noexcept no
         out[i] = x[i]
 
 
-cdef inline void cap_task(LossTask *task, double max) noexcept nogil:
+cdef inline WideCap cap_task(LossTask *task, double max) noexcept nogil:
     """Make a task one for the rest of a row whose largest logit is max: z - m, already divided by the temperature."""
-    task.shift = <double>(task.softcap * tanhl(<long double>max / task.temperature / task.softcap))
+    cdef WideCap cap = plan_wide_cap(max, task.temperature, task.softcap)
+    task.shift = capped_max(&cap)
     task.temperature = 1
     set_scale(task, task.grad_scale, task.grad_scale_error)
+    return cap
 
 
 cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const float *x, const double *t, float *grad,
@@ -87,40 +95,37 @@ cdef inline void capped_row_f32(const LossTask *task, Py_ssize_t lane, const flo
 
 
 cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const double *x, const double *t, double *grad,
-                                long double *z) noexcept nogil:
-    """Long double from end to end."""
+                                CapNumber *z) noexcept nogil:
+    """The gradient may take the place of x."""
     cdef LossTask capped = task[0]
     cdef Py_ssize_t n = task.g.n_classes
-    cdef long double others, distance, scale, slope
+    cdef CapNumber others, distance
     cdef Stat stat
-    cdef double max = row_max(x, n), total, base, probability
+    cdef double max = row_max(x, n), total, base, entry
     cdef RowTarget r
     cdef RowLoss loss
-    cap_task(&capped, max)
+    cdef WideCap cap = cap_task(&capped, max)
     read_target(task, lane, &r)
     if r.state != USED:
         set_row(task.losses + lane, grad, 1, n, 0 if r.state == IGNORED else NAN)
         return
-    capped_row_extended(x, z, t, n, max, task.temperature, task.softcap, &others, &distance, &total)
+    capped_row_wide(&cap, x, z, t, n, &others, &distance, &total)
+    cap_stat(others, &stat.sum_rest, &stat.sum_rest_error, &stat.total, &stat.total_error)
     if r.t != 0:
-        distance -= r.t * z[r.y]
-    r.z = 0
-    row_loss(&capped, &r, 0, log1p(<double>others), total + r.t, <double>distance, &loss)
+        distance = cap_sum(distance, cap_product(z[r.y], cap_of(-r.t)))
+    r.z = stat.max = 0
+    row_loss(&capped, &r, 0, log1p(stat.sum_rest), total + r.t, cap_value(distance), &loss)
     task.losses[lane] = loss.loss
     if grad == NULL:
         return
-    scale = <long double>loss.scale + loss.scale_error
-    slope = cap_slope(x[r.y], task.temperature, task.softcap)
     base = 0 if t == NULL else t[r.y]
     if x[r.y] != max:
         r.z = NAN
-    stat.max, stat.sum_rest, stat.total = 0, <double>others, <double>(1 + others)
-    stat.sum_rest_error = <double>(others - stat.sum_rest) if isfinite(stat.sum_rest) else 0
-    stat.total_error = <double>(1 + others - stat.total) if isfinite(stat.total) else 0
-    probability = <double>(expl(z[r.y]) / (1 + others))
-    capped_grad_extended(x, z, t, grad, n, task.temperature, task.softcap, others, loss.prob_scale, scale)
+    entry = target_entry(&r, &loss, base, &stat, cap_value(capped_probability(z[r.y], others)))
+    entry = cap_value(cap_product(cap_slope(&cap, x[r.y]), cap_of(entry)))
+    capped_grad_wide(&cap, x, z, t, grad, n, others, loss.prob_scale, loss.scale, loss.scale_error)
     if task.target_form != PROBABILITIES:
-        grad[r.y] = <double>(slope * target_entry(&r, &loss, base, &stat, probability))
+        grad[r.y] = entry
 
 
 cdef inline LossTask capped_task(const LossTask *task, double max_low) noexcept nogil:
@@ -135,18 +140,18 @@ cdef inline void wide_row(const LossTask *task, Py_ssize_t lane, const real *x, 
     """Compute a wide row of n_classes values `step` apart; the gradient, unless NULL, may take their place."""
     cdef Py_ssize_t i, n = task.g.n_classes, length = wide_length(&task.g)
     cdef double *t = NULL
-    cdef real *values = <real *>(wide + 3 * length)
+    cdef real *values = <real *>(wide + 4 * length)
     cdef real *entries = NULL if grad == NULL else values
     for i in range(n):
         values[i] = x[i * step]
     if task.target_form == PROBABILITIES or task.base != NULL:
-        t = wide + 2 * length
+        t = wide + 3 * length
         for i in range(n):
             t[i] = dense[i * step] if task.target_form == PROBABILITIES else (<const real *>task.base)[i]
     if real is float:
         capped_row_f32(task, lane, values, t, entries, wide, wide + length, parts)
     else:
-        capped_row_f64(task, lane, values, t, entries, <long double *>wide)
+        capped_row_f64(task, lane, values, t, entries, <CapNumber *>wide)
     if grad != NULL:
         for i in range(n):
             grad[i * step] = values[i]

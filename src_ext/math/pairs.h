@@ -79,8 +79,13 @@ PAIR_INLINE DoublePair pair_quotient(DoublePair a, DoublePair b) {
     const double rest = ((a.high - product.high) - product.low) + (a.low - quotient * b.low);
     return pair_quick_sum(quotient, rest / b.high);
 }
+/* a * 2**exponent; a product is faster than ldexp. */
 PAIR_INLINE DoublePair pair_scaled(DoublePair a, int exponent) {
-    return (DoublePair){ldexp(a.high, exponent), ldexp(a.low, exponent)};
+    if (exponent < -1022 || exponent > 1023) return (DoublePair){ldexp(a.high, exponent), ldexp(a.low, exponent)};
+    const int64_t bits = (int64_t)(exponent + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return (DoublePair){a.high * power, a.low * power};
 }
 
 /* (a - b) / temperature, where a - b may be beyond the range of double. */
@@ -157,9 +162,11 @@ typedef struct {
 } Wide;
 
 PAIR_INLINE Wide wide_normal(DoublePair size, long exponent) {
-    int more;
-    if (size.high == 0 || !isfinite(size.high)) return (Wide){{size.high, 0}, 0};
-    frexp(size.high, &more);
+    int64_t bits;
+    memcpy(&bits, &size.high, sizeof bits);
+    int more = (int)(bits >> 52 & 0x7ff) - 1022;
+    if (more == 1025 || size.high == 0) return (Wide){{size.high, 0}, 0}; /* infinite, NaN or 0 */
+    if (more == -1022) frexp(size.high, &more);                           /* subnormal */
     return (Wide){pair_scaled(size, -more), exponent + more};
 }
 PAIR_INLINE Wide wide_of(double value) { return wide_normal(pair_of(value, 0), 0); }
@@ -193,6 +200,13 @@ PAIR_FUNCTION Wide wide_exp(Wide x) {
         is_huge ? pair_of(x.size.high * 1e300, 0) : pair_scaled(x.size, is_tiny ? -1000 : (int)x.exponent);
     const DoublePair e = pair_exp(argument, &exponent);
     return wide_normal(e, exponent);
+}
+/* exp(x) - 1. */
+PAIR_FUNCTION Wide wide_expm1(Wide x) {
+    if (x.exponent < -200) return x; /* what is left out is x / 2 of it */
+    if (isfinite(x.size.high) && x.exponent < -1)
+        return wide_normal(pair_expm1_near(pair_scaled(x.size, (int)x.exponent)), 0);
+    return wide_sum(wide_exp(x), wide_of(-1));
 }
 
 #endif
