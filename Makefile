@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial uncompiled bench guard kernels lint format docs sanitize clean \
+.PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial narrow uncompiled bench guard kernels lint format docs sanitize clean \
 	wheel sdist types oldest newest clang arm workflows compile_commands
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "more-mutants  the same for model files and a kernel: prints what no test notices"
 	@echo "bench      the table of speed and error beside every peer; python -m bench --help lists more"
 	@echo "serial     the suite over a build without OpenMP"
+	@echo "narrow     accuracy where long double is double, as on Windows and on ARM processors of Apple"
 	@echo "uncompiled the suite over an installation of Python alone"
 	@echo "guard      fail if a kernel has become slow beside NumPy"
 	@echo "kernels    exp, log1p, sums, tiles and vectors in C alone, exp over every float, every header, for each instruction set"
@@ -57,7 +58,7 @@ hunt:
 # have environments of their own under build/.
 check-all:
 	$(BIN)/python tools/check_all.py --at-once 2 sanitize test coverage clang serial soak seeds arm hunt kernels uncompiled \
-		fuzz-seeds mutants types
+		narrow fuzz-seeds mutants types
 
 seeds:
 	set -e; for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q -m random tests; done
@@ -83,6 +84,15 @@ serial:
 	$(PYTHON) -m venv build/serial
 	FASTSOFTMAX_OPENMP=0 build/serial/bin/pip install --quiet ".[test]"
 	cd build/serial && bin/pytest $(KERNEL_TESTS) -k "not numba"
+
+# Kernels that see long double as double, the widest and those without fused products, against the oracle, which sees it whole.
+NARROW_TESTS = $(addprefix ../../tests/,test_accuracy.py test_extremes.py test_sums.py test_special_values.py test_gradients.py \
+	test_divergences.py test_binary.py)
+
+narrow:
+	$(PYTHON) -m venv build/narrow
+	FASTSOFTMAX_LONG_DOUBLE=64 FASTSOFTMAX_ISAS=v2,v4 FASTSOFTMAX_COMPILED=1 build/narrow/bin/pip install --quiet ".[test]"
+	cd build/narrow && bin/pytest $(NARROW_TESTS) -c ../../pyproject.toml --rootdir=../.. -p no:cacheprovider -q -k cython
 
 # The first of these that links programs with libomp; skipped by name where none does.
 CLANG ?= $(shell for one in clang clang-22 clang-21 clang-20 clang-19 clang-18 clang-17 clang-16; do \
