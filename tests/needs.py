@@ -2,11 +2,16 @@
 
 import importlib.metadata
 
+import numpy as np
 import pytest
 
 from fastsoftmax import _compiled
 
 compiled = pytest.mark.skipif(not _compiled.IS_COMPILED, reason="fastsoftmax is not compiled")
+numpy_writes_dlpack = pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.1.0",
+    reason="NumPy before 2.1 only reads the memory of other libraries",
+)
 
 
 def has_scikit_learn(*version):

@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import needs
 import numpy as np
 import pytest
 
@@ -225,6 +226,7 @@ def test_what_is_hard_to_tell_counts_as_shared():
     assert _memory.share(one, other)
 
 
+@needs.numpy_writes_dlpack
 def test_outputs_that_are_no_arrays():
     x = np.zeros(3)
     assert _validate.writable(None) is None
@@ -235,6 +237,13 @@ def test_outputs_that_are_no_arrays():
     assert _validate.writable(7) == 7
 
 
+def test_an_output_of_an_old_numpy(monkeypatch):
+    monkeypatch.setattr(np, "__version__", "2.0.2")
+    with pytest.raises(TypeError, match=r"^out cannot .*NumPy 2\.0\.2 only reads"):
+        _validate.writable(Opaque(np.zeros(3)))
+
+
+@needs.numpy_writes_dlpack
 def test_an_output_that_cannot_be_lent():
     class Refusing(Opaque):
         def __dlpack__(self, **options):
@@ -244,6 +253,7 @@ def test_an_output_that_cannot_be_lent():
         _validate.writable(Refusing(np.zeros(3)))
 
 
+@needs.numpy_writes_dlpack
 def test_an_output_is_never_a_copy():
     class Copying(Opaque):
         def __dlpack__(self, *, copy=None, **options):

@@ -115,6 +115,11 @@ def writable(out, name="out"):
             )
         return _tensor_view(out, name)
     if hasattr(out, "__dlpack__"):
+        if np.lib.NumpyVersion(np.__version__) < "2.1.0":
+            raise TypeError(
+                f"{name} cannot be written where it lies: NumPy {np.__version__} only reads the memory of other "
+                "libraries; 2.1 and newer write it"
+            )
         try:
             return np.from_dlpack(out, copy=False)
         except (BufferError, TypeError, ValueError, RuntimeError) as error:
