@@ -280,7 +280,7 @@ def test_temperature(temperature):
         np.array([1.0]),
         [1.0],
         [[1.0], [1.0, 2.0]],
-        np.timedelta64(1),
+        np.timedelta64(1, "s"),
         np.array(1j),
         None,
         {},

@@ -31,7 +31,7 @@ class Answers(str):
 ODD_NUMBERS = [
     1, True, np.True_, 1.0, np.float16(1), np.float32(1), np.float64(1), np.longdouble(1), np.int8(1), np.uint64(1),
     1 + 0j, np.complex64(1), fractions.Fraction(1), decimal.Decimal(1), np.array(1), np.array(1.0), np.array([1.0]),
-    np.array([1.0, 2.0]), [1.0], (1.0,), [[1.0], [1.0, 2.0]], "1", b"1", "1.0", None, object(), np.timedelta64(1),
+    np.array([1.0, 2.0]), [1.0], (1.0,), [[1.0], [1.0, 2.0]], "1", b"1", "1.0", None, object(), np.timedelta64(1, "s"),
     np.datetime64(1, "s"), np.array(1 + 0j), np.array("1"), np.array(None), np.ma.masked, np.nan, np.inf, -1.0, 10**400,
     {}, range(1), 1e-320, np.array(True), float,
 ]  # fmt: skip
