@@ -15,19 +15,20 @@
 #endif
 
 typedef struct {
-    VEC p_max, q_max, shift, shift_error, mean;
+    VEC p_max, q_max, shift, shift_error, mean, mean_error;
     VEC least, inverse;             /* what the unit of p and q makes of the smallest normal number and of 1; */
     VEC p_least, p_inverse, p_down; /* the same of the unit of p alone, and what leads from it to the common one */
     FN(factor) p, q;
 } FN(divergence_frame);
 
 INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
-    const REAL shift = (REAL)d->shift;
+    const REAL shift = (REAL)d->shift, mean = (REAL)d->mean;
     return (FN(divergence_frame)){FN(all)((REAL)d->p_max),
                                   FN(all)((REAL)d->q_max),
                                   FN(all)(shift),
                                   FN(all)((REAL)(d->shift - shift + d->shift_error)),
-                                  FN(all)((REAL)d->mean),
+                                  FN(all)(mean),
+                                  FN(all)((REAL)(d->mean - mean)),
                                   FN(all)((REAL)(d->unit * REAL_MIN_NORMAL)),
                                   FN(all)((REAL)(1 / d->unit)),
                                   FN(all)((REAL)(d->p_unit * REAL_MIN_NORMAL)),
@@ -40,11 +41,14 @@ INLINE FN(divergence_frame) FN(divergence_of_row)(const DivergenceRow *d) {
 INLINE FN(divergence_frame)
     FN(divergence_of_lanes)(const DivergenceLanes *d, const REAL *p_max, const REAL *q_max, ptrdiff_t lane) {
     const VEC shift = FN(from_doubles)(d->shift + lane), unit = FN(from_doubles)(d->unit + lane);
+    static const double exact[LANES] = {0}; /* what is lost beside a mean in double */
+    const VEC mean = FN(from_doubles)(d->mean + lane);
     return (FN(divergence_frame)){FN(load)(p_max + lane),
                                   FN(load)(q_max + lane),
                                   shift,
                                   FN(lost)(d->shift + lane, d->shift_error + lane, shift),
-                                  FN(from_doubles)(d->mean + lane),
+                                  mean,
+                                  FN(lost)(d->mean + lane, exact, mean),
                                   unit * (REAL)REAL_MIN_NORMAL,
                                   1 / unit,
                                   unit * (REAL)REAL_MIN_NORMAL,
@@ -140,11 +144,15 @@ static void FN(lanes_divergence)(const REAL *zp, const REAL *zq, const REAL *ep,
     }
 }
 
-/* p * (r - mean) and q - p. */
+/* p * (r - mean) and q - p; the difference in two parts, since the mean has errors enough of its own. */
 INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) * f, VEC *for_p,
                                   VEC *for_q) {
     const FN(divergence_term) t = FN(divergence_of)(zp, zq, ep, eq, f);
-    *for_p = FN(from_unit)(FN(zero_equal)(t.p * (t.r - f->mean), t.p, (VEC){0}), f->p_least, f->p_inverse);
+    VEC error;
+    const VEC gap = FN(difference)(t.r, f->mean, &error);
+    const VEC rest = FN(zero_less)(error - f->mean_error, FN(all)(REAL_MAX), FN(abs)(gap)); /* 0 beside infinity */
+    const VEC product = t.p * gap + t.p * rest;
+    *for_p = FN(from_unit)(FN(zero_equal)(product, t.p, (VEC){0}), f->p_least, f->p_inverse);
     *for_q = FN(from_unit)(-t.excess, f->least, f->inverse);
 }
 
