@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SURVIVORS = Path(__file__).with_name("survivors.txt")
-ABOUT_TENSORS = re.compile(r"tensor|torch|negated|is_neg|is_conj")
+ABOUT_TENSORS = re.compile(r"tensor|torch|bfloat16_of|negated|is_neg|is_conj")
 SECONDS = 120
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
