@@ -71,6 +71,13 @@ def test_divergence(implementation, dtype, rng, kind):
         check_divergence(*pair_of(kind, shape, axis, dtype, rng), axis)
 
 
+def test_gradient_that_is_the_divergence(implementation, dtype):
+    """Where one class has nearly all of p, its gradient has every error of the divergence."""
+    rng = np.random.default_rng(3)
+    for shape, axis in SHAPES:
+        check_divergence(*pair_of("confident", shape, axis, dtype, rng), axis)
+
+
 @pytest.mark.parametrize("distance", NEAR)
 def test_divergence_of_near_distributions(implementation, dtype, rng, distance):
     for shape, axis in SHAPES:

@@ -237,7 +237,7 @@ static void help(team *t, int id) {
         /* The system likes to wake a thread where it was called from: beside the caller, or beside a helper that would
          * then stop in the middle of a block, for which the caller waits. */
         const int cpu = current_cpu();
-        if (!claim_cpu(cpu, seen)) {
+        if (!claim_cpu(cpu, seen) || is_on_callers_cpu(t)) { /* the caller may have claimed it for a later job */
             keep_off_cpus(t, t->participants + id, cpu);
             claim_cpu(current_cpu(), seen);
         }
