@@ -11,7 +11,7 @@ import functools
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.math cimport fma, isinf
+from libc.math cimport fma, isinf, isnan
 from libc.string cimport memcpy
 from libc.stdint cimport INT64_MAX, int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 

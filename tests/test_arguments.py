@@ -336,6 +336,34 @@ def test_a_target_out_of_range_leaves_out_alone(implementation, dtype, reduction
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("n_classes", [1, 2, 10, 64, 65, 300, 8193])
+@pytest.mark.parametrize("form", ["rows", "columns", "Fortran order", "gaps"])
+@pytest.mark.parametrize("fill", [0.0, np.nan, np.inf])
+def test_a_bad_target_is_found_whatever_the_logits_hold(implementation, n_classes, form, fill, rng):
+    """One of the last rows: the sum of the losses, which is what shows it, has two parts there."""
+    n_rows = max(3, min(2100, 20_000 // n_classes))
+    axis = 0 if form == "columns" else 1
+    x = rng.standard_normal((n_rows, n_classes)).astype(np.float32)
+    x[rng.integers(n_rows)] = fill
+    logits = {
+        "rows": x,
+        "columns": np.ascontiguousarray(x.T),
+        "Fortran order": np.asfortranarray(x),
+        "gaps": np.repeat(x, 2, axis=0)[::2],
+    }[form]
+    targets = rng.integers(0, n_classes, n_rows)
+    targets[n_rows - 2] = n_classes
+    for options in (
+        {},
+        {"reduction": "sum"},
+        {"softcap": 3.0},
+        {"z_loss": 0.1, "label_smoothing": 0.2},
+    ):
+        for function in (fs.cross_entropy, fs.cross_entropy_with_grad):
+            with raises(IndexError, f"got {n_classes} at row {n_rows - 2}"):
+                function(logits, targets, axis=axis, **options)
+
+
 def test_the_first_bad_target_is_named(implementation):
     with raises(
         IndexError,

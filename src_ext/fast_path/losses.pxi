@@ -28,8 +28,12 @@ cdef bint has_infinity(const double *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef finish_losses(Reduction reduction, double *losses, Py_ssize_t n, double divisor, bint is_double, rows,
-                   bint declines_infinity):
-    """Return the mean, the sum or, in the array `rows`, all losses; None for infinity that the general path mends."""
+                   bint declines_infinity, const LossCall *unchecked=NULL):
+    """Return the mean, the sum or, in the array `rows`, all losses.
+
+    None for infinity that the general path mends, and for a target that is no class among those of `unchecked`.
+    """
+    cdef TargetSummary summary
     cdef double value
     cdef Py_ssize_t i
     if reduction == NONE:
@@ -44,6 +48,10 @@ cdef finish_losses(Reduction reduction, double *losses, Py_ssize_t n, double div
     value = sum_losses(losses, n) if reduction == SUM else mean_of(losses, n, divisor)
     if declines_infinity and isinf(value):
         return None
+    if unchecked != NULL and isnan(value):
+        kernels.inspect_targets(unchecked, &summary)
+        if summary.bad_row >= 0:
+            return None
     return new_scalar(value, not is_double)
 
 
@@ -53,9 +61,9 @@ cdef struct LossMemory:
 
 
 cdef inline void free_loss_memory(LossMemory *memory) noexcept:
-    free(memory.targets.owned)
-    free(memory.weight.owned)
-    free(memory.sample_weight.owned)
+    free_values(&memory.targets)
+    free_values(&memory.weight)
+    free_values(&memory.sample_weight)
     free_losses(&memory.losses)
 
 
@@ -122,7 +130,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     cdef Reduction kind = MEAN
     cdef Bounds row_bounds = no_bounds(), class_bounds = no_bounds()
     cdef Py_ssize_t n_rows
-    cdef bint is_in_place = False
+    cdef bint is_in_place = False, checks_late
     default_loss_call(&call)
     if kernels == NULL or not plan_call(&layout, logits, axis, &call.logits) or not read_reduction(reduction, &kind):
         return None
@@ -151,7 +159,11 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
         if not read_targets(&layout, targets, out, &call, &memory):
             return None
         summary.divisor, summary.divisor_error = n_rows, 0
-        if call.target_form != PROBABILITIES:
+        # A target that is no class makes the sum of the losses NaN: where nothing of the caller's is written before
+        # that is known, and nothing else is to be learnt from the targets, a pass over them is saved.
+        checks_late = (call.target_form != PROBABILITIES and kind != NONE and out is None and weight is None
+                       and sample_weight is None and not call.has_ignore)
+        if call.target_form != PROBABILITIES and not checks_late:
             kernels.inspect_targets(&call, &summary)
             if summary.bad_row >= 0:
                 return None
@@ -170,7 +182,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
             set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.cross_entropy(&call)
         result = finish_losses(kind, call.losses, n_rows, summary.divisor, layout.block.kind == KIND_F64, rows,
-                               layout.block.kind == KIND_F64 and not is_in_place)
+                               layout.block.kind == KIND_F64 and not is_in_place, &call if checks_late else NULL)
         return None if result is None else (result, out) if with_grad else result
     finally:
         free_loss_memory(&memory)

@@ -10,7 +10,10 @@
 
 enum { SUM_AT_ONCE = 2048, SUM_LANES = 8, SUM_STEP = 4 * SUM_LANES };
 
-typedef double eight_doubles __attribute__((vector_size(64))); /* in as many registers as it takes */
+/* Vectors in as many registers as it takes. */
+typedef double eight_doubles __attribute__((vector_size(64)));
+typedef double four_doubles __attribute__((vector_size(32)));
+typedef double two_doubles __attribute__((vector_size(16)));
 
 /* A sum and what its roundings have lost. */
 typedef struct {
@@ -31,41 +34,65 @@ static inline void add_sum(TwoPartSum *sum, TwoPartSum other) {
 
 /* SUM_LANES sums side by side. */
 typedef struct {
-    eight_doubles value, lost;
+    double value[SUM_LANES], lost[SUM_LANES];
 } EightSums;
 
-static inline void add_eight(EightSums *lanes, eight_doubles x) {
-    const eight_doubles total = lanes->value + x, part = total - lanes->value;
-    lanes->lost += (lanes->value - (total - part)) + (x - part);
-    lanes->value = total;
+static inline eight_doubles load_eight(const double *x) {
+    eight_doubles eight;
+    memcpy(&eight, x, sizeof eight);
+    return eight;
 }
 
 /* Add n numbers to the lanes: four at a time plainly, the rest in two parts. A run may be added in pieces if all but the
  * last are multiples of SUM_STEP. */
 static inline void sums_add_run(EightSums *sums, const double *x, ptrdiff_t n) {
-    EightSums lanes = *sums; /* in registers */
+    eight_doubles value = load_eight(sums->value), lost = load_eight(sums->lost);
     ptrdiff_t i = 0;
-    for (; i + SUM_STEP <= n; i += SUM_STEP) {
-        eight_doubles four[4];
-        memcpy(four, x + i, sizeof four);
-        add_eight(&lanes, (four[0] + four[1]) + (four[2] + four[3]));
+    while (i + SUM_LANES <= n) {
+        const int is_step = i + SUM_STEP <= n;
+        eight_doubles eight = load_eight(x + i);
+        if (is_step)
+            eight = (eight + load_eight(x + i + SUM_LANES)) +
+                    (load_eight(x + i + 2 * SUM_LANES) + load_eight(x + i + 3 * SUM_LANES));
+        const eight_doubles total = value + eight, part = total - value;
+        lost += (value - (total - part)) + (eight - part);
+        value = total;
+        i += is_step ? SUM_STEP : SUM_LANES;
     }
-    for (; i < n; i += SUM_LANES) {
-        eight_doubles eight = {0}; /* to add 0 changes nothing */
-        memcpy(&eight, x + i, (n - i < SUM_LANES ? n - i : SUM_LANES) * sizeof *x);
-        add_eight(&lanes, eight);
+    memcpy(sums->value, &value, sizeof value);
+    memcpy(sums->lost, &lost, sizeof lost);
+    for (int k = 0; i < n; i++, k++) {
+        TwoPartSum sum = {sums->value[k], sums->lost[k]};
+        add_to(&sum, x[i]);
+        sums->value[k] = sum.value, sums->lost[k] = sum.lost;
     }
-    *sums = lanes;
 }
 
-/* In three steps that wait for one another, where one after the other would be seven. */
+/* Add the second half of the lanes to the first, as vectors of half their number. */
+#define ADD_SECOND_HALF(half)                                                           \
+    do {                                                                                \
+        half first, second, first_lost, second_lost;                                    \
+        memcpy(&first, sums.value, sizeof first);                                       \
+        memcpy(&second, sums.value + sizeof first / sizeof(double), sizeof second);     \
+        memcpy(&first_lost, sums.lost, sizeof first);                                   \
+        memcpy(&second_lost, sums.lost + sizeof first / sizeof(double), sizeof second); \
+        const half total = first + second, part = total - first;                        \
+        first_lost += (first - (total - part)) + (second - part);                       \
+        first_lost += second_lost;                                                      \
+        memcpy(sums.value, &total, sizeof total);                                       \
+        memcpy(sums.lost, &first_lost, sizeof first_lost);                              \
+    } while (0)
+
+/* In three steps that wait for one another, where one after the other would be seven. Halves of arrays, not elements of
+ * vectors: GCC makes of those twice as many instructions. */
 static inline TwoPartSum sum_of_eight(const EightSums *lanes) {
-    TwoPartSum sums[SUM_LANES];
-    for (int k = 0; k < SUM_LANES; k++) sums[k] = (TwoPartSum){lanes->value[k], lanes->lost[k]};
-    for (int half = SUM_LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) add_sum(sums + k, sums[k + half]);
-    return sums[0];
+    EightSums sums = *lanes;
+    ADD_SECOND_HALF(four_doubles);
+    ADD_SECOND_HALF(two_doubles);
+    ADD_SECOND_HALF(double);
+    return (TwoPartSum){sums.value[0], sums.lost[0]};
 }
+#undef ADD_SECOND_HALF
 
 static inline TwoPartSum sum_of_sums(const TwoPartSum *sums, ptrdiff_t n) {
     TwoPartSum total = sums[0];
@@ -74,12 +101,12 @@ static inline TwoPartSum sum_of_sums(const TwoPartSum *sums, ptrdiff_t n) {
 }
 
 static inline TwoPartSum sum_in_two_parts(const double *x, ptrdiff_t n) {
-    TwoPartSum few = {0, 0};
-    EightSums lanes = {{0}, {0}};
     if (n < SUM_LANES) { /* one a lane: the same bits */
+        TwoPartSum few = {0, 0};
         for (ptrdiff_t i = 0; i < n; i++) add_to(&few, x[i]);
         return few;
     }
+    EightSums lanes = {{0}, {0}};
     sums_add_run(&lanes, x, n);
     return sum_of_eight(&lanes);
 }
