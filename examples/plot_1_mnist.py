@@ -163,4 +163,4 @@ fs.plots.show()
 #
 # .. code-block:: bash
 #
-#     fastsoftmax train --dataset mnist --model mlp --epochs 5 --plots pictures
+#     .venv/bin/fastsoftmax train --dataset mnist --model mlp --epochs 5 --plots digits

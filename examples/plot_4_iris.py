@@ -43,8 +43,8 @@ print(table.iloc[::40].to_csv(index=False))
 # -------------------------
 # ``fastsoftmax train`` holds out a fifth of the rows for the test, trains on the others, tests and
 # saves. It brings all measures to one scale, which the saved model undoes by itself, and finds the
-# exact minimum of the loss. ``--plots FOLDER`` would draw pictures as well: the confusion matrix, the
-# reliability, the decision regions of two measures.
+# exact minimum of the loss. ``--plots FOLDER`` would draw pictures as well: the history of the loss,
+# the confusion matrix, the coefficients, the reliability.
 
 
 def shell(command):
@@ -58,7 +58,7 @@ shell("fastsoftmax train --data iris.csv --target species --save iris.safetensor
 
 # %%
 # The model remembers which rows were held out: ``evaluate`` finds them again in the same table, and
-# says which they are. Of another table it scores all rows.
+# names the first of them. Of another table it scores all rows.
 
 shell("fastsoftmax evaluate iris.safetensors iris.csv")
 
@@ -66,7 +66,7 @@ shell("fastsoftmax evaluate iris.safetensors iris.csv")
 # Predict
 # -------
 # The saved model reads rows without a species as well, and prints a class for each, with all
-# probabilities if asked:
+# probabilities if asked. The third of these is a virginica: the model is wrong there, and unsure.
 
 table.drop(columns="species").iloc[[0, 75, 133]].to_csv(
     folder / "unknown.csv", index=False

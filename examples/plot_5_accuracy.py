@@ -44,9 +44,9 @@ for dtype in (np.float32, np.float64):
 #
 # A ruler
 # -------
-# A ULP is the gap between a number and the next one of its dtype. An error below 1 ULP is the best
-# that can be hoped for. The exact results come from NumPy's long double, which has 11 more bits
-# than double on x86.
+# A ULP is the gap between a number and the next one of its dtype. The nearest number is at most half
+# a ULP away, so that an error below 1 is very good. The exact results come from NumPy's long double,
+# which has 11 more bits than double on x86.
 
 
 def ulp_error(got, exact):

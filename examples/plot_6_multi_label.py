@@ -120,7 +120,7 @@ for k in range(3):
 # ------------------------------
 # A softmax needs exactly one right class a row. Streets with nothing have none and must be left
 # out; of several names one is drawn, anew in every epoch. Its three probabilities always sum to 1:
-# a car and a bus get one half each, and an empty street has to be called something.
+# a car and a bus get one half each at best, and an empty street has to be called something.
 
 some = Y.sum(axis=1) > 0
 names = fs.MLPClassifier((64,), **OPTIONS)

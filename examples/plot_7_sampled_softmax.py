@@ -58,7 +58,7 @@ best_loss = float(
 )
 share = np.exp(log_frequency[:10]).sum()
 print(f"{N_WORDS:,} words; the ten most frequent make up {share:.0%} of a text")
-print(f"loss of a constant guess {np.log(N_WORDS):.2f},", end=" ")
+print(f"loss of equal probabilities {np.log(N_WORDS):.2f},", end=" ")
 print(f"of the best possible model {best_loss:.2f}")
 
 # %%

@@ -61,11 +61,11 @@ print("weights:", dict(zip(NAMES, weight.round(2).tolist(), strict=True)))
 
 # %%
 # The same weights go into the loss itself, for a training loop of your own. "mean" divides by the
-# sum of the weights of the rows, so the loss of a constant guess stays log(3).
+# sum of the weights of the rows, so the loss of equal probabilities stays log(3).
 
 guess = np.zeros((len(y), 3))
 losses = fs.cross_entropy(guess, y, weight=weight), fs.cross_entropy(guess, y)
-print("loss of a constant guess, with weights and without:", *losses)
+print("loss of equal probabilities, with weights and without:", *losses)
 for name, clf in (("without", plain), ("with", weighted)):
     logits = clf.decision_function(X_test)
     loss = fs.cross_entropy(logits, y_test)

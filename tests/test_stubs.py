@@ -81,6 +81,9 @@ def as_told(annotation):
 def signature_in_code(name):
     """Return the signature of the function itself, annotations as text."""
     found = inspect.signature(getattr(functional, name))
+    bare = [p.name for p in found.parameters.values() if p.annotation is P.empty]
+    assert not bare, f"{name}: annotate {', '.join(bare)}"
+    assert isinstance(found.return_annotation, str), f"{name}: annotate what it returns"
     parameters = [p.replace(annotation=as_told(p.annotation)) for p in found.parameters.values()]
     return found.replace(parameters=parameters, return_annotation=as_told(found.return_annotation))
 

@@ -23,7 +23,7 @@ def isas():
         if isa in runtime.LEFT_OUT:
             told[isa] = "refused: the compiler that built the package is too old for it"
         elif isa not in built:
-            told[isa] = "refused: not built for this machine"
+            told[isa] = "refused: not in this build"
         elif not runtime.supports(isa):
             told[isa] = "refused: not supported by this CPU"
         else:

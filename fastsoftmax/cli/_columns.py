@@ -171,11 +171,12 @@ def _write(path, column, rule, block, remedy):
     codes = np.array([numbers.get(text, -1) for text in values], dtype=np.intp)
     known = np.flatnonzero(codes >= 0)
     block[known, codes[known]] = 1
-    if len(known) < len(codes):
+    unknown = len(codes) - len(known)
+    if unknown:
         row = int(np.flatnonzero(codes < 0)[0])
         warnings.warn(
             f"{path}: column {column.name!r} holds {values[row]!r} in row {row + 1}, which the "
-            f"model has not learnt; it counts as none of its texts ({len(codes) - len(known)} rows)",
+            f"model has not learnt; it counts as none of its texts ({unknown} row{'' if unknown == 1 else 's'})",
             UserWarning,
             stacklevel=2,
         )

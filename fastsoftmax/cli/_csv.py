@@ -260,7 +260,8 @@ def _column(path, name, series, wanted, form):
         if grouping is not None:
             warn_of_groups(path, name, present, grouping.hint(form.decimal))
         else:
-            warn_of_numbers(path, name, present, "write them as 1234.5, or pass --decimal")
+            other = ", or pass --decimal" if form.decimal == "." else ""
+            warn_of_numbers(path, name, present, f"write them as 1234{form.decimal}5{other}")
         return Column(name, texts)
     hint = f"if they are texts: --categorical {name}" if wanted.guess else None
     if LIKE_A_NUMBER.fullmatch(texts[wrong[0]]):

@@ -27,7 +27,8 @@ def missing_value(path, where, missing, remedy):
         What the user may do about it.
     """
     missing = [bool(is_missing) for is_missing in missing]
-    lacking = f"{missing.count(True)} of {len(missing)} rows lack one"
+    count = missing.count(True)
+    lacking = f"{count} of {len(missing)} rows {'lacks' if count == 1 else 'lack'} one"
     return CommandError(
         f"{path}: missing value in {where}, row {missing.index(True) + 1} "
         f"({lacking}; row 1 is the first row of data): {remedy}"

@@ -32,8 +32,8 @@ def add_arguments(parser):
         "--plots",
         metavar="DIR",
         help="draw pictures into this folder: history, confusion matrix and reliability; decision "
-        "regions of two features; with --model softmax the weights of each class on images "
-        "(default: none)",
+        "regions of two features; with --model softmax the coefficients of a table, or the weights "
+        "of each class on images (default: none)",
     )
 
 

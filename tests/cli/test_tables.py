@@ -107,7 +107,7 @@ def test_missing_values_are_refused_or_filled(run, refused, garden, tmp_path):
     holes.loc[4, "colour"] = None
     holes.to_csv(tmp_path / "garden.csv", index=False)
     assert refused(*TRAIN).endswith(
-        f"missing value in column 'length', row 4 (1 of {len(holes)} rows lack one; row 1 is the first "
+        f"missing value in column 'length', row 4 (1 of {len(holes)} rows lacks one; row 1 is the first "
         "row of data): pass --missing fill, or leave the column out with --drop\n"
     )
     assert run(*TRAIN, "--missing", "fill").code == 0
@@ -360,6 +360,27 @@ def test_numbers_that_are_read_as_texts(run, tmp_path, texts):
     assert outcome.err.count("\n") == 1
     assert run(*options, "--categorical", "a").err == ""
     assert run("predict", "m", "a.csv").err == ""
+
+
+@pytest.mark.parametrize(
+    ("decimal", "text", "hint"),
+    [
+        (".", "1000,5", "write them as 1234.5, or pass --decimal;"),
+        (",", "1000.5", "write them as 1234,5;"),
+    ],
+)
+def test_numbers_with_the_other_decimal_point(run, tmp_path, decimal, text, hint):
+    lines = [f"{text};{'xy'[row % 2]}" for row in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["a;y", *lines]))
+    options = ("--sep", ";", "--decimal", decimal, "--save", "m")
+    outcome = run("train", "--data", "a.csv", "--target", "y", *options)
+    assert f"if they are numbers, {hint} if they are texts" in outcome.err
+
+
+def test_a_text_that_one_row_has(run, garden, tmp_path):
+    assert run(*TRAIN).code == 0
+    garden.assign(colour=["green", *garden.colour[1:]]).to_csv(tmp_path / "b.csv", index=False)
+    assert "it counts as none of its texts (1 row)\n" in run("predict", "m", "b.csv").err
 
 
 def test_thousands_from_training_to_prediction(run, refused, tmp_path):
