@@ -43,9 +43,11 @@ def piece(start, stop):
 
 
 def pieces_held(dask_worker):
-    """Return the dtype of each partition that a worker keeps; None for the user's own array."""
-    pieces = [value for value in dask_worker.data.values() if type(value).__name__ == "Piece"]
-    return [None if piece.X is None else str(piece.X.dtype) for piece in pieces]
+    """Return the dtype of each partition that a worker keeps, by its key; None for the user's own array."""
+    pieces = {
+        key: value for key, value in dask_worker.data.items() if type(value).__name__ == "Piece"
+    }
+    return {key: None if piece.X is None else str(piece.X.dtype) for key, piece in pieces.items()}
 
 
 def threads_inside():
