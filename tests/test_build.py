@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 if not (ROOT / "build_support").is_dir():
     pytest.skip("needs the source tree", allow_module_level=True)
-pytest.importorskip("setuptools", minversion="77")
+pytest.importorskip("setuptools", minversion="77.0.1")
 sys.path.insert(0, str(ROOT))
 from build_support import targets  # noqa: E402
 from build_support.compiler import CannotCompile, Compiler  # noqa: E402
