@@ -186,9 +186,9 @@ class set_result_pool:
 
     Notes
     -----
-    As a context manager it restores the earlier limit at the end. Results of less than 256 KB come from NumPy's own
-    allocator, and so do all while another memory handler is set in NumPy. `backend_info()` shows the limit and what
-    is held.
+    As a context manager it restores the earlier limit at the end. On Linux up to 1.2 MB beside it are kept for results
+    of 1 to 32 KB, unless the limit is 0. Other results of less than 256 KB come from NumPy's own allocator, and so do
+    all while another memory handler is set in NumPy. `backend_info()` shows the limit and what is held.
 
     Examples
     --------

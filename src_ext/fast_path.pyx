@@ -23,7 +23,7 @@ include "calls.pxi"
 include "runtime/blocks.pxi"
 
 cdef extern from "runtime/state.h":
-    int POOLED_BYTES
+    int SMALLEST_RESULT_BYTES
 
 cdef enum:
     STACK_ROWS = 256            # their losses fit the stack

@@ -29,7 +29,7 @@ cdef extern from "runtime/process.h":
                     Py_ssize_t stride) noexcept nogil
         void (*release)() noexcept nogil
         int (*default_threads)() noexcept nogil
-        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr)
+        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr, size_t n_bytes)
     int HAS_OPENMP_ "HAS_OPENMP"
     int SERIAL_BELOW_ "SERIAL_BELOW"
     size_t POOLED_BYTES
@@ -64,6 +64,13 @@ cdef extern from "runtime/process.h":
     size_t pool_limit() noexcept nogil
     void set_pool_limit(size_t limit) noexcept nogil
     size_t default_pool_limit() noexcept nogil
+    void *small_malloc(void *context, size_t size) noexcept nogil
+    void *small_calloc(void *context, size_t n, size_t item) noexcept nogil
+    void *small_realloc(void *context, void *data, size_t size) noexcept nogil
+    void small_free(void *context, void *data, size_t size) noexcept nogil
+    bint is_small(size_t n_bytes) noexcept nogil
+    size_t small_held() noexcept nogil
+    void release_small() noexcept nogil
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMemAllocator:
@@ -77,12 +84,17 @@ cdef extern from "numpy/arrayobject.h":
         unsigned char version
         PyDataMemAllocator allocator
     object PyDataMem_SetHandler(object handler)
+    object PyDataMem_GetHandler()
     PyObject *PyDataMem_DefaultHandler
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int ndim, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)    # steals descr
     object PyArray_Zeros(int ndim, const cnp.npy_intp *dims, cnp.dtype descr, int fortran)    # likewise
     object PyArray_NewLikeArray(cnp.ndarray prototype, int order, void *descr, int subok)
     int NPY_KEEPORDER
+
+cdef extern from "runtime/small_arrays.h":
+    object new_small_array(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, cnp.dtype descr,
+                           size_t n_bytes, object handler)
 
 cdef extern from *:
     """
@@ -130,28 +142,31 @@ def thread_default():
 
 # Results.
 
-cdef PyDataMem_Handler pool_handler
+cdef PyDataMem_Handler pool_handler, small_handler
 strcpy(pool_handler.name, b"fastsoftmax_pool")
 pool_handler.version = 1
-pool_handler.allocator.ctx = NULL
-pool_handler.allocator.malloc = pool_malloc
-pool_handler.allocator.calloc = pool_calloc
-pool_handler.allocator.realloc = pool_realloc
-pool_handler.allocator.free = pool_free
+pool_handler.allocator = PyDataMemAllocator(NULL, pool_malloc, pool_calloc, pool_realloc, pool_free)
+strcpy(small_handler.name, b"fastsoftmax_small")
+small_handler.version = 1
+small_handler.allocator = PyDataMemAllocator(NULL, small_malloc, small_calloc, small_realloc, small_free)
 
 cdef object pool_capsule = PyCapsule_New(&pool_handler, "mem_handler", NULL)
+cdef object small_capsule = PyCapsule_New(&small_handler, "mem_handler", NULL)
 
 
-cdef bint is_pooled(int ndim, const Py_ssize_t *shape, cnp.dtype descr) noexcept:
+cdef size_t bytes_of(int ndim, const Py_ssize_t *shape, cnp.dtype descr) noexcept:
+    """Return how many bytes an array takes; 0 for a shape that NumPy will refuse."""
     cdef size_t n_bytes = descr.itemsize
     cdef int i
-    if pool_limit() == 0:
-        return False
     for i in range(ndim):
         if shape[i] <= 0 or <size_t>shape[i] > (<size_t>1 << 62) // n_bytes:
-            return False        # NumPy says what is wrong with it
+            return 0
         n_bytes *= shape[i]
-    return n_bytes >= POOLED_BYTES
+    return n_bytes
+
+
+cdef inline bint is_pooled(size_t n_bytes) noexcept:
+    return n_bytes >= POOLED_BYTES and pool_limit() != 0
 
 
 cdef use_pool():
@@ -162,9 +177,14 @@ cdef use_pool():
     return before
 
 
-cdef object new_array(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr):
-    """Return an uninitialised array, from the pool if it is large; C-contiguous unless there are strides."""
-    cdef object before = use_pool() if is_pooled(ndim, shape, descr) else None
+cdef object new_array(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr, size_t n_bytes):
+    """Return an uninitialised array of n_bytes, of memory kept for results; C-contiguous unless there are strides."""
+    cdef object before
+    if is_small(n_bytes):
+        before = PyDataMem_GetHandler()
+        if <PyObject *>before == PyDataMem_DefaultHandler:
+            return new_small_array(ndim, shape, strides, descr, n_bytes, small_capsule)
+    before = use_pool() if is_pooled(n_bytes) else None
     try:
         Py_INCREF(descr)
         return PyArray_NewFromDescr(cnp.ndarray, descr, ndim, <const cnp.npy_intp *>shape,
@@ -186,8 +206,8 @@ cdef new_from_python(shape, dtype, bint zeroed):
     for i in range(ndim):
         dims[i] = shape[i]
     if not zeroed:
-        return new_array(ndim, dims, NULL, descr)
-    before = use_pool() if is_pooled(ndim, dims, descr) else None
+        return new_array(ndim, dims, NULL, descr, bytes_of(ndim, dims, descr))
+    before = use_pool() if is_pooled(bytes_of(ndim, dims, descr)) else None
     try:
         Py_INCREF(descr)
         return PyArray_Zeros(ndim, <const cnp.npy_intp *>dims, descr, 0)
@@ -208,9 +228,7 @@ def zeros(shape, dtype=float):
 
 def empty_like(cnp.ndarray array):
     """Return an uninitialised array in shape, dtype and memory order like another, from the pool if it is large."""
-    cdef object before = None
-    if is_pooled(cnp.PyArray_NDIM(array), <const Py_ssize_t *>cnp.PyArray_DIMS(array), array.dtype):
-        before = use_pool()
+    cdef object before = use_pool() if is_pooled(cnp.PyArray_NBYTES(array)) else None
     try:
         return PyArray_NewLikeArray(array, NPY_KEEPORDER, NULL, 0)
     finally:
@@ -220,12 +238,14 @@ def empty_like(cnp.ndarray array):
 
 def result_pool():
     """Return (limit, bytes held now) of the pool of results."""
-    return pool_limit(), pool_held()
+    return pool_limit(), pool_held() + small_held()
 
 
 def set_result_pool_limit(limit):
     """Bound the pool of results, in bytes; None for the default. What is over the bound goes back to the system."""
     set_pool_limit(default_pool_limit() if limit is None else limit)
+    if pool_limit() == 0:
+        release_small()
 
 
 set_result_pool_limit(None)

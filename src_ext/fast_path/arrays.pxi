@@ -304,12 +304,13 @@ cdef bint is_apart(a, b):
 # Results.
 
 cdef new_array(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, cnp.dtype descr, Py_ssize_t size):
-    """Return an uninitialised array, from the pool of results if it is large."""
-    if size * descr.itemsize < POOLED_BYTES:
+    """Return an uninitialised array, of memory kept for results unless it is very small."""
+    cdef size_t n_bytes = size * descr.itemsize
+    if n_bytes < SMALLEST_RESULT_BYTES:
         Py_INCREF(descr)
         return PyArray_NewFromDescr(cnp.ndarray, descr, ndim, <const cnp.npy_intp *>shape,
                                     <const cnp.npy_intp *>strides, NULL, 0, None)
-    return runtime.new_array(ndim, shape, strides, descr)
+    return runtime.new_array(ndim, shape, strides, descr, n_bytes)
 
 
 cdef new_result(const Layout *layout, cnp.dtype descr):

@@ -15,7 +15,7 @@ cdef extern from "runtime/state.h":
                     Py_ssize_t stride) noexcept nogil
         void (*release)() noexcept nogil
         int (*default_threads)() noexcept nogil
-        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr)
+        object (*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, descr, size_t n_bytes)
     int worthwhile_threads(Py_ssize_t n_elements, int n) noexcept nogil
     int SERIAL_BELOW
 

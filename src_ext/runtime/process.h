@@ -4,6 +4,7 @@
 
 #include "machine.h"
 #include "result_pool.h"
+#include "small_results.h"
 #include "team.h"
 
 static team *current_team;   /* touched by whoever has raised is_taken */

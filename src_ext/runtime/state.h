@@ -13,7 +13,10 @@
 /* Each thread that takes part has at least so many elements. */
 #define ELEMENTS_A_THREAD 12000
 
-/* Results of fewer bytes cost NumPy's allocator nothing, and do not come from the pool (runtime/result_pool.h). */
+/* Where results come from: of fewer bytes from NumPy, up to the second number from runtime/small_results.h, from the third
+ * on from runtime/result_pool.h; between them from NumPy, whose allocator costs little beside what is computed. */
+#define SMALLEST_RESULT_BYTES (1 << 10)
+#define SMALL_RESULT_BYTES (1 << 15)
 #define POOLED_BYTES (1 << 18)
 
 /* One block of an operation, with scratch memory of the thread's own. */
@@ -30,8 +33,10 @@ typedef struct {
     void (*release)(void);
     /* The number of threads of a large call. */
     int (*default_threads)(void);
-    /* An uninitialised array for a result; dense strides of any order, or NULL for C order. NULL with an exception set. */
-    PyObject *(*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, PyObject *descr);
+    /* An uninitialised array of n_bytes for a result; dense strides of any order, or NULL for C order. NULL with an
+     * exception set. */
+    PyObject *(*new_array)(int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, PyObject *descr,
+                           size_t n_bytes);
 } runtime_functions;
 
 /* How many of n threads are worth taking part in so many elements. */
