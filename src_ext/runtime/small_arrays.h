@@ -3,6 +3,11 @@
 #define FASTSOFTMAX_RUNTIME_SMALL_ARRAYS_H
 
 #include <Python.h>
+
+#ifndef NPY_TARGET_VERSION /* opened alone: what setup.py defines */
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#endif
 #include <numpy/arrayobject.h>
 
 #include "small_results.h"
