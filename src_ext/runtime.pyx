@@ -217,7 +217,7 @@ cdef new_from_python(shape, dtype, bint zeroed):
 
 
 def empty(shape, dtype=float):
-    """Return an uninitialised C-contiguous array, from the pool if it is large."""
+    """Return an uninitialised C-contiguous array, of memory kept for results."""
     return new_from_python(shape, dtype, False)
 
 

@@ -56,6 +56,15 @@ def implementation(request):
     _dispatch.select(before.name, before.reason, before.implementation)
 
 
+@pytest.fixture
+def empty_pool():
+    """Start without memory of results held, and leave the default limit."""
+    fs.set_result_pool(0)
+    fs.set_result_pool(None)
+    yield
+    fs.set_result_pool(None)
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
 def dtype(request):
     """Each computing dtype."""

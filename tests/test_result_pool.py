@@ -19,13 +19,7 @@ if fs.backend_info()["result_pool"]["limit"] == 0:
 LARGE = (2_000, 1_000)  # 8 MB
 
 
-@pytest.fixture(autouse=True)
-def empty_pool():
-    """Start without anything held, and leave the default."""
-    fs.set_result_pool(0)
-    fs.set_result_pool(None)
-    yield
-    fs.set_result_pool(None)
+pytestmark = pytest.mark.usefixtures("empty_pool")
 
 
 def held():

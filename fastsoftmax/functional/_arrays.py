@@ -7,7 +7,7 @@ from .._layout import Layout
 from .._threads import runtime
 
 empty, empty_like, zeros = runtime.empty, runtime.empty_like, runtime.zeros
-"""Like NumPy's, but large arrays come from the pool of results."""
+"""Like NumPy's, but of memory kept for results."""
 
 quiet = np.errstate(all="ignore")
 """Decorates what computes with NumPy: overflow and the like are in the result, whatever np.errstate the caller has."""

@@ -2,7 +2,7 @@
  *
  * NumPy keeps blocks of less than a kilobyte itself. For larger ones malloc looks through its lists, joins blocks and splits
  * them: 30 to 150 ns, as the heap happens to be, where 32 rows of 10 classes are computed in 300. Here some blocks of each
- * size wait in slots. One atomic exchange takes a block or leaves one, so that there is no lock, around fork() neither. Who finds
+ * size wait in slots. One atomic exchange takes a block or leaves one, so that no lock is held, around fork() either. Who finds
  * no slot calls malloc or free: all blocks are the C library's own. They start on a cache line. */
 #ifndef FASTSOFTMAX_RUNTIME_SMALL_RESULTS_H
 #define FASTSOFTMAX_RUNTIME_SMALL_RESULTS_H
@@ -15,7 +15,7 @@
 enum {
     SMALL_UNIT = 1 << 10, /* blocks are whole numbers of units, each number a kind of its own */
     SMALL_KINDS = SMALL_RESULT_BYTES / SMALL_UNIT + 1,
-    SMALL_SLOTS = 4, /* of each kind; of those beyond 8 kilobytes half: 1.1 MB at most in all */
+    SMALL_SLOTS = 4, /* of each kind; of those beyond 8 kilobytes half: 1.2 MB at most in all */
 };
 
 static char *small_slots[SMALL_KINDS][SMALL_SLOTS];
