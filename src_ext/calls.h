@@ -1,8 +1,9 @@
 /* What a call hands to the kernels of an instruction set: checked arrays as blocks, options within range.
  *
- * The general path fills these structs from the arrays of the contract (_backends), the fast path straight from a user's
- * arrays. Both call the same function of the table, so that both give the same bits. Each function returns 0, or -1 with an
- * exception set (MemoryError, KeyboardInterrupt), and runs with the GIL held; it lets go of it where the work is long. */
+ * The general path fills these structs from the arrays of the contract (_backends), the fast path straight from a
+ * user's arrays. Both call the same function of the table, so that both give the same bits. Each function returns 0, or
+ * -1 with an exception set (MemoryError, KeyboardInterrupt), and runs with the GIL held; it lets go of it where the
+ * work is long. */
 #ifndef FASTSOFTMAX_CALLS_H
 #define FASTSOFTMAX_CALLS_H
 
@@ -11,7 +12,8 @@
 #include "loss/sums.h"
 #include "layout/geometry.h"
 
-/* Rows of n_classes values, seen as (outer, n_classes, inner); the values of one row are `inner` apart, or as Steps say. */
+/* Rows of n_classes values, seen as (outer, n_classes, inner); the values of one row are `inner` apart,
+ * or as Steps say. */
 typedef struct {
     Kind kind;
     Py_ssize_t outer, n_classes, inner;
@@ -128,8 +130,8 @@ typedef struct {
        1024 + sizeof(BinaryCall)) * 1024 + sizeof(DivergenceCall)) * 31 + sizeof(TopKCall) + sizeof(KernelTable))
 /* clang-format on */
 
-/* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. It is
- * filled in place: to copy what has just been written takes 50 ns. */
+/* Calls in which nothing is asked for: no optional array, no option, one thread. Who fills a call starts with one. It
+ * is filled in place: to copy what has just been written takes 50 ns. */
 static inline void clear_operand(Operand *operand /* OUT */) {
     operand->data = NULL;
     operand->steps.per_group = ONE_GROUP;

@@ -1,4 +1,5 @@
-/* How a block (outer, n_classes, inner) is divided into pieces of work; chosen by `plan_blocks` of layout/geometry.pxi. */
+/* How a block (outer, n_classes, inner) is divided into pieces of work; chosen by
+ * `plan_blocks` of layout/geometry.pxi. */
 #ifndef FASTSOFTMAX_GEOMETRY_H
 #define FASTSOFTMAX_GEOMETRY_H
 

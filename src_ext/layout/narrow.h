@@ -23,8 +23,8 @@ INLINE vec_u16 narrow_u16(ivec_f32 v) { return __builtin_convertvector((uvec_f32
 INLINE vec_f32 load_part_bf16(const bfloat16 *p, size_t k, vec_f32 fill) {
     return fill_rest_f32((vec_f32)(widen_u16(load_part_u16(p, k)) << 16), k, fill);
 }
-/* AVX512_BF16 rounds in one instruction; not every CPU with AVX-512 has it. Numbers under the smallest normal one become 0
- * there: no result is promised to keep them. */
+/* AVX512_BF16 rounds in one instruction; not every CPU with AVX-512 has it. Numbers under the smallest normal one
+ * become 0 there: no result is promised to keep them. */
 #if LANES_F32 == 16 && defined(__AVX512F__) && (defined(__clang__) || __GNUC__ >= 10)
 #define MAY_HAVE_BF16
 static int has_bf16;

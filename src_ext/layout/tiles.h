@@ -1,6 +1,6 @@
 /* Template for one DATA in memory and the REAL that it is computed in: between memory and scratch. Included by
- * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16 bits,
- * DATA_IS_REAL where they are what is computed in.
+ * layout/kinds.h, with LOAD_PART and, unless the data are read alone, STORE_PART; NARROW_DATA where they are of 16
+ * bits, DATA_IS_REAL where they are what is computed in.
  *
  * A tile holds n_classes rows of `stride` lanes (a multiple of LANES): one lane is one row of the softmax. Few
  * classes are transposed into tiles so that the vectors are full; other axes than the last lie like this already
@@ -65,7 +65,8 @@ static void MOVE(transpose_few_in)(const DATA *x, ptrdiff_t n_classes, REAL *til
 }
 #endif
 
-/* Transpose up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows become copies of the last. */
+/* Transpose up to LANES rows of n_classes, `step` apart, into lanes of a tile; absent rows
+ * become copies of the last. */
 static void MOVE(transpose_in)(const DATA *x, ptrdiff_t step, ptrdiff_t n_classes, ptrdiff_t n_rows, REAL *tile,
                                ptrdiff_t stride) {
 #if HAS_PERMUTATIONS

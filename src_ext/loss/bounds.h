@@ -4,8 +4,8 @@
 #include "math/exp.h"
 #endif
 
-/* The bounds of those of n numbers that are not 0; low is infinite and high 0 where there are none. Returns whether all are
- * finite and not negative. */
+/* The bounds of those of n numbers that are not 0; low is infinite and high 0 where there are none. Returns whether all
+ * are finite and not negative. */
 static int FN(find_bounds)(const REAL *x, ptrdiff_t n, double *low, double *high /* OUT */) {
     const VEC zero = {0}, infinity = FN(all)((REAL)INFINITY);
     VEC lows = infinity, highs = zero;

@@ -42,8 +42,8 @@ static double FN(row_target_gap_of_pairs)(const REAL *t, const REAL *z, const RE
     return FN(sums_total)(&sums, &lost);
 }
 
-/* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t), and its rounding error. Both by runs of four vectors:
- * no term is negative, so that each rounds by a few units of its own size. */
+/* The sum of t * (m - z) / temperature; where t is 0 the term is 0, even beside z = -inf. Also sum(t), and its rounding
+ * error. Both by runs of four vectors: no term is negative, so that each rounds by a few units of its own size. */
 static double FN(row_target_gap)(const REAL *t, const REAL *z, const REAL *low, ptrdiff_t n, REAL m, double temperature,
                                  double *total, double *total_error /* OUT */) {
     if (low) return FN(row_target_gap_of_pairs)(t, z, low, n, m, total, total_error);

@@ -19,7 +19,8 @@ typedef struct {
 /* e * (m - x), 0 where e is, also beside x = -inf. */
 INLINE VEC FN(moment)(VEC e, VEC m, VEC x) { return FN(zero_equal)(e * (m - x), e, (VEC){0}); }
 
-/* Add four vectors of terms, `step` values apart, and their moments; `with_search`: look for maxima before counting them. */
+/* Add four vectors of terms, `step` values apart, and their moments; `with_search`: look for maxima
+ * before counting them. */
 INLINE void FN(moments_four)(const REAL *x, REAL *stage, ptrdiff_t step, VEC m, const FN(exp_frame) * f,
                              FN(moment_sums) * s, int with_stage, int with_search) {
     VEC v[4], e[4], d[4];
@@ -108,7 +109,8 @@ INLINE VEC FN(entropy_slope)(VEC e, VEC x, VEC center, VEC lost, const FN(factor
                          FN(all)(1 / unit));
 }
 
-/* The gradient of the entropy of a row of terms e; factor + error turns them into p * unit, a power of two. out may be x or e. */
+/* The gradient of the entropy of a row of terms e; factor + error turns them into p * unit, a power of two.
+ * out may be x or e. */
 static void FN(row_entropy_slope)(const REAL *x, const REAL *e, REAL *out, ptrdiff_t n, double center,
                                   double center_error, double factor, double error, double unit) {
     const REAL rounded = (REAL)center;

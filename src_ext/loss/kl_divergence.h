@@ -1,5 +1,5 @@
-/* Template for one REAL: the passes of the Kullback-Leibler divergence, over a row or down the lanes of a tile. Included
- * by softmax/primitives.h.
+/* Template for one REAL: the passes of the Kullback-Leibler divergence, over a row or down the lanes of a tile.
+ * Included by softmax/primitives.h.
  *
  * Divergence: with r = log(p) - log(q), sum of p * r cancels where p and q are near. Since p and q sum to 1 it is also
  * the sum of q - p + p * r = p * (exp(-r) - 1 + r), in which no term is negative; where abs(r) <= 1 a series replaces
@@ -193,8 +193,8 @@ static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, cons
     }
 }
 
-/* The divergence of a row in numbers without bounds: where a class has p > 0 and q = 0, or a term is beyond the dtype's range.
- * Such rows are rare, and so this goes one by one. */
+/* The divergence of a row in numbers without bounds: where a class has p > 0 and q = 0, or a term is beyond the dtype's
+ * range. Such rows are rare, and so this goes one by one. */
 static double FN(wide_divergence)(const REAL *zp, const REAL *zq, ptrdiff_t step, ptrdiff_t n, REAL p_max, REAL q_max,
                                   double p_total, double q_total) {
     const DoublePair log_ratio = pair_sum(pair_log(pair_of(q_total, 0)), pair_minus(pair_log(pair_of(p_total, 0))));

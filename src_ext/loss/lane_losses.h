@@ -16,15 +16,15 @@ typedef struct {
     double *z;                     /* the logit of an index target, */
     double *z_low;                 /* and what rounding has taken from it, less that of the maximum; or NULL */
     double *t, *s;                 /* weights of the target and of the row; read where `weighted` */
-    double *target_gap, *dense;    /* sums of t * (m - z) / temperature and of t over dense targets; read
-                                               where `dense` */
+    double *target_gap, *dense;    /* sums of t * (m - z) / temperature and of t over dense targets; read where
+                                      `dense` */
     double *loss;                  /* OUT */
     double *factor, *factor_error; /* OUT: what turns stored terms into gradients */
     double *scale, *scale_error;   /* OUT: s * slope, in two parts */
     double *grad_at_max;           /* OUT: the gradient of a target that attains the maximum */
     double *taken;                 /* OUT: t * scale, what the gradient of another target is less than p; where
-                                               `weighted` */
-    double *shrink; /* OUT: what terms are multiplied with before the factor; where lanes_finish says so */
+                                      `weighted` */
+    double *shrink;                /* OUT: multiplies terms before the factor does; where lanes_finish says so */
 } LossLanes;
 
 typedef struct {
@@ -113,8 +113,8 @@ INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         vec_f64 lane_size = size - (vec_f64){0}, prob_scale = size * total;
         if (k.dense && k.z_loss != 0) {
             prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
-            /* Without a target, and with a log-sum-exp near 0, the factor would be below the range: it is left larger by
-             * what the terms are then made smaller with. */
+            /* Without a target, and with a log-sum-exp near 0, the factor would be below the range: it is left larger
+             * by what the terms are then made smaller with. */
             const double small = k.is_double ? 0x1p-500 : 0x1p-20;
             const ivec_f64 is_small = (prob_scale < small) & (prob_scale > -small);
             const vec_f64 whole = total + (2 * k.z_loss) * (log_sum + load_doubles(a->lse_max + i) / k.temperature);

@@ -1,5 +1,5 @@
-/* The totals of lanes of doubles, in two parts, and what is made of them: factors, means and logarithms of ratios. These are
- * the operations of math/pairs.h over vectors; `LaneSums` stands in simd/sums.h. */
+/* The totals of lanes of doubles, in two parts, and what is made of them: factors, means and logarithms of ratios.
+ * These are the operations of math/pairs.h over vectors; `LaneSums` stands in simd/sums.h. */
 #ifndef FASTSOFTMAX_LOSS_LANE_TOTALS_H
 #define FASTSOFTMAX_LOSS_LANE_TOTALS_H
 
@@ -83,7 +83,8 @@ INLINE PairLanes log1p_pair(PairLanes s) {
     return (PairLanes){high, low - (high - result.high)};
 }
 
-/* log(b / a) of the sums of each lane, in two parts. The larger is divided by the smaller one, so that nothing cancels. */
+/* log(b / a) of the sums of each lane, in two parts. The larger is divided by the smaller one, so that
+ * nothing cancels. */
 static void lanes_log_ratio(const LaneSums *a, const LaneSums *b, ptrdiff_t n, double *shift, double *error /* OUT */) {
     for (ptrdiff_t i = 0; i < n; i += LANES_F64) {
         const PairLanes p = wholes_of_lanes(a, i), q = wholes_of_lanes(b, i);

@@ -1,22 +1,23 @@
 /* Soft caps: z = softcap * tanh(x / temperature / softcap), and its slope dz/dx = sech(...)**2 / temperature.
  *
- * A row is computed from z in two parts of the dtype: the second is what rounding has taken from the first, less that of the
- * maximum. exp takes both, so that caps cost no digit. What is asked for decides how:
+ * A row is computed from z in two parts of the dtype: the second is what rounding has taken from the first, less that
+ * of the maximum. exp takes both, so that caps cost no digit. What is asked for decides how:
  *
  * CAP_SERIES  abs(u) <= 1/2 for u = x / temperature / softcap, and z of ordinary size: see loss/softcap_series.h.
  * CAP_EXP     with e = exp(-2 * abs(u)), tanh(abs(u)) = (1 - e) / (1 + e): float in double, double in pairs of doubles.
  * CAP_WIDE    caps and logits so large that z - m would lose the digits of x - m: softcap_row and, for double,
  *             capped_row_wide, one row at a time.
  *
- * CAP_MIXED is for lanes of which some take the series and the others exp. A row's own logits decide, or the options alone: no bit
- * depends on other rows.
+ * CAP_MIXED is for lanes of which some take the series and the others exp. A row's own logits decide, or the options
+ * alone: no bit depends on other rows.
  *
  * The wide rows use, for u the argument of m and v that of z, of one sign,
  *
- *     tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v)) = 2 * (1 - exp(-2 * (u - v))) * max(a, b) / ((1 + a) * (1 + b))
+ *     tanh(u) - tanh(v) = sinh(u - v) / (cosh(u) * cosh(v))
+ *                       = 2 * (1 - exp(-2 * (u - v))) * max(a, b) / ((1 + a) * (1 + b))
  *
- * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide rows of doubles are computed in
- * CapNumber from end to end: slow, and right everywhere. */
+ * for a = exp(-2 * abs(u)), b = exp(-2 * abs(v)); of two signs, two tanh are added. Wide rows of doubles are computed
+ * in CapNumber from end to end: slow, and right everywhere. */
 #ifndef FASTSOFTMAX_SOFTCAP_H
 #define FASTSOFTMAX_SOFTCAP_H
 
@@ -90,7 +91,8 @@ static inline int cap_method(const Cap *cap, double size) {
 
 #define EACH for (int k = 0; k < count; k++)
 
-/* e = exp(-y), and 1 - e with all its digits, for `count` vectors y >= 0: near 0 the polynomial of exp is that difference. */
+/* e = exp(-y), and 1 - e with all its digits, for `count` vectors y >= 0: near 0 the polynomial of exp is
+ * that difference. */
 INLINE void exp_of_minus(const vec_f64 *y, int count, const exp_frame_f64 *f, vec_f64 *e, vec_f64 *less /* OUT */) {
     vec_f64 p[2 * CAP_GROUP], t[2 * CAP_GROUP];
     EACH p[k] = -y[k];
@@ -175,8 +177,8 @@ INLINE vec_f64 exp_in_pairs(vec_f64 r, vec_f64 r_low, vec_f64 t, vec_f64 power, 
 }
 #endif
 
-/* softcap * tanh(u) in two parts: error 2**-59 of the cap. The slope times UNIT_F64. Each product that an addition follows goes through an intrinsic or
- * bits, so that no compiler fuses them. */
+/* softcap * tanh(u) in two parts: error 2**-59 of the cap. The slope times UNIT_F64. Each product that an addition
+ * follows goes through an intrinsic or bits, so that no compiler fuses them. */
 INLINE vec_f64 cap_in_pairs(vec_f64 x, const Cap *cap, const exp_frame_f64 *f, vec_f64 *low, vec_f64 *slope,
                             vec_f64 *slope_low /* OUT */) {
     const vec_f64 zero = {0}, bound = LONGEST_ARGUMENT / (2 * cap->argument) + zero, twice = 2 * cap->argument + zero;
@@ -263,8 +265,8 @@ static void softcap_row(const double *x, double *z, double *slope, Py_ssize_t n,
     }
 }
 
-/* What wide rows of doubles are computed in: 64 bits and more, in a range without bounds that matter. The long double of x87 is four
- * times as fast as pairs of doubles; elsewhere it is double, or computed by software. */
+/* What wide rows of doubles are computed in: 64 bits and more, in a range without bounds that matter. The long double
+ * of x87 is four times as fast as pairs of doubles; elsewhere it is double, or computed by software. */
 #if defined(__x86_64__) && LDBL_MANT_DIG == 64
 typedef long double CapNumber;
 static inline CapNumber cap_of(double value) { return value; }
@@ -329,7 +331,8 @@ static inline CapNumber capped_distance(const WideCap *cap, double x) {
     return cap_product(cap->softcap, cap_quotient(top, cap_product(bottom, cap_sum(one, cap->e_of_max))));
 }
 
-/* sech(u)**2 / temperature as 4 * e / (1 + e)**2 with e = exp(-2 * abs(u)): it keeps its digits where tanh is near 1. */
+/* sech(u)**2 / temperature as 4 * e / (1 + e)**2 with e = exp(-2 * abs(u)): it keeps its digits where
+ * tanh is near 1. */
 static inline CapNumber cap_slope(const WideCap *cap, double x) {
     const CapNumber e = cap_exp(cap_exponent(cap, cap_of(x))), bottom = cap_sum(cap_of(1), e);
     return cap_product(cap->flattest, cap_quotient(e, cap_product(bottom, bottom)));

@@ -103,9 +103,9 @@ INLINE VEC FN(cap_columns)(const FN(cap_column) * a, const Cap *cap, int method,
 #undef COLUMN
 }
 
-/* z of n logits, which it may replace, in two parts: of `low` that of the maximum is subtracted, which max_low gets. UNIT_POWER *
- * sech(...)**2 goes to `slope`, unless NULL: a vector, and one of what rounding has taken from it, for each vector of the row. Returns
- * the capped maximum. */
+/* z of n logits, which it may replace, in two parts: of `low` that of the maximum is subtracted, which max_low gets.
+ * UNIT_POWER * sech(...)**2 goes to `slope`, unless NULL: a vector, and one of what rounding has taken from it, for
+ * each vector of the row. Returns the capped maximum. */
 static double FN(row_cap)(const REAL *x, REAL *z, REAL *low, REAL *slope, ptrdiff_t n, REAL max, double size,
                           const Cap *cap, double *max_low /* OUT */) {
     const ptrdiff_t vectors = (n + LANES - 1) / LANES;
@@ -142,8 +142,9 @@ static void FN(lanes_cap)(REAL *tile, REAL *low, REAL *slope, ptrdiff_t stride, 
     }
 }
 
-/* grad *= slope / UNIT_POWER, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. A slope that is under the
- * smallest normal number, where the product is not, has its digits in the unit: the other factor is divided, unless it is small. */
+/* grad *= slope / UNIT_POWER, in two parts; 0 stays 0: a row that is ignored may have a slope of NaN. A slope that is
+ * under the smallest normal number, where the product is not, has its digits in the unit: the other factor is divided,
+ * unless it is small. */
 static void FN(times_slopes)(REAL *grad, const REAL *slope, ptrdiff_t n) {
     const VEC zero = {0}, one = FN(all)(1), by_unit = FN(all)(1 / UNIT_POWER);
     const REAL smallest = REAL_MIN_NORMAL * UNIT_POWER;

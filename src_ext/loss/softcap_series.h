@@ -1,12 +1,14 @@
-/* Template for one REAL: softcap * tanh(v / softcap) in two parts for abs(v) <= softcap / 2. Included by loss/softcap.h.
+/* Template for one REAL: softcap * tanh(v / softcap) in two parts for abs(v) <= softcap / 2.
+ * Included by loss/softcap.h.
  *
  * With k = 1 / softcap**2 and tanh(u) = u - u**3 / 3 + u**5 * H(u**2),
  *
  *     z = v - v**3 * (k / 3) + v**5 * k**2 * H(k * v**2)
  *
- * v**3 and its product with k / 3 are in two parts, the last term is not: it is less than a tenth of the second, which is less than
- * a twelfth of v. So z errs by 2**-26 (float) or 2**-55 (double) of what the cap takes from v. H is minimax for the relative error of
- * that: float 2**-31.1, double 2**-56.8. Products are what limits the speed: 14 a float. */
+ * v**3 and its product with k / 3 are in two parts, the last term is not: it is less than a tenth of the second, which
+ * is less than a twelfth of v. So z errs by 2**-26 (float) or 2**-55 (double) of what the cap takes from v. H is
+ * minimax for the relative error of that: float 2**-31.1, double 2**-56.8. Products are what limits the speed: 14 a
+ * float. */
 #ifndef REAL /* opened alone: by softcap.h */
 #include "loss/softcap.h"
 #else

@@ -43,8 +43,8 @@ static inline eight_doubles load_eight(const double *x) {
     return eight;
 }
 
-/* Add n numbers to the lanes: four at a time plainly, the rest in two parts. A run may be added in pieces if all but the
- * last are multiples of SUM_STEP. */
+/* Add n numbers to the lanes: four at a time plainly, the rest in two parts. A run may be added in pieces if all but
+ * the last are multiples of SUM_STEP. */
 static inline void sums_add_run(EightSums *sums, const double *x, ptrdiff_t n) {
     eight_doubles value = load_eight(sums->value), lost = load_eight(sums->lost);
     ptrdiff_t i = 0;

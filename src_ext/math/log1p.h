@@ -15,8 +15,8 @@
 
 #include "simd/vector.h"
 
-/* What log(1 + s) is put together from: k * ln 2 + f - half_square + r, and what 1 + s has lost. `inverse` is 1 / (1 + s),
- * which callers may need too. */
+/* What log(1 + s) is put together from: k * ln 2 + f - half_square + r, and what 1 + s has lost. `inverse` is
+ * 1 / (1 + s), which callers may need too. */
 typedef struct {
     vec_f64 k, f, half_square, r, lost;
 } log1p_terms;
@@ -50,8 +50,8 @@ INLINE vec_f64 log1p_vector(vec_f64 s, vec_f64 inverse) {
     return a.r + (a.k * LN2_OF_LOG1P_LOW + a.lost) - a.half_square + a.f + a.k * LN2_OF_LOG1P;
 }
 
-/* log1p(e) for float results from s = e / (2 + e), 0 <= e <= 1: 2 * atanh(s) = 2 * s * P(s * s), P minimax with a relative
- * error of 2**-33.2. NaN stays NaN. */
+/* log1p(e) for float results from s = e / (2 + e), 0 <= e <= 1: 2 * atanh(s) = 2 * s * P(s * s), P minimax with a
+ * relative error of 2**-33.2. NaN stays NaN. */
 INLINE vec_f64 log1p_of_unit(vec_f64 s) {
     const vec_f64 w = s * s, w2 = w * w;
     const vec_f64 low = 0x1.5555597b077dap-2 * w + 0x1.ffffffff2e000p-1;

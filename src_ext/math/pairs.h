@@ -1,6 +1,6 @@
 /* Numbers in two doubles, where one is not enough and long double may be no wider (on Windows, and on ARM processors of
- * Apple): 106 bits, of which about 100 are right after an operation (Dekker 1971, Knuth, Hida, Li and Bailey 2001). A pair has the range of
- * double; a Wide number has an exponent of its own and so no bounds that matter.
+ * Apple): 106 bits, of which about 100 are right after an operation (Dekker 1971, Knuth, Hida, Li and Bailey 2001). A
+ * pair has the range of double; a Wide number has an exponent of its own and so no bounds that matter.
  *
  * Beside infinity and NaN the low part is 0. */
 #ifndef FASTSOFTMAX_MATH_PAIRS_H
@@ -95,8 +95,8 @@ PAIR_INLINE DoublePair pair_distance(double a, double b, double temperature) {
     return (DoublePair){2 * quotient.high, 2 * quotient.low};
 }
 
-/* exp(x) - 1 for abs(x) < 0.36: x is divided by 8, then three times exp(2 x) - 1 = (exp(x) - 1) * (exp(x) + 1). The terms
- * from x**4 on are so small that double is enough for them. Error: 2**-68 of the result. */
+/* exp(x) - 1 for abs(x) < 0.36: x is divided by 8, then three times exp(2 x) - 1 = (exp(x) - 1) * (exp(x) + 1). The
+ * terms from x**4 on are so small that double is enough for them. Error: 2**-68 of the result. */
 PAIR_INLINE DoublePair pair_expm1_near(DoublePair x) {
     const DoublePair r = {0.125 * x.high, 0.125 * x.low}, square = pair_product(r, r), cube = pair_product(square, r);
     const double v = r.high, sixth = 0x1.5555555555555p-3, sixth_rest = 0x1.5555555555555p-57;

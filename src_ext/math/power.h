@@ -54,7 +54,8 @@ INLINE vec_f64 times_power_f64(vec_f64 p, vec_f64 t, vec_f64 lowest) {
     return times_1p_f64(power_f64(t), p, t, lowest);
 }
 
-/* Where a sum with the rounder of math/exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest normal number. */
+/* Where a sum with the rounder of math/exp.h is less, a term counts as 0: UNIT_EXPONENT - 2 under the smallest
+ * normal number. */
 #define LOWEST_POWER_F64 (0x1.8p52 / (1 << POWER_BITS_F64) + (-1022 + 2)) /* that of double, for loss/softcap.h */
 #define LOWEST_POWER (ROUNDER + (MIN_EXPONENT + 2))
 

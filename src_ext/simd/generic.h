@@ -1,5 +1,5 @@
-/* 16 bytes of any machine, NEON among them: what the compiler makes of its vector extensions. The functions are described
- * in vector.h. */
+/* 16 bytes of any machine, NEON among them: what the compiler makes of its vector extensions. The functions are
+ * described in vector.h. */
 #ifndef FASTSOFTMAX_SIMD_GENERIC_H
 #define FASTSOFTMAX_SIMD_GENERIC_H
 

@@ -10,7 +10,8 @@
  *     zero_equal(v, a, b)             a == b ? 0 : v
  *     count_equal(n, a, b)            a == b ? n + 1 : n, in integers
  *     any_equal(a, b)                 whether a == b in any lane
- *     product_from(least, v, e)       v < least ? 0 : v * e for a finite e; where it is 0 no subnormal product costs time
+ *     product_from(least, v, e)       v < least ? 0 : v * e for a finite e; where it is 0 no subnormal product costs
+ *                                     time
  *     where_equal(kept, a, b, other)  a == b ? other : kept, for integers a and b
  *     where_at_most(kept, a, b, other)  a <= b ? other : kept; a NaN keeps
  *     exceeds(a, b)                   a bit for each lane where a <= b does not hold: a > b, or a NaN
@@ -21,8 +22,8 @@
  *     widen_low(v), widen_high(v)     the halves of a vector of floats as doubles
  *     narrow(low, high)               and back, each lane rounded
  *     less_product(a, b, c)           a - b * c, with one rounding where there is an instruction for that
- *     product_error(a, b, ab)         a * b - ab for ab = a * b rounded, unless that is subnormal or infinite: exact, but
- *                                     for 2**-104 of the product of doubles where no instruction fuses it
+ *     product_error(a, b, ab)         a * b - ab for ab = a * b rounded, unless that is subnormal or infinite: exact,
+ *                                     but for 2**-104 of the product of doubles where no instruction fuses it
  *     square_root(v)                  correctly rounded
  *     sum_of_lanes(v)                 of doubles, halves onto halves
  *     count_of_lanes(n)               the sum of a vector of counts, as a double

@@ -108,11 +108,11 @@ INLINE exp_sum FN(row_exp_sum_body)(const REAL *x, const REAL *low, REAL *stage,
     return result;
 }
 
-/* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of the sum and
- * count them if `exclude_max`, which must be so without a stage. x and stage may be the same. What is `next` is fetched
- * meanwhile. m is the row's maximum, finite; a NaN in x makes the sum NaN, -inf a term of 0. With `low`, what rounding has
- * taken from x, less that of the maximum, or NULL, the maxima are left out and there is no temperature. Error of a term: that of math/exp.h; the
- * summation adds about 1 ULP, whatever n. */
+/* Sum exp(x - m) over a row; store the terms, in their unit, unless `stage` is NULL; leave the maxima out of the sum
+ * and count them if `exclude_max`, which must be so without a stage. x and stage may be the same. What is `next` is
+ * fetched meanwhile. m is the row's maximum, finite; a NaN in x makes the sum NaN, -inf a term of 0. With `low`, what
+ * rounding has taken from x, less that of the maximum, or NULL, the maxima are left out and there is no temperature.
+ * Error of a term: that of math/exp.h; the summation adds about 1 ULP, whatever n. */
 static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff_t n, REAL m, double temperature,
                             int exclude_max, const Upcoming *next, exp_sum *result /* OUT */) {
     if (low && stage) {
@@ -133,7 +133,8 @@ static void FN(row_exp_sum)(const REAL *x, const REAL *low, REAL *stage, ptrdiff
     }
 }
 
-/* A factor in two parts, and the smallest v whose product with each is a normal number: another would cost 150 cycles. */
+/* A factor in two parts, and the smallest v whose product with each is a normal number: another would
+ * cost 150 cycles. */
 typedef struct {
     VEC value, error, lowest, lowest_error;
 } FN(factor);
@@ -178,7 +179,8 @@ INLINE FN(factor) FN(factor_of_row)(double factor, double error) {
                          FN(all)(FN(lowest_factor)(factor)));
 }
 
-/* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the smallest normal number. */
+/* Multiply terms >= 0 by SMALL_FACTOR; 0 where the product with `factor` after that is under the
+ * smallest normal number. */
 static void FN(row_shrink)(REAL *stage, ptrdiff_t n, double factor) {
     const VEC small = FN(all)(SMALL_FACTOR), least = FN(all)(FN(lowest_factor)(factor) * (1 / (REAL)SMALL_FACTOR));
     for (ptrdiff_t i = 0; i < n; i += LANES) {
@@ -197,7 +199,8 @@ INLINE void FN(shrink_for)(REAL *stage, ptrdiff_t n, double *factor, double *err
     }
 }
 
-/* What to multiply x, m and a divisor of x - m with, so that x - m does not overflow: 1, or 1/2 beside a very large m. */
+/* What to multiply x, m and a divisor of x - m with, so that x - m does not overflow: 1, or 1/2 beside a
+ * very large m. */
 INLINE VEC FN(size_beside)(VEC m) {
     return FN(all)(1) - FN(zero_less)(FN(all)((REAL)0.5), m, FN(all)(REAL_MAX * REAL_EPSILON));
 }

@@ -56,15 +56,15 @@ cdef struct Part:
 
 cdef struct Stat:
     double max
-    double sum_rest, sum_rest_error     # S': the sum over all but one maximum, in units of the maximum's term
-    double total, total_error   # 1 + S'
-    double target_gap, target   # those of the row
+    double sum_rest, sum_rest_error  # S': the sum over all but one maximum, in units of the maximum's term
+    double total, total_error        # 1 + S'
+    double target_gap, target        # those of the row
 
 
 # How a row is computed: how its sum is taken, what to fetch meanwhile, and, for a row of 16 bits, where it lies.
 cdef struct RowPlan:
     double temperature
-    bint exclude_max                 # leave the maxima out of the sum
+    bint exclude_max            # leave the maxima out of the sum
     Upcoming ahead              # what follows the row
     Kind kind
     const void *narrow          # read the row from here into scratch, and write its result there; NULL: in place

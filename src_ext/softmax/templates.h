@@ -1,4 +1,5 @@
-/* Every template of the kernels, for the REAL that simd/float32.h or simd/float64.h has set; each stands on those before it. */
+/* Every template of the kernels, for the REAL that simd/float32.h or simd/float64.h has set; each stands on
+ * those before it. */
 #ifndef REAL
 #include "simd/float32.h" /* opened alone */
 #endif
