@@ -5,6 +5,7 @@ FASTSOFTMAX_TEST_KERNELS=all opens each for every instruction set, else for the 
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -45,21 +46,52 @@ def test_a_header_alone(header, target):
     assert result.returncode == 0, result.stderr
 
 
-def test_vector_widths_have_the_same_functions():
+def listed():
+    """Return the names in the list of simd/vector.h, without arguments."""
+    text = (SOURCES / "simd/vector.h").read_text().split("*/")[0]
+    entries = re.findall(r"^ \*     (\S.*?)(?:  |$)", text, flags=re.MULTILINE)
+    return [name for entry in entries for name in re.sub(r"\(.*?\)", "", entry).split(", ")]
+
+
+def preprocessed(target, *options):
+    command = [
+        compiler(), "-E", *options, *TARGETS[target], "-I", str(SOURCES),
+        str(SOURCES / "simd/vector.h"),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def vector_width(target):
+    """Return the functions and the macros, with their values, that a width defines."""
+    functions = re.findall(
+        r"static inline __attribute__\(\(always_inline\)\) \w+ (\w+)\(", preprocessed(target, "-P")
+    )
+    macros = re.findall(r"^#define (\w+) (.+)$", preprocessed(target, "-dM"), flags=re.MULTILINE)
+    return set(functions), dict(macros)
+
+
+def instances(name, known):
+    """Return the names that a name in the list stands for: itself, or one for each dtype."""
+    if name in known:
+        return {name}
+    return {f"{name}_F32", f"{name}_F64"} if name.isupper() else {f"{name}_f32", f"{name}_f64"}
+
+
+def test_vector_widths_have_what_the_list_says():
     """A function that one width has and another lacks would fail only where it is used."""
-    found = {}
-    for target, flags in TARGETS.items():
-        command = [
-            compiler(), "-E", "-P", *flags, "-I", str(SOURCES), str(SOURCES / "simd/vector.h")
-        ]  # fmt: skip
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        described = (SOURCES / "simd/vector.h").read_text().split("*/")[0]
-        names = {word.split("(")[0] for word in described.replace(",", " ").split() if "(" in word}
-        found[target] = {
-            name for name in names if f"{name}_f32(" in text or f" {name}(" in text
-        } - {"permuted", "lookup"}  # where HAS_PERMUTATIONS and TABLE_BITS say so
-    assert len(found["generic"]) > 20
-    assert all(names == found["generic"] for names in found.values()), found
+    widths = {target: vector_width(target) for target in TARGETS}
+    known = {name for functions, macros in widths.values() for name in (*functions, *macros)}
+    names = listed()
+    assert len(names) > 30
+    for target, (functions, macros) in widths.items():
+        expected = set().union(*(instances(name, known) for name in names))
+        if macros["HAS_PERMUTATIONS"] == "0":
+            expected -= {"permuted_f32", "permuted_f64"}
+        for dtype in ("f32", "f64"):
+            if macros[f"TABLE_BITS_{dtype.upper()}"] == "0":
+                expected.remove(f"lookup_{dtype}")
+        missing = expected - functions - macros.keys()
+        assert not missing, f"{target} lacks {sorted(missing)}"
 
 
 def test_kernels_need_no_long_double():

@@ -1,8 +1,8 @@
 /* The vectors of the widest registers that the instruction set has, for float and double.
  *
- * A width is a file with the functions below, each with the suffix _f32 or _f64 where it exists for both. Another width
- * is another such file, one entry in the choice here and one in setup.py. What a width has no instructions for it takes
- * from unmasked.h or portable.h.
+ * A width is a file with the functions below, each with the suffix _f32 and again with _f64 where it exists for both; so
+ * does TABLE_BITS. Another width is another such file, one entry in the choice here and one in build_support/targets.py.
+ * What a width has no instructions for it takes from unmasked.h or portable.h. tests/test_headers.py reads this list.
  *
  *     max(x, m)                       x > m ? x : m: a NaN in x is passed over
  *     max_of_lanes(v)                 the largest lane
@@ -34,7 +34,7 @@
  *     HAS_PERMUTATIONS, permuted(kept, chosen, order, v)  where there are: lane order[i] of v where chosen, else kept
  *     load_part_u16, store_part_u16   the first k of LANES_F32 values of 16 bits
  *     float_of_half, half_of_float    float16 and back, rounded to nearest even; subnormal numbers are kept
- *     where_number(kept, v, other)    v is a number ? kept : other, in integers
+ *     where_number_f32(kept, v, other)  v is a number ? kept : other, in integers
  *     EXP_GROUP                       vectors that exp.h computes in step: as many as the registers hold */
 #ifndef FASTSOFTMAX_SIMD_VECTOR_H
 #define FASTSOFTMAX_SIMD_VECTOR_H
