@@ -7,6 +7,7 @@ What a target prints goes to build/check-all/TARGET.log.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOGS = Path("build/check-all")
+MAKES_OWN = re.compile(r"make(\[\d+\])?: ")
+"""How lines start that make says itself; a target that skips itself says "make TARGET: skipped"."""
 
 
 class Outcome(NamedTuple):
@@ -28,14 +31,20 @@ class Outcome(NamedTuple):
 
     def __str__(self):
         minutes, seconds = divmod(round(self.seconds), 60)
-        word = "FAILED" if self.code else "passed"
-        return f"{self.target:<12} {word}  {minutes:3}:{seconds:02}  {self.last_line}"
+        return f"{self.target:<12} {self.word:<7}  {minutes:3}:{seconds:02}  {self.last_line}"
+
+    @property
+    def word(self):
+        """Whether it failed, skipped itself ("make arm: skipped, qemu is missing") or passed."""
+        if self.code:
+            return "FAILED"
+        return "skipped" if self.last_line.startswith(f"make {self.target}: skipped") else "passed"
 
 
 def last_line(log):
     """Return the last line of a log that says something, without pytest's frame and make's own words."""
     lines = [line.strip("= \n") for line in log.read_text(errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line and not line.startswith("make")), "")
+    return next((line for line in reversed(lines) if line and not MAKES_OWN.match(line)), "")
 
 
 def run(target, make):
