@@ -114,8 +114,22 @@ def test_every_public_function_says_what_it_must():
         assert "ULP" in text, f"{name} states no accuracy"
 
 
-def test_unused_parameters_do_not_exist():
-    assert "inplace" not in inspect.signature(fs.softmax).parameters
+def test_no_parameter_is_accepted_and_ignored():
+    """Each one of a public function is read in its body."""
+    trees = [ast.parse(path.read_text()) for path in (PACKAGE / "functional").glob("*.py")]
+    nodes = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    public = [node for node in nodes if node.name in PUBLIC]
+    assert {node.name for node in public} >= {*fs.functional.__all__}
+    for node in public:
+        arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        read = {
+            name.id for part in node.body for name in ast.walk(part) if isinstance(name, ast.Name)
+        }
+        ignored = {argument.arg for argument in arguments} - read
+        assert not ignored, f"{node.name} ignores {sorted(ignored)}"
+
+
+def test_parameters_of_softmax():
     assert list(inspect.signature(fs.softmax).parameters) == [
         "x", "axis", "out", "where", "temperature", "n_threads",
     ]  # fmt: skip
