@@ -32,7 +32,7 @@ help:
 	@echo "types      mypy, pyright and stubtest on the public names and a user's program"
 	@echo "sdist      the source distribution, with everything that git has"
 	@echo "wheel      a wheel with every instruction set and libgomp, tried in an environment without a compiler"
-	@echo "oldest     the suite with the declared minimum of every dependency; OLDEST_PYTHON=python3.10"
+	@echo "oldest     the suite with the declared minimum of every dependency but torch; OLDEST_PYTHON=python3.10"
 	@echo "newest     the suite with the newest of everything, pre-releases too; NEWEST_PYTHON=python3"
 	@echo "clang      the suite over a build by Clang with libomp; CLANG=clang-16"
 	@echo "arm        tests and accuracy on aarch64, under qemu"
@@ -108,10 +108,14 @@ clang:
 OLDEST_PYTHON ?= python3.10
 NEWEST_PYTHON ?= $(PYTHON)
 
+# The constraints hold in the isolated build, too: pip 25.3 and later take its own from PIP_BUILD_CONSTRAINT, older ones from
+# PIP_CONSTRAINT. The minimum of torch is the version that the job `peers` of .github/workflows/tests.yml installs.
+oldest: CONSTRAINTS = $(abspath build/oldest/constraints.txt)
 oldest:
 	$(OLDEST_PYTHON) -m venv build/oldest
-	$(PYTHON) tools/minimums.py > build/oldest/constraints.txt
-	FASTSOFTMAX_COMPILED=1 build/oldest/bin/pip install --quiet -c build/oldest/constraints.txt ".[test]"
+	$(PYTHON) tools/minimums.py test dask onnx > $(CONSTRAINTS)
+	FASTSOFTMAX_COMPILED=1 PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) \
+		build/oldest/bin/pip install --quiet ".[test,dask,onnx]"
 	cd build/oldest && bin/pytest $(KERNEL_TESTS)
 
 newest:
