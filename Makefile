@@ -12,7 +12,7 @@ help:
 	@echo "hunt       a hunt with a fresh seed for errors beyond the documented bounds: SECONDS_EACH=60 for each back end"
 	@echo "check-all  everything before a release, two parts at a time; CONTRIBUTING.md says how long each part takes"
 	@echo "seeds      the tests that draw random numbers, with three other seeds"
-	@echo "soak       ten minutes of mixed calls from eight threads, with forks"
+	@echo "soak       ten minutes of mixed calls from eight threads, with forks; SOAK_SECONDS=600"
 	@echo "fuzz       8000 damaged model files, attributes, options and arguments; SEED=n for others"
 	@echo "fuzz-seeds make fuzz with three seeds"
 	@echo "coverage   which lines of Python and of the kernels the suite runs; fails under 98 %"
@@ -63,8 +63,10 @@ check-all:
 seeds:
 	set -e; for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q -m random tests; done
 
+SOAK_SECONDS ?= 600
+
 soak:
-	$(BIN)/python -W ignore tests/soak.py --seconds 600
+	$(BIN)/python -W ignore tests/soak.py --seconds $(SOAK_SECONDS)
 
 SEED ?= 0
 
