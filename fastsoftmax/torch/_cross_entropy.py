@@ -15,6 +15,7 @@ from ._tensors import (
     is_transformed,
     loss_tensor,
     refuse_others,
+    saving_hooks,
     scaled,
     tensor_of,
     unshared,
@@ -51,35 +52,34 @@ def by_row(upstream, gradient):
     return upstream.unsqueeze(1 if gradient.ndim > 1 else 0) if upstream.ndim else upstream
 
 
-FEW = 1 << 14
-"""So many logits are kept beside the graph: where calls are short, tensors that it keeps cost more than the loss."""
-
-
-FEW = 1 << 14
-"""So few logits are kept without the help of autograd, which costs more than their loss."""
-
-
 class _CrossEntropy(Function):
-    """The first backward pass takes the gradient that the forward pass made; later ones compute it again."""
+    """The first backward pass takes the gradient that the forward pass made; later ones compute it again.
+
+    The graph keeps the logits for later passes alone: before the first they may be overwritten. The gradient stays
+    beside the graph, which costs less, unless hooks are to see what a graph keeps: checkpoints free it then.
+    """
 
     @staticmethod
     def forward(ctx, input, found):
         loss, gradient, others, ctx.options = found
-        if input.numel() > FEW:
+        ctx.is_first = saving_hooks(True) is not None
+        if ctx.is_first:
             ctx.save_for_backward(input, *others, gradient)
-            ctx.gradient, ctx.is_first = None, True
+            ctx.gradient = None
         else:
             ctx.gradient = gradient
-            ctx.few = (input, *others), (input._version, others[0]._version)
+            if others[1] is others[2] is None:
+                ctx.save_for_backward(input, others[0])
+            else:
+                ctx.save_for_backward(input, *others)
         return loss
 
     @staticmethod
     def backward(ctx, upstream):
-        gradient = ctx.gradient
-        if gradient is None or torch.is_grad_enabled() or is_transformed():
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None or torch.is_grad_enabled():
             return _of_saved(ctx, upstream), None
-        ctx.gradient = None
-        return scaled(gradient, by_row(upstream, gradient)), None
+        return _times(gradient, upstream), None
 
 
 _apply = super(Function, _CrossEntropy).apply
@@ -87,36 +87,28 @@ _apply = super(Function, _CrossEntropy).apply
 
 
 def _of_saved(ctx, upstream):
-    """Return the gradient of many logits, of a later backward pass, or one that is differentiated itself."""
-    (input, target, weight, sample_weight), gradient = _saved(ctx)
+    """Return the gradient of a later backward pass, one that hooks hold, or one that is differentiated itself."""
+    saved = ctx.saved_tensors
+    input, target, weight, sample_weight, gradient = *saved, *[None] * (5 - len(saved))
+    is_first, ctx.is_first = ctx.is_first, False
     if torch.is_grad_enabled():
 
         def loss_of(input):
             return _composition.cross_entropy(input, target, weight, sample_weight, *ctx.options)
 
         return _composition.gradients(loss_of, [input], upstream)[0]
-    if gradient is None:
-        _, gradient = computed(
-            functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
-        )
-        gradient = tensor_of(gradient)
+    if is_first:
+        return _times(unshared(gradient), upstream)
+    _, gradient = computed(
+        functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
+    )
+    return _times(tensor_of(gradient), upstream)
+
+
+def _times(gradient, upstream):
+    """Return the gradient of the logits; `gradient` belongs to the caller alone and may be overwritten."""
     upstream = by_row(upstream, gradient)
     return gradient * upstream if is_transformed() else scaled(gradient, upstream)
-
-
-def _saved(ctx):
-    """Return the tensors of the forward pass, and the gradient that it made if nothing has taken it."""
-    if not hasattr(ctx, "few"):
-        *tensors, gradient = ctx.saved_tensors
-        is_first, ctx.is_first = ctx.is_first, False
-        return tensors, unshared(gradient) if is_first else None
-    tensors, versions = ctx.few
-    if versions != (tensors[0]._version, tensors[1]._version):
-        raise RuntimeError(
-            "one of the variables needed for gradient computation has been modified by an inplace operation: "
-            "the input or the target of fastsoftmax.torch.cross_entropy"
-        )
-    return tensors, None
 
 
 def checked(z_loss, softcap, temperature, reduction, label_smoothing):

@@ -1,16 +1,16 @@
 """What a graph keeps of a loss between its passes, for few logits and for many."""
 
 import gc
+import weakref
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 import fastsoftmax.torch as ft  # noqa: E402
-from fastsoftmax.torch import _cross_entropy  # noqa: E402
 
 F = torch.nn.functional
 pytestmark = pytest.mark.peer
-SHAPES = {"few": (6, 5), "many": (_cross_entropy.FEW // 8, 9)}
+SHAPES = {"few": (6, 5), "many": (2048, 9)}
 WEIGHT = torch.linspace(0.5, 2, 9)
 
 
@@ -71,16 +71,60 @@ def test_batches_of_upstream_gradients(problem, reduction):
             torch.testing.assert_close(got, want)
 
 
-@pytest.mark.parametrize("which", ["input", "target"])
+@pytest.mark.parametrize("which", ["input", "target", "weight", "sample_weight"])
 def test_what_was_overwritten_is_not_used_again(problem, which):
     leaf, y = problem
     x = leaf * 1
-    loss = ft.cross_entropy(x, y)
-    loss.backward(retain_graph=True)  # needs neither
+    weight, rows = WEIGHT[: x.shape[1]].double(), torch.ones(len(x), dtype=torch.float64)
+    loss = ft.cross_entropy(x, y, weight, sample_weight=rows)
     with torch.no_grad():
-        (x if which == "input" else y).zero_()
+        {"input": x, "target": y, "weight": weight, "sample_weight": rows}[which].zero_()
+    loss.backward(retain_graph=True)  # needs none of them
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_logits_may_be_overwritten_before_the_gradient_is_taken(problem):
+    leaf, y = problem
+    grads = []
+    for m in (ft, F):
+        x = leaf * 1
+        loss = m.cross_entropy(x, y)
+        x.add_(1)
+        grads.append(torch.autograd.grad(loss, leaf))
+    torch.testing.assert_close(*grads)
+
+
+CALLS = {
+    "cross_entropy": lambda x, y: ft.cross_entropy(x, y),
+    "rows": lambda x, y: ft.cross_entropy(x, y, reduction="none").sum(),
+    "sample_weight": lambda x, y: ft.cross_entropy(x, y, sample_weight=torch.ones(len(y))),
+    "linear": lambda x, y: ft.linear_cross_entropy(x, x[:4] * 2, y % 4),
+    "binary": lambda x, _: ft.binary_cross_entropy_with_logits(x, x.detach().sigmoid()),
+    "softmax": lambda x, _: ft.softmax(x, 1).sum(),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_graph_that_is_not_retained_is_passed_once(problem, call, create_graph):
+    x, y = problem
+    loss = call(x, y)
+    torch.autograd.grad(loss, x, create_graph=create_graph, retain_graph=False)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        torch.autograd.grad(loss, x)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_losses_keep_no_logits_after_their_backward_pass(problem, call):
+    leaf, y = problem
+    x = leaf * 1
+    logits = weakref.ref(x)
+    loss = call(x, y)
+    loss.backward()
+    del x
+    assert logits() is None
+    assert loss.isfinite()
 
 
 def test_nothing_is_left_to_the_collector_of_cycles(problem):
@@ -109,24 +153,24 @@ def is_of_a_loss(one):
     return is_tensor or type(one).__name__.startswith("_CrossEntropy")
 
 
-def test_many_logits_and_their_gradient_go_to_the_hooks_of_autograd():
+def test_logits_and_their_gradient_go_to_the_hooks_of_autograd(problem):
     """So checkpoints free both, and keep neither until the backward pass."""
-    n_rows, n_classes = SHAPES["many"]
-    x = torch.randn(n_rows, n_classes, requires_grad=True)
+    x, y = problem
+    layer = [torch.randn(len(one), 3, requires_grad=True) for one in (x, x[0])]
     packed = []
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda one: packed.append(one.shape) or one, lambda one: one
-    ):
-        loss = ft.cross_entropy(x, torch.zeros(n_rows).long())
-    assert packed.count(x.shape) == 2
-    del loss
-    packed.clear()
-    layer = (
-        torch.randn(n_rows, 3, requires_grad=True),
-        torch.randn(n_classes, 3, requires_grad=True),
+    calls = (
+        (lambda: ft.cross_entropy(x, y), [x]),
+        (lambda: ft.linear_cross_entropy(*layer, y), layer),
     )
-    with torch.autograd.graph.saved_tensors_hooks(
-        lambda one: packed.append(one.shape) or one, lambda one: one
-    ):
-        ft.linear_cross_entropy(*layer, torch.zeros(n_rows).long())
-    assert packed.count(layer[0].shape) == packed.count(layer[1].shape) == 2
+    for call, leaves in calls:
+        hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda one: packed.append(one.shape) or one, lambda one: one
+        )
+        with hooks:
+            loss = call()
+        assert [packed.count(one.shape) for one in leaves] == [2] * len(leaves)
+        packed.clear()
+        for scale in (2.0, 3.0):  # the hooks give the same tensors each time
+            got = torch.autograd.grad(loss, leaves, torch.full_like(loss, scale), retain_graph=True)
+            want = torch.autograd.grad(call(), leaves)
+            torch.testing.assert_close(got, tuple(scale * one for one in want))
