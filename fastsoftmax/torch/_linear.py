@@ -15,6 +15,7 @@ from .. import functional
 from . import _composition
 from ._cross_entropy import checked, computed, dtype_of_loss
 from ._tensors import (
+    CPU,
     DTYPES,
     array_of,
     empty,
@@ -41,7 +42,7 @@ def _divisor(n_rows, target, weight, sample_weight, options):
     """Return what "mean" divides by; 1 under the other reductions."""
     if options[-1] != "mean":
         return 1.0
-    counted = torch.ones(n_rows, dtype=torch.float64)
+    counted = torch.ones(n_rows, dtype=torch.float64, device=CPU)
     if sample_weight is not None:
         counted *= sample_weight
     if not target.is_floating_point():
@@ -54,7 +55,9 @@ def _divisor(n_rows, target, weight, sample_weight, options):
 
 def _scale_of_nothing(target, sample_weight, options):
     """Return what scales gradients whose divisor is 0: they stay 0 where every row is left out, else are NaN."""
-    used = sample_weight != 0 if sample_weight is not None else torch.ones(len(target), dtype=bool)
+    used = torch.ones(len(target), dtype=torch.bool, device=CPU)
+    if sample_weight is not None:
+        used = sample_weight != 0
     if not target.is_floating_point():
         used = used & (target != options[0])
     return float("nan") if used.any() else 1.0
@@ -79,7 +82,7 @@ def gradients_and_loss(tensors, options, wants, upstream=None):
     for one in grads[1:] if blocks else grads:
         if one is not None and (one.ndim == 1 or wide != input.dtype or not blocks):
             one.zero_()  # else the first block writes it
-    losses = torch.empty(n_rows, dtype=wide)
+    losses = torch.empty(n_rows, dtype=wide, device=CPU)
     by_row = (*options[:-1], "none")
     for rows in blocks:
         x, logits = input[rows], room[: rows.stop - rows.start]

@@ -10,6 +10,7 @@ from ..functional._arrays import empty as _empty
 DTYPES = frozenset((torch.float32, torch.float64, torch.float16, torch.bfloat16))
 _TYPES = frozenset((torch.Tensor, torch.nn.Parameter))
 _STRIDED = torch.strided
+CPU = torch.device("cpu")  # tensors are made here, whatever torch.set_default_device says
 _LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
 
 
@@ -40,7 +41,7 @@ def loss_tensor(loss, dtype):
     """Return a loss, a number or an array, as a tensor of this dtype."""
     if type(loss) is np.ndarray:
         return tensor_of(loss).to(dtype)
-    return torch.scalar_tensor(loss, dtype=dtype)
+    return torch.scalar_tensor(loss, dtype=dtype, device=CPU)
 
 
 def is_traced():
@@ -79,6 +80,10 @@ def refuse_others(name, *tensors):
 def is_batched(tensor):
     """Whether a tensor is a batch of several, as autograd.grad(is_grads_batched=True) makes them."""
     return torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+saving_hooks = torch._C._autograd._top_saved_tensors_default_hooks
+"""Called with True, return the hooks that are to see what graphs keep (checkpoints, save_on_cpu), or None."""
 
 
 def unshared(saved):

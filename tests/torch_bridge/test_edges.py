@@ -98,6 +98,30 @@ def test_rows_without_weight_leave_gradients_of_zero():
     assert all((one == 0).all() for one in torch.autograd.grad(loss, (x, w)))
 
 
+def test_results_are_on_the_cpu_whatever_the_default_device():
+    x, w = layer()
+    rows = torch.ones(6)
+    target = torch.rand(6, 5)
+    with torch.device("meta"):
+        for reduction in ("mean", "none"):
+            for call in (
+                lambda m: m.cross_entropy(x, Y, reduction=reduction),  # noqa: B023
+                lambda m: m.cross_entropy(x.detach(), Y, reduction=reduction),  # noqa: B023
+                lambda m: m.binary_cross_entropy_with_logits(x, target, reduction=reduction),  # noqa: B023
+                lambda m: m.linear_cross_entropy(x, w, Y, reduction=reduction),  # noqa: B023
+                lambda m: m.linear_cross_entropy(x, w, Y * 0 - 100, reduction=reduction),  # noqa: B023
+                lambda m: m.softmax(x, 1),
+            ):
+                got, want = call(ft), call(F)
+                assert got.device.type == "cpu"
+                torch.testing.assert_close(got, want, equal_nan=True)
+                if got.requires_grad:
+                    got, want = (torch.autograd.grad(one.sum(), x) for one in (got, want))
+                    torch.testing.assert_close(got, want, equal_nan=True)
+        assert ft.cross_entropy(x, Y, sample_weight=rows, z_loss=0.1).device.type == "cpu"
+        assert ft.linear_cross_entropy(x, w, Y, sample_weight=rows).device.type == "cpu"
+
+
 def negated():
     """Return a tensor whose memory holds its values with the other sign."""
     torch.manual_seed(0)
