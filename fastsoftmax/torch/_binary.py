@@ -13,6 +13,7 @@ from ._tensors import (
     DTYPES,
     array_of,
     is_batched,
+    is_jit_traced,
     is_traced,
     is_transformed,
     loss_tensor,
@@ -135,6 +136,7 @@ def binary_cross_entropy_with_logits(
         or input.dtype is torch.float16  # PyTorch scales its gradient before it rounds
         or target.dtype != input.dtype
         or torch.is_autocast_enabled("cpu")
+        or is_jit_traced()
         or any(one is not None and one.requires_grad for one in tensors[1:])
         or (pos_weight is not None and tuple(pos_weight.shape) != tuple(input.shape[-1:]))
     ):

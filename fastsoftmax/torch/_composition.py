@@ -51,6 +51,59 @@ def cross_entropy(
     return losses.sum() / counted.sum()
 
 
+def _weighted_target(weights, target, dim, label_smoothing):
+    """Return the smoothed probabilities of targets times the weights of their classes."""
+    even = label_smoothing / weights.shape[dim]
+    wanted = weights * even if even else torch.zeros_like(weights)
+    if target.is_floating_point():
+        return wanted + (1 - label_smoothing) * weights * target
+    target = target.unsqueeze(dim)
+    return wanted.scatter_add(dim, target, (1 - label_smoothing) * weights.gather(dim, target))
+
+
+def cross_entropy_gradient(
+    input,
+    target,
+    weight,
+    sample_weight,
+    ignore_index,
+    label_smoothing,
+    z_loss,
+    softcap,
+    temperature,
+    reduction,
+):
+    """Return the gradient of the logits, where autograd cannot be asked; class weights may be any."""
+    dim = 1 if input.ndim > 1 else 0
+    z, slope = input / temperature, 1 / temperature
+    if softcap is not None:
+        bent = torch.tanh(z / softcap)
+        z, slope = softcap * bent, slope * (1 - bent * bent)
+    probs = torch.softmax(z, dim)
+    is_index = not target.is_floating_point()
+    scale = torch.ones_like(probs.select(dim, 0))
+    used = target != ignore_index if is_index else scale != 0
+    if is_index:
+        target = torch.where(used, target, 0).long()
+    if sample_weight is not None:
+        scale = scale * sample_weight
+    weight = probs.new_ones(probs.shape[dim]) if weight is None else weight.to(probs.dtype)
+    if reduction == "mean":
+        counted = scale * weight[target] if is_index else scale
+        scale = scale / torch.where(used, counted, 0).sum()
+    weights = weight.view(-1, *[1] * (input.ndim - 2)) * scale.unsqueeze(dim)
+    wanted = _weighted_target(weights, target, dim, label_smoothing)
+    gradient = probs * wanted.sum(dim, keepdim=True) - wanted
+    if z_loss:
+        factor = 2 * z_loss * scale * torch.logsumexp(z, dim)
+        gradient = gradient + factor.unsqueeze(dim) * probs
+    taken = used if sample_weight is None else used & (sample_weight != 0)
+    nothing = (
+        (weight * 0).sum() if label_smoothing else 0
+    )  # NaN beside infinite weights, as in PyTorch
+    return torch.where(taken.unsqueeze(dim), gradient * slope, nothing)
+
+
 def softmax_gradient(upstream, result, dim, log):
     """Return the gradient of the logits, of that of the softmax or of its logarithm."""
     if log:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.autograd import Function
 from torch.nn import _reduction
@@ -11,14 +13,17 @@ from . import _composition
 from ._tensors import (
     DTYPES,
     array_of,
+    is_jit_traced,
     is_traced,
     is_transformed,
+    is_wrapped,
     loss_tensor,
     refuse_others,
     saving_hooks,
     scaled,
     tensor_of,
     unshared,
+    unwrapped,
 )
 
 
@@ -45,6 +50,11 @@ def dtype_of_loss(dtype, target):
     if target.dtype is dtype or not target.is_floating_point():
         return dtype
     return torch.promote_types(dtype, target.dtype)
+
+
+def is_infinite_mean(loss, options):
+    """Whether the divisor of a mean may be 0, where PyTorch's smoothed loss is NaN: it divides the parts of its sum."""
+    return options[-1] == "mean" and loss == math.inf
 
 
 def by_row(upstream, gradient):
@@ -111,13 +121,39 @@ def _times(gradient, upstream):
     return gradient * upstream if is_transformed() else scaled(gradient, upstream)
 
 
-def checked(z_loss, softcap, temperature, reduction, label_smoothing):
-    """Raise about the options that PyTorch does not have, and those that it checks after all else."""
+def checked(input, sample_weight, options):
+    """Raise about what PyTorch does not have, and about what it checks after all else."""
+    _, label_smoothing, z_loss, softcap, temperature, reduction = options
     _validate.reduction(reduction)
     _validate.number(z_loss, "z_loss", 0)
     _validate.number(temperature, "temperature", 0, open_low=True)
     if softcap is not None:
         _validate.number(softcap, "softcap", 0, open_low=True)
+    smoothing_checked(label_smoothing)
+    if sample_weight is not None:
+        _sample_weight_checked(sample_weight, input)
+
+
+def smoothing_checked(label_smoothing):
+    """Raise about a smoothing out of range as PyTorch does."""
+    if isinstance(label_smoothing, (int, float)) and not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
+
+
+def _sample_weight_checked(sample_weight, input):
+    """Raise about the weights of rows; their values are read where they exist."""
+    if is_jit_traced():
+        return
+    rows = tuple(input.shape[:1] + input.shape[2:]) if input.ndim > 1 else ()
+    if tuple(sample_weight.shape) != rows:
+        raise ValueError(f"sample_weight must have shape {rows}, got {tuple(sample_weight.shape)}")
+    if is_traced() or not sample_weight.is_cpu:
+        return
+    while is_wrapped(sample_weight):
+        sample_weight = unwrapped(sample_weight)
+    with torch._C._DisableFuncTorch():
+        values = array_of(sample_weight)
+    _validate.weights(values, "sample_weight", values.shape)
 
 
 def cross_entropy(
@@ -184,9 +220,11 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _reduction.legacy_get_string(size_average, reduce)
+    if type(ignore_index) is not int:
+        ignore_index = _validate.integer(ignore_index, "ignore_index")
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
     if is_transformed():
-        checked(z_loss, softcap, temperature, reduction, label_smoothing)
+        checked(input, sample_weight, options)
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     if is_traced():
         from ._ops import recorded_cross_entropy
@@ -209,20 +247,27 @@ def cross_entropy(
         and (weight is None or not weight.requires_grad)
         and (sample_weight is None or not sample_weight.requires_grad)
         and not (ignore_index >= 0 and target.is_floating_point())
+        and not is_jit_traced()
     ):
         others = target, weight, sample_weight
         if is_autocast:
             dtype = torch.float32
         dtype = dtype_of_loss(dtype, target)
+        tracks = input.requires_grad and torch.is_grad_enabled()
         try:
-            if not (input.requires_grad and torch.is_grad_enabled()):
+            if tracks:
+                loss, gradient = computed(
+                    functional.cross_entropy_with_grad, input, *others, options
+                )
+            else:
                 loss = computed(functional.cross_entropy, input, *others, options)
-                return loss_tensor(loss, dtype)
-            loss, gradient = computed(functional.cross_entropy_with_grad, input, *others, options)
         except (TypeError, ValueError):
             pass  # PyTorch takes it, or raises in its own words
         else:
-            found = loss_tensor(loss, dtype), tensor_of(gradient), others, options
-            return _apply(input, found)
-    checked(z_loss, softcap, temperature, reduction, label_smoothing)
+            if not (label_smoothing and weight is not None and is_infinite_mean(loss, options)):
+                loss = loss_tensor(loss, dtype)
+                return (
+                    _apply(input, (loss, tensor_of(gradient), others, options)) if tracks else loss
+                )
+    checked(input, sample_weight, options)
     return _composition.cross_entropy(input, target, weight, sample_weight, *options)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
-from .. import functional
+from .. import _validate, functional
 from . import _composition
 from ._cross_entropy import checked, computed, dtype_of_loss
 from ._tensors import (
@@ -21,6 +21,7 @@ from ._tensors import (
     empty,
     is_autocast,
     is_batched,
+    is_jit_traced,
     is_traced,
     is_transformed,
     refuse_others,
@@ -103,7 +104,9 @@ def gradients_and_loss(tensors, options, wants, upstream=None):
     if options[-1] == "none":
         return losses, grads
     total = losses.sum(dtype=torch.float64)
-    return (total / divisor if options[-1] == "mean" else total).to(wide), grads
+    if options[-1] == "mean":
+        total = total / divisor if divisor else total * torch.nan
+    return total.to(wide), grads
 
 
 def _add_products(grads, rows, logits, x, linear_weight, alpha):
@@ -159,6 +162,11 @@ class _LinearCrossEntropy(Function):
         )
 
 
+def are_usual(weight):
+    """Whether kernels take these weights of classes: none is negative, infinite or NaN."""
+    return bool(((weight >= 0) & (weight < torch.inf)).all())
+
+
 def fits(input, linear_weight, linear_bias, target, weight, sample_weight, options):
     """Whether the blocks serve the call; all else PyTorch composes, or raises about."""
     others = [one for one in (target, weight, sample_weight) if one is not None]
@@ -177,7 +185,7 @@ def fits(input, linear_weight, linear_bias, target, weight, sample_weight, optio
             and target.dtype in (torch.int64, torch.uint8, torch.int32)
         )
         and not any(one.requires_grad for one in others)
-        and (weight is None or (weight.shape == linear_weight.shape[:1] and (is_traced() or bool((weight >= 0).all()))))
+        and (weight is None or (weight.shape == linear_weight.shape[:1] and (is_traced() or are_usual(weight))))
         and (sample_weight is None or sample_weight.shape == input.shape[:1])
         and options[-1] in ("mean", "sum", "none")
     )  # fmt: skip
@@ -241,7 +249,7 @@ def linear_cross_entropy(
     from ._cross_entropy import cross_entropy
 
     tensors = input, linear_weight, linear_bias, target, weight, sample_weight
-    index = -100 if ignore_index is None else ignore_index
+    index = -100 if ignore_index is None else _validate.integer(ignore_index, "ignore_index")
     is_plain = sample_weight is None and (z_loss, softcap, temperature) == (0.0, None, 1.0)
     loss_options = index, label_smoothing, z_loss, softcap, temperature, reduction
     if options is not None:
@@ -259,7 +267,11 @@ def linear_cross_entropy(
     else:
         refuse_others("linear_cross_entropy", *tensors)
     if not is_transformed():
-        checked(z_loss, softcap, temperature, reduction, label_smoothing)
+        if not is_traced():  # else the operators raise
+            are_matrices = (
+                input.ndim == linear_weight.ndim == 2
+            )  # else weights of rows are refused below
+            checked(input, sample_weight if are_matrices else None, loss_options)
         if is_autocast():
             narrow = torch.get_autocast_dtype("cpu")
             layer = [
@@ -278,7 +290,7 @@ def linear_cross_entropy(
                 and (loss := recorded_linear(tensors, loss_options, dtype)) is not None
             ):
                 return loss
-        elif not is_ignoring and fits(*tensors, loss_options):
+        elif not is_ignoring and not is_jit_traced() and fits(*tensors, loss_options):
             return _LinearCrossEntropy.apply(*tensors, loss_options, dtype)
     if (is_plain and not is_traced()) or not input.ndim == linear_weight.ndim == 2:
         if not is_plain:

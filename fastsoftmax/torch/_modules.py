@@ -32,10 +32,10 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
         )  # fmt: skip
 
 
-class LinearCrossEntropyLoss(torch.nn.Module):
-    """A linear layer without activation and its cross-entropy, as `torch.nn.LinearCrossEntropyLoss`.
+class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss):
+    """`torch.nn.LinearCrossEntropyLoss`, a linear layer and its loss, over `fastsoftmax.torch.linear_cross_entropy`.
 
-    The layer is `self.linear`, a `torch.nn.Linear`; names of parameters are PyTorch's.
+    The layer is `self.linear`, a `torch.nn.Linear`.
 
     Examples
     --------
@@ -48,14 +48,12 @@ class LinearCrossEntropyLoss(torch.nn.Module):
     def __init__(self, in_features, num_classes, *, out_features=(), bias=False, device=None, dtype=None,
                  reduction="mean", weight=None, ignore_index=None, label_smoothing=0.0, options=None, z_loss=0.0,
                  softcap=None, temperature=1.0):  # fmt: skip
-        super().__init__()
-        self.num_classes, self.out_features = num_classes, tuple(out_features)
-        self.reduction, self.ignore_index = reduction, ignore_index
-        self.label_smoothing, self.options = label_smoothing, options
+        super().__init__(
+            in_features, num_classes, out_features=tuple(out_features), bias=bias, device=device, dtype=dtype,
+            reduction=reduction, weight=weight, ignore_index=ignore_index, label_smoothing=label_smoothing,
+            options=options,
+        )  # fmt: skip
         self.z_loss, self.softcap, self.temperature = z_loss, softcap, temperature
-        self.register_buffer("weight", weight)
-        n_outputs = num_classes * int(torch.Size(self.out_features).numel())
-        self.linear = torch.nn.Linear(in_features, n_outputs, bias=bias, device=device, dtype=dtype)
 
     def forward(self, input, target, sample_weight=None):
         """Return the loss."""

@@ -11,8 +11,15 @@ from torch.library import custom_op
 
 from .. import functional
 from . import _composition
-from ._cross_entropy import by_row, computed, dtype_of_loss
-from ._linear import fits, gradients_and_loss
+from ._cross_entropy import (
+    by_row,
+    checked,
+    computed,
+    dtype_of_loss,
+    is_infinite_mean,
+    smoothing_checked,
+)
+from ._linear import are_usual, fits, gradients_and_loss
 from ._tensors import array_of, is_autocast, loss_tensor, tensor_of
 
 RECORDED = (torch.float32, torch.float64, torch.bfloat16)
@@ -83,30 +90,12 @@ def recorded_softmax(input, dim, dtype, log):
 # cross_entropy
 
 
-def _with_signed_weights(input, target, weight, sample_weight, options):
-    """Return losses of rows and their gradient: they are linear in the weights, which may be negative."""
-    ignore_index, smoothing, _, softcap, temperature, _ = options
-    no_z_loss = ignore_index, smoothing, 0.0, softcap, temperature, "none"
-    parts = [
-        computed(functional.cross_entropy_with_grad, input, target, part, sample_weight, some)
-        for part, some in (
-            (weight.clamp(min=0), (*options[:-1], "none")),
-            ((-weight).clamp(min=0), no_z_loss),
-        )
-    ]
-    losses, gradients = (
-        tensor_of(one) - tensor_of(other) for one, other in zip(*parts, strict=True)
-    )
-    divisor = 1.0
-    if options[-1] == "mean":
-        divisor = torch.ones_like(losses)
-        if not target.is_floating_point():
-            used = target != ignore_index
-            divisor = torch.where(used, weight[torch.where(used, target, 0).long()], 0)
-        divisor = (divisor if sample_weight is None else divisor * sample_weight).sum()
-    if options[-1] != "none":
-        losses = losses.sum()
-    return losses / divisor, gradients / divisor
+def _composed(input, target, weight, sample_weight, options):
+    """Return the loss and the gradient of what kernels do not take, such as negative weights of classes."""
+    wide = input.float() if input.dtype.itemsize < 4 else input
+    others = target, None if weight is None else weight.to(wide.dtype), sample_weight
+    loss = _composition.cross_entropy(wide, *others, *options)
+    return loss, _composition.cross_entropy_gradient(wide, *others, *options)
 
 
 @custom_op("fastsoftmax::cross_entropy_with_grad", mutates_args=())
@@ -124,12 +113,14 @@ def cross_entropy_with_grad(
 ) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy, in the dtype of `input`, and its gradient."""
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
+    smoothing_checked(label_smoothing)
     tensors = input.contiguous(), target, weight, sample_weight
-    if weight is not None and bool((weight < 0).any()):
-        loss, gradient = _with_signed_weights(*tensors, options)
-        return loss.to(input.dtype), gradient
-    loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
-    return loss_tensor(loss, input.dtype), tensor_of(gradient)
+    if weight is None or are_usual(weight):
+        loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
+        if weight is None or not label_smoothing or not is_infinite_mean(loss, options):
+            return loss_tensor(loss, input.dtype), tensor_of(gradient)
+    checked(input, sample_weight, options)
+    return tuple(one.to(input.dtype) for one in _composed(*tensors, options))
 
 
 @cross_entropy_with_grad.register_fake
@@ -258,6 +249,21 @@ def recorded_binary(input, target, weight, pos_weight, reduction):
 # linear_cross_entropy
 
 
+def _composed_linear(layer, others, options, wants, upstream):
+    """Return the loss and the gradients of a layer from its logits as a whole."""
+    input, linear_weight, _ = layer
+    loss, gradient = _composed(F.linear(*layer), *others, options)
+    gradient = gradient.to(input.dtype)
+    if upstream is not None:
+        gradient = gradient * upstream.unsqueeze(1)
+    ways = (
+        lambda: gradient @ linear_weight,
+        lambda: gradient.t() @ input,
+        lambda: gradient.sum(0),
+    )
+    return loss, [way() if want else None for way, want in zip(ways, wants, strict=True)]
+
+
 @custom_op("fastsoftmax::linear_cross_entropy_with_grad", mutates_args=())
 def linear_with_grad(
     input: Tensor,
@@ -281,9 +287,18 @@ def linear_with_grad(
 
     `upstream` weighs the rows of the gradients.
     """
-    tensors = input.contiguous(), linear_weight, linear_bias, target, weight, sample_weight
+    smoothing_checked(label_smoothing)
+    layer, others = (
+        (input.contiguous(), linear_weight, linear_bias),
+        (target, weight, sample_weight),
+    )
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
-    loss, grads = gradients_and_loss(tensors, options, (of_input, of_weight, of_bias), upstream)
+    wants = of_input, of_weight, of_bias
+    if weight is None or are_usual(weight):
+        loss, grads = gradients_and_loss((*layer, *others), options, wants, upstream)
+    else:
+        checked(input, sample_weight, options)
+        loss, grads = _composed_linear(layer, others, options, wants, upstream)
     return loss.to(input.dtype), *(
         input.new_empty(0) if one is None else one.to(input.dtype) for one in grads
     )

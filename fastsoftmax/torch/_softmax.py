@@ -12,6 +12,7 @@ from ._tensors import (
     DTYPES,
     array_of,
     is_batched,
+    is_jit_traced,
     is_traced,
     is_transformed,
     refuse_others,
@@ -70,7 +71,13 @@ def _run(log, input, dim, stacklevel, dtype):
     refuse_others(peer.__name__, input)
     if dtype is not None:
         input = input.to(dtype)
-    if dim is None or input.numel() == 0 or input.ndim == 0 or input.dtype not in DTYPES:
+    if (
+        dim is None
+        or is_jit_traced()
+        or input.numel() == 0
+        or input.ndim == 0
+        or input.dtype not in DTYPES
+    ):
         return peer(input, dim, stacklevel + 2)
     if type(dim) is not int or not -input.ndim <= dim < input.ndim:
         return peer(input, dim)  # raises

@@ -49,6 +49,10 @@ def is_traced():
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
+is_jit_traced = torch._C._is_tracing
+"""Whether torch.jit.trace records operations; it sees PyTorch's alone."""
+
+
 def is_autocast():
     """Whether autocast is on for the CPU."""
     return torch.is_autocast_enabled("cpu")
@@ -75,6 +79,11 @@ def refuse_others(name, *tensors):
         raise TypeError(
             f"fastsoftmax.torch.{name} takes {expected}, got {got}: call torch.nn.functional.{name}"
         )
+
+
+is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+unwrapped = torch._C._functorch.get_unwrapped
+"""What a transform of torch.func has wrapped, maybe for another one."""
 
 
 def is_batched(tensor):

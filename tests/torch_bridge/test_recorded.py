@@ -1,5 +1,7 @@
 """What PyTorch records: operators, torch.compile without a graph break, torch.export, fake tensors."""
 
+import warnings
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -46,6 +48,93 @@ def test_operator_of_cross_entropy(reduction, weight, rows):
     want = _composition.cross_entropy(x, Y, weight, rows, *options)
     torch.testing.assert_close(loss, want)
     torch.testing.assert_close(gradient, *torch.autograd.grad(want.sum(), x))
+
+
+STRANGE = {
+    "negative": WEIGHT - 0.5,
+    "infinite": torch.tensor([1.0, 2, torch.inf, 1, 1]),
+    "nan": torch.tensor([1.0, torch.nan, 1, 1, 1]),
+}
+TARGETS = {
+    "indices": Y,
+    "probabilities": T,
+    "images": torch.tensor([[0, 4], [-100, 1], [2, 3]]),
+    "one": torch.tensor(2),
+}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_operator_of_cross_entropy_takes_the_weights_that_pytorch_takes(
+    target, weight, reduction, smoothing
+):
+    from fastsoftmax.torch._ops import cross_entropy_with_grad
+
+    shapes = {0: (5,), 1: (6, 5), 2: (3, 5, 2)}
+    x = leaf(X.flatten()[:5] if target.ndim == 0 else X.reshape(shapes[target.dim()]))
+    if target.is_floating_point():
+        x = leaf(X)
+    options = (-100, smoothing, 0.0, None, 1.0, reduction)
+    got = cross_entropy_with_grad(x, target, weight, None, *options)
+    want = F.cross_entropy(x, target, weight, reduction=reduction, label_smoothing=smoothing)
+    torch.testing.assert_close(got[0], want, equal_nan=True)
+    (gradient,) = torch.autograd.grad(want.sum(), x)
+    torch.testing.assert_close(got[1], gradient, equal_nan=True)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", STRANGE.values(), ids=STRANGE)
+def test_compiled_weights_that_pytorch_takes(weight, reduction):
+    layer = [leaf(H), leaf(W)]
+    calls = (
+        (lambda m, x, *_: m.cross_entropy(x, Y, weight, reduction=reduction), [leaf(X)]),
+        (
+            lambda m, h, w: m.linear_cross_entropy(h, w, Y, weight=weight, reduction=reduction),
+            layer,
+        ),
+    )
+    for call, leaves in calls:
+        torch._dynamo.reset()
+        compiled = torch.compile(
+            lambda *a, call=call: call(ft, *a), fullgraph=True, backend="aot_eager"
+        )
+        want = call(F, *leaves)
+        wanted = torch.autograd.grad(want.sum(), leaves)
+        for run in (compiled, lambda *a, call=call: call(ft, *a)):
+            got = run(*leaves)
+            torch.testing.assert_close(got, want, equal_nan=True)
+            grads = torch.autograd.grad(got.sum(), leaves)
+            torch.testing.assert_close(grads, wanted, equal_nan=True)
+
+
+def traced_calls():
+    return {
+        "cross_entropy": lambda m: lambda x: m.cross_entropy(x, Y, label_smoothing=0.1),
+        "linear": lambda m: lambda x: m.linear_cross_entropy(x, T, Y % 6),
+        "binary": lambda m: lambda x: m.binary_cross_entropy_with_logits(x, T),
+        "softmax": lambda m: lambda x: m.softmax(x, 1),
+        "log_softmax": lambda m: lambda x: m.log_softmax(x, 1),
+    }
+
+
+@pytest.mark.parametrize("name", traced_calls())
+def test_traced_by_the_older_tracer(name):
+    call = traced_calls()[name]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        traced = torch.jit.trace(call(ft), X)
+    tracer = [one for one in warned if issubclass(one.category, torch.jit.TracerWarning)]
+    assert not [one for one in tracer if "fastsoftmax" in one.filename]
+    torch.testing.assert_close(traced(X * 2), call(F)(X * 2))
+
+
+def test_traced_options_of_our_own():
+    rows = torch.rand(6)
+    traced = torch.jit.trace(lambda x: ft.cross_entropy(x, Y, z_loss=0.1, sample_weight=rows), X)
+    want = ft.cross_entropy(X * 2, Y, z_loss=0.1, sample_weight=rows)
+    torch.testing.assert_close(traced(X * 2), want)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])

@@ -133,6 +133,90 @@ def test_errors_are_those_of_pytorch():
         ft.cross_entropy(x.to("meta"), y)
 
 
+FUNC = torch.func
+WAYS = {
+    "eager": lambda call: call,
+    "func.grad": lambda call: FUNC.grad(lambda x: call(x).sum()),
+    "vmap": lambda call: lambda x: FUNC.vmap(lambda one: call(x + one))(torch.zeros(2)),
+    "compiled": lambda call: torch.compile(call, backend="aot_eager"),
+}
+
+
+@pytest.mark.parametrize("linear", [False, True], ids=["cross_entropy", "linear_cross_entropy"])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_errors_of_options_are_the_same_every_way(way, linear):
+    x, y = problem()
+    w = torch.randn(7, x.shape[1])
+    n = len(x)
+    cases = (
+        ({"sample_weight": -torch.ones(n)}, ValueError, "finite and not negative, got -1.0 at"),
+        ({"sample_weight": torch.ones(n) * torch.nan}, ValueError, "finite and not negative, got"),
+        ({"sample_weight": torch.ones(n, 1)}, ValueError, rf"shape \({n},\), got \({n}, 1\)"),
+        ({"sample_weight": torch.ones(3)}, ValueError, rf"shape \({n},\), got \(3,\)"),
+        ({"label_smoothing": 2.0}, RuntimeError, "label_smoothing must be between 0.0 and 1.0"),
+        ({"softcap": -1.0}, ValueError, r"softcap must be finite and in \(0, inf\), got -1.0"),
+        ({"temperature": 0.0}, ValueError, "temperature must be finite"),
+        ({"z_loss": -1.0}, ValueError, "z_loss must be finite"),
+    )
+    for options, kind, words in cases:
+        torch._dynamo.reset()
+
+        def call(x, options=options):
+            if linear:
+                return ft.linear_cross_entropy(x, w, y, **options)
+            return ft.cross_entropy(x, y, **options)
+
+        with pytest.raises(kind, match=words):
+            way(call)(x)
+
+
+def test_weights_of_rows_that_a_transform_wraps_are_read():
+    x, y = problem()
+    x = x.detach()
+
+    def loss(x, y, rows):
+        return ft.cross_entropy(x[None], y[None], sample_weight=rows[None])
+
+    rows = torch.rand(len(x))
+    got = FUNC.vmap(loss)(x, y, rows)
+    assert got.shape == y.shape
+    with pytest.raises(ValueError, match="sample_weight must be finite and not negative, got -"):
+        FUNC.vmap(FUNC.grad(loss))(x, y, rows - 2)
+
+
+@pytest.mark.parametrize("value", [None, True, 2.0, "a"])
+def test_ignore_index_is_an_integer(value):
+    x, y = problem()
+    with pytest.raises(TypeError, match=rf"ignore_index must be an integer, got {value!r}"):
+        ft.cross_entropy(x, y, ignore_index=value)
+    y = y.clamp(min=0)
+    got = ft.cross_entropy(x, y, ignore_index=torch.tensor(2).numpy()[()])
+    torch.testing.assert_close(got, F.cross_entropy(x, y, ignore_index=2))
+
+
+@pytest.mark.parametrize("tracks", [False, True])
+def test_a_divisor_of_zero(tracks):
+    x, y = problem()
+    x = x.detach().requires_grad_(tracks)
+    w = torch.eye(x.shape[1])
+    weight = torch.ones(x.shape[1])
+    weight[1] = 0
+    y = torch.ones_like(y)
+    options = {"weight": weight, "label_smoothing": 0.1}
+    compiled = torch.compile(lambda x: ft.cross_entropy(x, y, **options), backend="aot_eager")
+    theirs = F.cross_entropy(x, y, **options)
+    assert theirs.isnan()
+    for call in (
+        lambda x: ft.cross_entropy(x, y, **options),
+        lambda x: ft.linear_cross_entropy(x, w, y, **options),
+        compiled,
+    ):
+        ours = call(x)
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+        if tracks:
+            assert torch.autograd.grad(ours, x)[0].isnan().all()
+
+
 def test_linear_in_blocks():
     torch.manual_seed(0)
     x, w = torch.randn(600, 8, requires_grad=True), torch.randn(20, 8, requires_grad=True)
@@ -156,6 +240,13 @@ def test_modules():
     ours = ft.LinearCrossEntropyLoss(5, 7, options=options)
     ours.load_state_dict(theirs.state_dict())
     torch.testing.assert_close(ours(x, y), theirs(x, y))
+    assert isinstance(ours, torch.nn.LinearCrossEntropyLoss)
+    own = {"bias": True, "label_smoothing": 0.1, "reduction": "sum", "ignore_index": 3}
+    makers = ft.LinearCrossEntropyLoss, torch.nn.LinearCrossEntropyLoss
+    assert len({repr(make(5, 7, **own)) for make in makers}) == 1
+    for bad in ({"label_smoothing": 3.0}, {"weight": torch.ones(6)}):
+        with pytest.raises(RuntimeError, match=f"^expected {next(iter(bad))}"):
+            ft.LinearCrossEntropyLoss(5, 7, **bad)
     with pytest.raises(ValueError, match="z_loss"):
         ft.linear_cross_entropy(x, ours.linear.weight, y, options=options, z_loss=0.1)
 
