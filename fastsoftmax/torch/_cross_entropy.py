@@ -142,12 +142,13 @@ def smoothing_checked(label_smoothing):
 
 def _sample_weight_checked(sample_weight, input):
     """Raise about the weights of rows; their values are read where they exist."""
-    if is_jit_traced():
+    is_recorded = is_traced()
+    if not is_recorded and is_jit_traced():  # torch.compile cannot ask the second
         return
     rows = tuple(input.shape[:1] + input.shape[2:]) if input.ndim > 1 else ()
     if tuple(sample_weight.shape) != rows:
         raise ValueError(f"sample_weight must have shape {rows}, got {tuple(sample_weight.shape)}")
-    if is_traced() or not sample_weight.is_cpu:
+    if is_recorded or not sample_weight.is_cpu:
         return
     while is_wrapped(sample_weight):
         sample_weight = unwrapped(sample_weight)

@@ -161,6 +161,7 @@ def recorded_cross_entropy(input, target, weight, sample_weight, options):
         or _require_gradient(target, weight, sample_weight)
         or (target.is_floating_point() and options[0] >= 0)
     ):
+        checked(input, sample_weight, options)
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     if input.dtype is torch.bfloat16 and is_autocast():
         input = input.float()

@@ -170,6 +170,17 @@ def test_errors_of_options_are_the_same_every_way(way, linear):
             way(call)(x)
 
 
+def test_compiled_float16_refuses_weights_of_rows_of_another_shape():
+    x, y = problem()
+    rows = torch.ones(len(x), 1)
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda x: ft.cross_entropy(x, y, sample_weight=rows), backend="aot_eager"
+    )
+    with pytest.raises(ValueError, match="sample_weight must have shape"):
+        compiled(x.detach().half())
+
+
 def test_weights_of_rows_that_a_transform_wraps_are_read():
     x, y = problem()
     x = x.detach()
