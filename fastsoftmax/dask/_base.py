@@ -16,6 +16,7 @@ from ..estimators import _newton, _storage
 from ..estimators._checks import BATCH_SOLVERS, check_options
 from ..estimators._data import Problem, computing_dtype
 from ..estimators._inputs import validation_split
+from ..estimators._other_names import answers_other_names
 from ..estimators._progress import Reporter
 from ..estimators._tasks import tasks_of
 from ..estimators.callbacks import CallbackList, training
@@ -60,6 +61,7 @@ class DistributedClassifier(LazyPrediction):
 
     # Training
 
+    @answers_other_names
     def fit(
         self,
         X: Any,

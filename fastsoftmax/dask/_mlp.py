@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import estimators
+from ..estimators._other_names import answers_other_names
 from ._base import DistributedClassifier
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class MLPClassifier(DistributedClassifier, estimators.MLPClassifier):
 
     _local_class = estimators.MLPClassifier
 
+    @answers_other_names
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (128,),

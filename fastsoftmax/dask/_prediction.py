@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validate import integer
 from ..estimators._checks import TOTAL_WEIGHTS
+from ..estimators._other_names import answers_other_names
 from . import _tasks
 from ._cluster import Cluster, shared, task
 from ._collections import is_lazy, partitions_of, pieces_of, require_whole_rows
@@ -132,6 +133,7 @@ class LazyPrediction:
 
     # Scores
 
+    @answers_other_names
     def evaluate(
         self, X: Any, y: Any, sample_weight: Any = None, *, top_k: int | None = None
     ) -> dict[str, float]:
@@ -178,6 +180,7 @@ class LazyPrediction:
             figures[f"top_{top_k}_accuracy"] = float(sums.arrays[0] / sums.tally.weight)
         return figures
 
+    @answers_other_names
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy, computed by the workers.
 
@@ -196,6 +199,7 @@ class LazyPrediction:
             return super().score(X, y, sample_weight)
         return self.evaluate(X, y, sample_weight)["accuracy"]
 
+    @answers_other_names
     def calibrate(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 

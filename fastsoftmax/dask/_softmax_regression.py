@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import estimators
+from ..estimators._other_names import answers_other_names
 from ._base import DistributedClassifier
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class SoftmaxRegression(DistributedClassifier, estimators.SoftmaxRegression):
 
     _local_class = estimators.SoftmaxRegression
 
+    @answers_other_names
     def __init__(
         self,
         *,

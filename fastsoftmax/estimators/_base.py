@@ -11,7 +11,6 @@ from sklearn.utils import check_consistent_length, check_random_state
 from . import _newton, _storage
 from ._checks import (
     BATCH_SOLVERS,
-    answers_other_names,
     check_options,
     classes_of,
     fitted_network,
@@ -33,6 +32,7 @@ from ._inputs import (
 )
 from ._loop import Epochs
 from ._losses import loss_for
+from ._other_names import answers_other_names, hint_for
 from ._prediction import Prediction
 from ._progress import Reporter
 from ._state import FitState, OptimizerState
@@ -43,6 +43,7 @@ from .callbacks import CallbackList, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from typing_extensions import Self
 
@@ -87,6 +88,33 @@ class SoftmaxClassifier(Prediction, Stored, CallbackSupportMixin, ClassifierMixi
         tags.classifier_tags.multi_label = True
         tags.input_tags.sparse = True
         return tags
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, as scikit-learn's estimators do.
+
+        Parameters
+        ----------
+        **params
+            Names of parameters and their values.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of a name.
+        """
+        unknown = [name for name in params if name not in self._get_param_names()]
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            hint = unknown and hint_for(unknown[0], type(self), type(self).__init__)
+            if not hint:
+                raise
+            message = str(error).removesuffix(".")
+            raise ValueError(f"{message}. For {unknown[0]!r}: {hint}") from None
 
     def __getstate__(self):
         """Return what copies and pickles have, as of one moment: another thread may be fitting."""

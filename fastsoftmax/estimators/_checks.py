@@ -7,11 +7,9 @@ what it reads: a ValueError names the attribute.
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +17,6 @@ from .._validate import integer, number
 from ._compiled import all_finite
 from ._network import Network
 from ._state import FitState
-
-if TYPE_CHECKING:
-    from ._types import Function
 
 SCALES = (1e-30, 1e30)
 """Factors and divisors beyond these leave the range of float32 together with any data."""
@@ -249,41 +244,6 @@ def is_finite_number(value):
 
 
 # Options
-
-
-_MEANT = {
-    "epochs": "max_iter",
-    "n_epochs": "max_iter",
-    "n_iter": "max_iter",
-    "validation_data": "X_val and y_val",
-    "validation_split": "early_stopping and validation_fraction",
-    "penalty": "C and l1_ratio",
-    "lr": "learning_rate_init",
-    "hidden_sizes": "hidden_layer_sizes",
-    "optimizer": "solver",
-    "seed": "random_state",
-    "n_jobs": "fastsoftmax.set_num_threads",
-}
-"""Names that other libraries give to what an estimator or its `fit` has under another name."""
-
-
-def answers_other_names(function: Function) -> Function:
-    """Let a TypeError about an unknown keyword name the one that was meant."""
-
-    @functools.wraps(function)
-    def answering(self, *args, **kwargs):
-        for name in kwargs:
-            if name in _MEANT and name not in parameters:
-                raise TypeError(
-                    f"{type(self).__name__}{where} got an unexpected keyword argument {name!r}: "
-                    f"use {_MEANT[name]}"
-                )
-        return function(self, *args, **kwargs)
-
-    parameters = inspect.signature(function).parameters
-    where = "" if function.__name__ == "__init__" else f".{function.__name__}"
-    return answering
-
 
 _MOST_UNITS = 2**31
 BATCH_SOLVERS = ("adam", "sgd")

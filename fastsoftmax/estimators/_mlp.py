@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import answers_other_names, fitted_network, hidden_sizes
+from ._checks import fitted_network, hidden_sizes
 from ._network import Network, glorot_network
+from ._other_names import answers_other_names
 from ._steps import Rule
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from ._checks import fitted_network, scale_of
 from ._compiled import is_compiled, logits_of, logits_of_few
 from ._inputs import needs_nothing, predict_rows, weights_of_a_mean
 from ._losses import loss_for, tally_of
+from ._other_names import answers_other_names
 from ._targets import read_targets
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Prediction:
         check_consistent_length(logits, y)
         return logits, self._labels.encode(y)
 
+    @answers_other_names
     def evaluate(
         self,
         X: Rows,
@@ -182,6 +184,7 @@ class Prediction:
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
 
+    @answers_other_names
     def calibrate(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit `temperature_`, which all logits are divided by before they become probabilities.
 
@@ -228,7 +231,7 @@ class Prediction:
                 f"calibrate() has ended at temperature_={self.temperature_:g}, the bound of its "
                 "search: calibrate on rows that were not used for training, and on more of them",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         return self
 

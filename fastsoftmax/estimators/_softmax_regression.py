@@ -9,8 +9,9 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import SoftmaxClassifier
-from ._checks import MOST_PENALTY, answers_other_names, fitted_network, names_of
+from ._checks import MOST_PENALTY, fitted_network, names_of
 from ._network import Network, zero_network
+from ._other_names import answers_other_names
 from ._sparse import to_dense
 from ._steps import Rule
 
