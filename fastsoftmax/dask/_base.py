@@ -21,7 +21,7 @@ from ..estimators._progress import Reporter
 from ..estimators._tasks import tasks_of
 from ..estimators.callbacks import CallbackList, training
 from . import _tasks
-from ._averaging import AveragedEpochs
+from ._averaging import AveragedEpochs, shares_of
 from ._cluster import Cluster, Kept, Streamed, client_or_default, fits_in_memory, task
 from ._collections import is_lazy, partitions_of
 from ._facts import class_factors, facts_of, warn_of_images, whole_of
@@ -215,10 +215,12 @@ class DistributedClassifier(LazyPrediction):
             iterations = DistributedIterations(*arguments)
             iterations.run(self._full_batch_solver(problem), n_epochs)
         else:
-            self.n_replicas_ = self.n_replicas or len(problem.train.partitions.cluster.workers())
+            partitions = problem.train.partitions
+            n_replicas = self.n_replicas or len(partitions.cluster.workers())
+            self.n_replicas_ = len(shares_of(partitions.n_rows, n_replicas))
             reporter, rule = Reporter(self.verbose, n_epochs), self._rule(weight, batch_size)
             arguments = (self, problem, state, rule, batch_size, hooks, reporter)
-            epochs = AveragedEpochs(*arguments, n_replicas=self.n_replicas_)
+            epochs = AveragedEpochs(*arguments, n_replicas=n_replicas)
             epochs.run(n_epochs)
             epochs.warn_unless_converged(n_epochs)
         self._count(max(min(1, n_epochs), state.epoch))

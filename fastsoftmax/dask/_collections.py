@@ -1,5 +1,6 @@
 """The user's Dask collections as partitions: a delayed piece of X, of y and of the weights each."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import dask
@@ -7,6 +8,7 @@ import dask.array as da
 from dask.core import flatten
 from dask.delayed import Delayed
 from distributed import Future, futures_of
+from sklearn.exceptions import DataConversionWarning
 
 _KINDS = "a Dask array, a Dask data frame, or a list of delayed pieces"
 
@@ -87,6 +89,7 @@ def require_whole_rows(X, name):
 def partitions_of(X, y, sample_weight, suffix=""):
     """Return (list of Partition, whether those of X are held by workers); all must be cut alike."""
     x_pieces, held = pieces_of(X, f"X{suffix}")
+    _warn_of_column(y, f"y{suffix}")
     columns = [x_pieces]
     for value, name in ((y, f"y{suffix}"), (sample_weight, "sample_weight")):
         if value is None and name == "sample_weight":
@@ -100,6 +103,16 @@ def partitions_of(X, y, sample_weight, suffix=""):
             )
         columns.append(found)
     return [Partition(*row) for row in zip(*columns, strict=True)], held
+
+
+def _warn_of_column(y, name):
+    """Warn of a collection that says it is a column: the tasks take it as a vector, each quietly."""
+    if dask.is_dask_collection(y) and getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected: it is read as one",
+            DataConversionWarning,
+            stacklevel=6,
+        )
 
 
 def _cut_like(X, value, name):

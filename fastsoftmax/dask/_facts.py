@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from ..estimators._inputs import (
     are_images,
+    check_class_weights,
     check_family,
     checked_weights,
     fit_input_scale,
@@ -41,7 +42,14 @@ def read(estimator, X, y, *, reset):
     """Return the rows and targets of a piece, checked as the estimator of one machine does."""
     if y is None:
         raise ValueError("y must be given")
-    return estimator._read(X, y, reset=reset)
+    return estimator._read(X, as_vector(y), reset=reset)
+
+
+def as_vector(y):
+    """Return a column as a vector, which the client has warned of; all else as it is."""
+    if sparse.issparse(y) or getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
+        return y
+    return np.asanyarray(y).reshape(-1)
 
 
 def facts_of(X, y, sample_weight, estimator, reset, number):
@@ -170,9 +178,9 @@ def class_factors(class_weight, whole):
         raise ValueError("class_weight must be None for multi-label y")
     if isinstance(class_weight, str) and class_weight == "balanced":
         by_class = whole.weight_by_class
-        factors = by_class.sum() / (len(by_class) * by_class)
+        with np.errstate(all="ignore"):  # a class without weight, told below
+            factors = by_class.sum() / (len(by_class) * by_class)
     else:
         factors = compute_class_weight(class_weight, classes=labels.classes, y=labels.classes)
-    if not (np.isfinite(factors).all() and (factors >= 0).all()):
-        raise ValueError(f"class_weight must be finite and >= 0, got {class_weight}")
+    check_class_weights(factors, class_weight, labels)
     return factors

@@ -46,7 +46,8 @@ class MLPClassifier(DistributedClassifier, estimators.MLPClassifier):
     client_ : distributed.Client
         The client in use.
     n_replicas_ : int
-        How many networks were averaged, under adam and sgd.
+        How many networks were averaged, under adam and sgd: at most as many as there are
+        partitions with rows.
     others
         As in `fastsoftmax.MLPClassifier`.
 

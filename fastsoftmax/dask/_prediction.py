@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dask.array as da
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validate import integer
 from ..estimators._checks import TOTAL_WEIGHTS
@@ -114,6 +114,7 @@ class LazyPrediction:
                 name=None,
                 token=name,
             )
+        self._require_columns(X)
         pieces = pieces_of(X, "X").pieces
         model = shared(local, len(pieces), _n_bytes(local), "model")
         calls = [task(_tasks.predict_with, model, x, method, shape, name=name) for x in pieces]
@@ -130,6 +131,15 @@ class LazyPrediction:
                 f"X has {n_features:.0f} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
+
+    def _require_columns(self, X):
+        """Raise at once if a data frame has not the columns that the estimator was fitted on."""
+        if not hasattr(X, "columns"):
+            return
+        meta = X._meta
+        if getattr(self, "feature_names_in_", None) is not None:
+            validate_data(self, meta, reset=False, skip_check_array=True)
+        self._require_features(meta)
 
     # Scores
 

@@ -17,7 +17,7 @@ from ..estimators._newton import Newton
 from ..estimators._prediction import ranks
 from ..estimators._state import OptimizerState
 from ..estimators._steps import make_step
-from ._facts import checked_weights, number_of_rows, read
+from ._facts import as_vector, checked_weights, number_of_rows, read
 from ._tree import add_neighbours
 from ._workers import on_threads, own_team
 
@@ -268,7 +268,7 @@ def score_of(estimator, X, y, sample_weight, top_k):
         return Sums(Tally(), (np.zeros(()),))
     estimator = _aligned_estimator(estimator)
     with on_threads(compiled=_compiled.kernels() is not None):
-        logits, targets = estimator._logits_and_targets(X, y)
+        logits, targets = estimator._logits_and_targets(X, as_vector(y))
         weights = np.ones(len(logits))
         if sample_weight is not None:
             weights = checked_weights(sample_weight, logits)
@@ -286,7 +286,7 @@ def logits_of(estimator, X, y):
         return None
     estimator = _aligned_estimator(estimator)
     with on_threads(compiled=_compiled.kernels() is not None):
-        return estimator._logits_and_targets(X, y)
+        return estimator._logits_and_targets(X, as_vector(y))
 
 
 def predict_with(estimator, X, method, shape):

@@ -223,20 +223,27 @@ def row_weights(estimator, X, y, labels, sample_weight):
         by_class = compute_class_weight(
             estimator.class_weight, classes=labels.classes, y=y, sample_weight=sample_weight
         )
-    if isinstance(estimator.class_weight, str) and not np.isfinite(by_class).all():
-        without = labels.classes[~np.isfinite(by_class)][0].item()
-        raise ValueError(
-            f"class_weight='balanced' needs rows of positive sample_weight in each class, "
-            f"got none of class {without!r}"
-        )
-    if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
-        raise ValueError(f"class_weight must be finite and >= 0, got {estimator.class_weight}")
+    check_class_weights(by_class, estimator.class_weight, labels)
     by_row = by_class[np.searchsorted(labels.classes, y)]
     with np.errstate(all="ignore"):
         weights = by_row if weights is None else weights * by_row
     if not weights.any():
         raise ValueError("class_weight and sample_weight must not be zero for all rows")
     return _with_usable_sum(weights, "class_weight and sample_weight")
+
+
+def check_class_weights(by_class, class_weight, labels):
+    """Raise about the weights of classes that a class_weight has led to, if they are of no use."""
+    is_finite = np.isfinite(by_class)
+    if isinstance(class_weight, str) and not is_finite.all():
+        without = labels.classes[~is_finite][0]
+        without = without.item() if isinstance(without, np.generic) else without
+        raise ValueError(
+            f"class_weight='balanced' needs rows of positive sample_weight in each class, "
+            f"got none of class {without!r}"
+        )
+    if not (is_finite.all() and (by_class >= 0).all()):
+        raise ValueError(f"class_weight must be finite and >= 0, got {class_weight}")
 
 
 def _with_usable_sum(weights, name):

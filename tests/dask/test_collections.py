@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import time
+import warnings
 from concurrent.futures import CancelledError
 from types import SimpleNamespace
 
@@ -426,3 +427,57 @@ def test_validation_and_early_stopping(two_workers, solver):
 def test_threads_are_those_of_the_worker(two_workers):
     assert two_workers.submit(threads_inside).result() == 2
     assert fs.get_num_threads() >= 1
+
+
+def test_a_balanced_class_without_weight(one_worker):
+    X, y = make_rows(n_classes=3)
+    X_cut, y_cut = cut(X, y)
+    weights = y_cut.map_blocks(lambda part: (part != 2) * 1.0, dtype=float)
+    words = "'balanced' needs rows of positive sample_weight in each class, got none of class 2$"
+    model = SoftmaxRegression(class_weight="balanced", client=one_worker)
+    with pytest.raises(ValueError, match=words):
+        model.fit(X_cut, y_cut, sample_weight=weights)
+    with pytest.raises(ValueError, match=words):
+        fs.SoftmaxRegression(class_weight="balanced").fit(X, y, (y != 2) * 1.0)
+
+
+@quiet
+def test_replicas_are_counted_as_they_are(one_worker):
+    X_cut, y_cut = cut(*make_rows())
+    model = MLPClassifier((3,), max_iter=1, n_replicas=50, client=one_worker).fit(X_cut, y_cut)
+    assert model.n_replicas_ == X_cut.numblocks[0] < 50
+
+
+def test_columns_of_a_frame_are_checked_at_once(one_worker):
+    X, y = make_rows()
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+    frame = dd.from_pandas(frame.assign(y=y), npartitions=2)
+    names = list(frame.columns[:-1])
+    model = SoftmaxRegression(max_iter=300, client=one_worker).fit(frame[names], frame["y"])
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"(?s)feature names .* missing.*- x0"):
+            getattr(model, method)(frame[names[1:]])
+        with pytest.raises(ValueError, match=r"(?s)feature names .* unseen .*- y"):
+            getattr(model, method)(frame)
+    del model.feature_names_in_
+    with pytest.raises(ValueError, match="SoftmaxRegression is expecting"):
+        model.predict(frame[names[1:]])
+
+
+def test_a_column_of_labels_is_told_once():
+    X, y = make_rows()
+    X_cut, y_cut = cut(X, y)
+    frame = dd.from_pandas(pd.DataFrame(X).add_prefix("x").assign(y=y), npartitions=3)
+    cases = [(X_cut, y_cut, y_cut[:, None]), (frame.drop(columns="y"), frame["y"], frame[["y"]])]
+    options = {"processes": False, "n_workers": 1, "dashboard_address": None}
+    with distributed.Client(**options, set_as_default=False) as client:
+        model = SoftmaxRegression(max_iter=300, client=client)
+        for rows, labels, column in cases:
+            coef = model.fit(rows, labels).coef_
+            for call in (model.fit, model.score):
+                with warnings.catch_warnings(record=True) as told:
+                    warnings.simplefilter("always")
+                    call(rows, column)
+                found = [str(w.message) for w in told if "column-vector" in str(w.message)]
+                assert len(found) == 1
+            np.testing.assert_array_equal(model.coef_, coef)
