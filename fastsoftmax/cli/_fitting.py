@@ -78,7 +78,7 @@ def fit(args, recipe, estimator_class, data):
         X = _models.named(X, data.features)
         if validation is not None:
             validation = _models.named(validation[0], data.features), validation[1]
-    fit_or_stop(estimator, X, data.y, validation)
+    fit_or_stop(estimator, X, data.y, validation, asked=args.epochs is not None)
     if recipe.standardize:
         with np.errstate(all="ignore"):
             _models.fold(estimator, mean, scale, is_uint8=is_uint8)
@@ -108,8 +108,11 @@ def _estimator(args, recipe, estimator_class):
     )
 
 
-def fit_or_stop(estimator, X, y, validation):
-    """Fit; what `fit` warns about and goes on from ends the command: Ctrl-C and divergence."""
+def fit_or_stop(estimator, X, y, validation, *, asked):
+    """Fit; what `fit` warns about and goes on from ends the command: Ctrl-C and divergence.
+
+    `asked` tells whether the number of epochs is the user's.
+    """
     try:
         from sklearn.exceptions import ConvergenceWarning
     except ImportError as error:
@@ -120,8 +123,6 @@ def fit_or_stop(estimator, X, y, validation):
         warnings.simplefilter("ignore", RuntimeWarning)  # told by what they lead to
         warnings.filterwarnings("error", "training was interrupted", UserWarning)
         warnings.filterwarnings("error", "(?s).*(NaN|infinite)", ConvergenceWarning)
-        # As many epochs as were asked for.
-        warnings.filterwarnings("ignore", "training has reached max_iter", UserWarning)
         try:
             estimator.fit(X, y, X_val=X_val, y_val=y_val)
         except ConvergenceWarning as warning:
@@ -133,12 +134,28 @@ def fit_or_stop(estimator, X, y, validation):
     for warning in caught:
         message = str(warning.message)
         if issubclass(warning.category, ConvergenceWarning) and estimator.n_iter_ >= max_iter:
-            what = "iterations" if estimator.solver in EXACT else "epochs"
-            message = (
-                f"training has not converged in {max_iter} {what}: raise --epochs, or accept the "
-                "model as it is"
-            )
+            message = _not_converged(estimator, asked=asked)
         warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def _not_converged(estimator, *, asked):
+    """Return what is said where the iterations or epochs have run out."""
+    n, by_epochs = estimator.max_iter, estimator.solver not in EXACT
+    if by_epochs and asked:
+        what = (
+            "accuracy in validation still rose" if estimator.early_stopping else "loss still fell"
+        )
+        epochs = "1 epoch" if n == 1 else f"{n} epochs"
+        return f"the {what} after {epochs}, as many as were asked for"
+    return (
+        f"training has not converged in {n} {'epochs' if by_epochs else 'iterations'}: raise "
+        "--epochs, or accept the model as it is"
+    )
+
+
+def told(estimator):
+    """Return how training ended, for --json."""
+    return {"converged": bool(estimator.converged_), "n_iter": int(np.max(estimator.n_iter_))}
 
 
 def _diverged(estimator):

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import glob
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from . import _models
 from ._columns import Rule
 from ._csv import Format, Wanted
 from ._errors import CommandError
-from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, batch_options, fit_or_stop
+from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, batch_options, fit_or_stop, told
 from ._notes import Notes
 from ._option_types import byte_count, positive_int
 from ._parquet_parts import (
@@ -91,6 +92,7 @@ def check_options(args):
         for option in with_dask:
             if getattr(args, option) is not None:
                 raise CommandError(f"--{option.replace('_', '-')} is for --dask")
+        _refuse_several_files(args.data)
         return
     if args.data is None:
         raise CommandError("--dask needs --data, Parquet files")
@@ -104,6 +106,18 @@ def check_options(args):
             if getattr(args, option) is not None:
                 name = option.replace("_", "-")
                 raise CommandError(f"--scheduler and --{name} exclude each other")
+
+
+def _refuse_several_files(data):
+    """Raise about what only --dask reads: a folder, or a pattern that files match."""
+    if data is None or os.path.isfile(data):
+        return
+    is_folder = os.path.isdir(data)
+    if is_folder or (glob.has_magic(data) and glob.glob(data, recursive=True)):
+        kind = "a folder" if is_folder else "a pattern"
+        raise CommandError(
+            f"{data} is {kind}, expected a file; with --dask it stands for Parquet files"
+        )
 
 
 def default_name(args):
@@ -138,7 +152,8 @@ def run(args, path):
             "test_size": data.source.test_size,
             "seed": args.seed,
         }
-        print_json({"data": about, "history": estimator.history_, "test": found, **written})
+        ended = {"history": estimator.history_, **told(estimator)}
+        print_json({"data": about, **ended, "test": found, **written})
         return
     print(f"\ntest loss {found['loss']:.4f}, test accuracy {found['accuracy']:.4f}\n")
     if len(found["classes"]) <= MOST_CLASSES:
@@ -300,7 +315,7 @@ def _fit(args, module, client, data):
         mean, scale = _standardization(client, data)
         data = data._replace(source=data.source._replace(mean=mean, scale=scale))
     estimator = _estimator(args, module, client)
-    fit_or_stop(estimator, *_read(data), None)
+    fit_or_stop(estimator, *_read(data), None, asked=args.epochs is not None)
     local = estimator.to_local()
     if data.standardize:
         with np.errstate(all="ignore"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import _models, _on_dask, _pictures
 from ._contents import STANDARD_INPUT
 from ._errors import CommandError
-from ._fitting import choose_recipe, fit
+from ._fitting import choose_recipe, fit, told
 from ._printing import print_fields, print_json, program
 from ._report import assess, print_assessment
 from ._training_data import describe, load, print_data, sealed, split
@@ -55,7 +55,8 @@ def run(args):
     written["next"] = next_command(args, path)
     if args.json:
         report = {name: value for name, value in found.items() if name != "text"}
-        print_json({"data": about, "history": estimator.history_, "test": report, **written})
+        ended = {"history": estimator.history_, **told(estimator)}
+        print_json({"data": about, **ended, "test": report, **written})
         return
     print()
     print_assessment(found, "test ")

@@ -293,7 +293,13 @@ def test_device_is_not_replaced(refused):
     assert "is not a file" in refused("train", "--epochs", 1, "--save", "/dev/null")
 
 
-def test_earlier_model_survives_a_failed_save(run, refused, tmp_path, monkeypatch):
+@pytest.fixture
+def a_fit_that_ends(flowers):
+    """A command that has nothing to say of its fit."""
+    return ("train", "--data", flowers[0], "--target", "kind")
+
+
+def test_earlier_model_survives_a_failed_save(run, refused, a_fit_that_ends, tmp_path, monkeypatch):
     assert run("train", "--epochs", 1, "--save", "m").code == 0
     before = (tmp_path / "m").read_bytes()
 
@@ -301,18 +307,18 @@ def test_earlier_model_survives_a_failed_save(run, refused, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    line = refused("train", "--epochs", 1, "--seed", 1, "--save", "m", "--overwrite")
+    line = refused(*a_fit_that_ends, "--seed", 1, "--save", "m", "--overwrite")
     assert "m cannot be written: [Errno 28]" in line
     assert (tmp_path / "m").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flowers.csv", "m"]
 
 
-def test_folder_that_takes_no_file(refused, monkeypatch):
+def test_folder_that_takes_no_file(refused, a_fit_that_ends, monkeypatch):
     def fail(self, path):
         raise OSError("I/O error")
 
     monkeypatch.setattr("fastsoftmax.SoftmaxRegression.save", fail)
-    assert "m cannot be written: I/O error" in refused("train", "--epochs", 1, "--save", "m")
+    assert "m cannot be written: I/O error" in refused(*a_fit_that_ends, "--save", "m")
 
 
 def test_ctrl_c_while_fitting(run, monkeypatch, tmp_path):
