@@ -6,6 +6,7 @@ from ._columns import Column, warn_of_numbers, without_numbers
 from ._contents import foreign
 from ._errors import CommandError, missing_label
 from ._labels import RawLabels
+from ._option_types import written
 
 
 def read_arrow(path, kind, data, wanted, na_values):
@@ -82,7 +83,9 @@ def _column(path, name, chunks, as_text, guess, na_values):
             warn_of_numbers(path, name, present, "write them as numbers")
         return Column(name, texts)
     if not _is_number(kind):
-        what_to_do = f"leave it out with --drop {name}" if guess else "the model needs numbers"
+        what_to_do = (
+            f"leave it out with --drop {written(name)}" if guess else "the model needs numbers"
+        )
         raise CommandError(f"{path}: column {name!r} holds {kind}; {what_to_do}")
     with foreign(f"{path}: column {name!r} cannot be read as numbers"):
         numbers = np.array(

@@ -12,6 +12,7 @@ import numpy as np
 
 from ._errors import CommandError, missing_value
 from ._number_texts import LIKE_A_NUMBER
+from ._option_types import written
 
 MOST_TEXTS = 100  # distinct texts of a column above which it is a name, not a category
 
@@ -63,7 +64,7 @@ def warn_of_numbers(path, name, texts, hint):
     if texts and all(LIKE_A_NUMBER.fullmatch(text) for text in texts):
         warnings.warn(
             f"{path}: column {name!r} is read as texts, such as {texts[0]!r}, with a feature for each: "
-            f"if they are numbers, {hint}; if they are texts, pass --categorical {name}",
+            f"if they are numbers, {hint}; if they are texts, pass --categorical {written(name)}",
             UserWarning,
             stacklevel=2,
         )
@@ -116,7 +117,7 @@ def _learn_rule(path, column, rows, fill, many_texts):
     present = ~column.missing
     if not present.any():
         raise CommandError(
-            f"{path}: column {column.name!r} is empty; leave it out with --drop {column.name}"
+            f"{path}: column {column.name!r} is empty; leave it out with --drop {written(column.name)}"
         )
     known = column.values[rows][present[rows]]
     if fill and not len(known):

@@ -34,6 +34,7 @@ MAGIC = (
     ("tar", 257, b"ustar"),
     ("parquet", 0, b"PAR1"),
     ("arrow", 0, b"ARROW1"),
+    ("arrow", 0, b"\xff\xff\xff\xff"),  # a stream, but for those of Arrow before 0.15
     ("npy", 0, b"\x93NUMPY"),
 )
 ENDINGS = {
@@ -48,6 +49,7 @@ ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".arrow": "arrow",
+    ".arrows": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
 }
@@ -120,7 +122,7 @@ def _kind(path, name, data):
         return found
     if promised == "tar" and found == "csv":  # tar of before 1988 has no magic
         return "tar"
-    if promised == "arrow" and found == "csv":  # a stream has no magic
+    if promised == "arrow" and found == "csv":  # an old stream has no magic
         return "arrow"
     article = "an" if promised in ("npz", "npy", "arrow", "xz") else "a"
     label = f".{promised}" if promised in ("npz", "npy") else promised

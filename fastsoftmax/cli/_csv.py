@@ -11,6 +11,7 @@ from ._columns import Column, warn_of_groups, warn_of_numbers, without_numbers
 from ._errors import CommandError, missing_extra, missing_label
 from ._labels import BOOLEANS, RawLabels
 from ._number_texts import LIKE_A_NUMBER, SPACES, grouping_of, to_number
+from ._option_types import written
 
 SEPARATORS = (",", ";", "\t", "|")
 # What stands for no number, as pandas has it. Among labels and texts these are texts.
@@ -263,7 +264,7 @@ def _column(path, name, series, wanted, form):
             other = ", or pass --decimal" if form.decimal == "." else ""
             warn_of_numbers(path, name, present, f"write them as 1234{form.decimal}5{other}")
         return Column(name, texts)
-    hint = f"if they are texts: --categorical {name}" if wanted.guess else None
+    hint = f"if they are texts: --categorical {written(name)}" if wanted.guess else None
     if LIKE_A_NUMBER.fullmatch(texts[wrong[0]]):
         like_it = [text for text in texts if text is not None and LIKE_A_NUMBER.fullmatch(text)]
         grouping = grouping_of(like_it, form.decimal)

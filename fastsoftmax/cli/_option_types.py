@@ -1,8 +1,10 @@
 """The values of options: text of the command line as numbers and names, or what is wrong with it."""
 
 import argparse
+import csv
 import math
 import re
+import shlex
 
 
 def positive_int(text):
@@ -48,8 +50,21 @@ def sizes(text):
 
 
 def names(text):
-    """Return the names of a list such as a,b."""
-    return tuple(text.split(","))
+    """Return the names of a list such as a,b or "a,b",c: quoted as in CSV where they have commas."""
+    if '"' not in text:
+        return tuple(text.split(","))
+    try:
+        return tuple(next(csv.reader([text], strict=True)))
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(
+            f"expected names parted by commas, quoted as in CSV, got {text!r} ({error})"
+        ) from error
+
+
+def written(name):
+    """Return a name as `names` reads it, for a shell."""
+    quoted = '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
+    return shlex.quote(quoted)
 
 
 def size(text):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._arrow import is_text, names_of_row_labels, value_type
 from ._errors import CommandError
+from ._option_types import written
 
 _NARROW = ("bool", "int8", "uint8", "int16", "uint16", "halffloat", "float")
 """Types whose numbers float32 holds exactly."""
@@ -84,6 +85,9 @@ def _open(path):
     import pyarrow.parquet as pq
 
     try:
+        with open(path, "rb") as file:
+            if not file.read(4).startswith(b"PAR"):  # PARE where the footer is encrypted
+                raise CommandError(f"{path} is no Parquet file: --dask reads no others")
         return pq.ParquetFile(path, memory_map=False)
     except (OSError, pa.ArrowException) as error:
         raise CommandError(f"{path} cannot be read as Parquet: {error}") from error
@@ -100,7 +104,7 @@ def check_columns(files, features, target):
             if not _is_number(file.types[name]):
                 raise CommandError(
                     f"{file.path}: column {name!r} holds {file.types[name]}, no numbers, which --dask "
-                    f"learns from: leave it out with --drop {name}"
+                    f"learns from: leave it out with --drop {written(name)}"
                 )
         mine, theirs = first.types[target], file.types[target]
         if not (_is_number(theirs) or is_text(theirs)):

@@ -52,6 +52,7 @@ def hold_out(y, size, seed, option):
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise missing_extra(error, "The trainer") from error
+    _check_size(y, size, option)
     try:
         kept, held = train_test_split(
             np.arange(len(y)), test_size=size, random_state=seed, stratify=y
@@ -59,3 +60,23 @@ def hold_out(y, size, seed, option):
     except ValueError as error:
         raise CommandError(f"{option} {size}: {error}") from error
     return np.sort(kept), np.sort(held)
+
+
+def _check_size(y, size, option):
+    """Raise unless each class can have a row among those that are held out, and one among the others."""
+    classes, counts = np.unique(y, return_counts=True)
+    n_held = size if isinstance(size, int) else math.ceil(size * len(y))
+    if n_held < len(classes):
+        raise CommandError(
+            f"{option} {size}: expected at least {len(classes)} rows, one for each class, got {n_held}"
+        )
+    if len(y) - n_held < len(classes):
+        raise CommandError(
+            f"{option} {size}: expected to leave at least {len(classes)} of {len(y)} rows, one for each "
+            f"class, got {max(0, len(y) - n_held)}"
+        )
+    if counts.min() < 2:
+        raise CommandError(
+            f"{option} {size}: class {str(classes[counts.argmin()])!r} has one row only to divide; "
+            "expected two"
+        )

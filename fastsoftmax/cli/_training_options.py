@@ -58,13 +58,14 @@ def _add_split(group):
         "--features",
         type=names,
         metavar="NAME[,NAME...]",
-        help="the columns to learn from, in this order (default: all but --target and --drop)",
+        help="the columns to learn from, in this order; a name that has a comma stands in "
+        "double quotes (default: all but --target and --drop)",
     )
     group.add_argument(
         "--drop",
         type=names,
         metavar="NAME[,NAME...]",
-        help="columns to leave out (default: none)",
+        help="columns to leave out, written as for --features (default: none)",
     )
     group.add_argument(
         "--categorical",

@@ -214,6 +214,28 @@ def test_iterations_that_do_not_suffice(run, flowers):
     assert len(fs.load_model("m").history_["loss"]) == 2
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_epochs_that_do_not_suffice(run, flowers, solver):
+    """It says so mildly of as many as were asked for, and --json has it."""
+    options = ("train", "--data", flowers[0], "--target", "kind", "--save", "m", "--overwrite")
+    options = (*options, "--solver", solver, "--learning-rate", 1e-3)
+    outcome = run(*options)
+    assert outcome.code == 0
+    assert outcome.err == (
+        "fastsoftmax: warning: training has not converged in 200 epochs: raise --epochs, or accept "
+        "the model as it is\n"
+    )
+    for n, words in ((1, "1 epoch"), (5, "5 epochs")):
+        outcome = run(*options, "--epochs", n, "--json")
+        told = f"the loss still fell after {words}, as many as were asked for"
+        assert outcome.err == f"fastsoftmax: warning: {told}\n"
+        assert (outcome.json["converged"], outcome.json["n_iter"]) == (False, n)
+    outcome = run(*options[:-4], "--solver", solver, "--learning-rate", 0.1, "--json")
+    assert outcome.err == ""
+    assert outcome.json["converged"]
+    assert outcome.json["n_iter"] == len(outcome.json["history"]["loss"]) < 200
+
+
 def test_validation(run, flowers):
     options = ("--data", flowers[0], "--target", "kind", "--save", "m", "--validation", 0.25)
     for given in ((), ("--solver", "adam", "--epochs", 3)):
@@ -226,7 +248,7 @@ def test_validation(run, flowers):
     assert run("evaluate", "m", flowers[0], "--json").json["scores"]["n_rows"] == 12
 
 
-@pytest.mark.parametrize("ending", ["parquet", "feather", "arrow"])
+@pytest.mark.parametrize("ending", ["parquet", "feather", "arrow", "arrows", "stream"])
 def test_arrow_files(run, refused, garden, tmp_path, ending):
     pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     frame = garden.astype({"colour": "category", "year": "int16"})
@@ -458,3 +480,47 @@ def test_checksums_of_parquet(refused, tmp_path):
     content[content.find(np.float64(1).tobytes()) + 100] ^= 1
     path.write_bytes(content)
     assert "CRC" in refused("train", "--data", path, "--target", "y")
+
+
+def test_names_with_commas(run, refused, write_csv, tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(["a", "b"], 20)
+    X = rng.normal(size=(40, 3)) + (kinds == "b")[:, None]
+    write_csv(tmp_path / "a.csv", ['"width, cm"', '"6"" high"', "c", "kind"], X, kinds)
+    options = ("train", "--data", "a.csv", "--target", "kind", "--save", "m", "--overwrite")
+    for given, features in (
+        (("--features", '"width, cm",c'), ["width, cm", "c"]),
+        (("--features", 'c,"6"" high"'), ["c", '6" high']),
+        (("--drop", '"width, cm"'), ['6" high', "c"]),
+    ):
+        assert run(*options, *given, "--json").json["data"]["features"] == features
+    assert "--drop: expected names parted by commas" in refused(*options, "--drop", '"width')
+
+
+def test_what_is_left_out_is_named_as_it_is_read(refused, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    columns = {"a, b": [[1], [2]], "c": [1, 2], "y": [1, 2]}
+    feather = pytest.importorskip("pyarrow.feather")
+    feather.write_feather(pa.table(columns), tmp_path / "a.feather")
+    line = refused("train", "--data", "a.feather", "--target", "y")
+    assert line.endswith("leave it out with --drop '\"a, b\"'\n")
+
+
+def test_folders_and_patterns_need_dask(refused, garden):
+    for data, kind in ((".", "a folder"), ("*.csv", "a pattern")):
+        line = refused("train", "--data", data, "--target", "kind")
+        assert f"{data} is {kind}, expected a file; with --dask it stands for Parquet" in line
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (2, "expected at least 3 rows, one for each class, got 2"),
+        (0.01, "expected at least 3 rows, one for each class, got 1"),
+        (46, "expected to leave at least 3 of 48 rows, one for each class, got 2"),
+        (500, "expected to leave at least 3 of 48 rows, one for each class, got 0"),
+    ],
+)
+def test_sizes_that_leave_classes_out(refused, flowers, size, words):
+    options = ("train", "--data", flowers[0], "--target", "kind", "--validation", size)
+    assert refused(*options) == f"fastsoftmax: --validation {size}: {words}\n"

@@ -82,6 +82,7 @@ def test_weights_and_early_stopping(flowers, tmp_path, two_workers):
     ("options", "message"),
     [
         (["--data", "nothing/*.parquet"], "no such Parquet file"),
+        (["--data", __file__], "test_train_command.py is no Parquet file: --dask reads no others"),
         (["--data", "{}", "--plots", "there"], "--dask and --plots exclude each other"),
         (["--data", "{}", "--sep", ";"], "--dask and --sep exclude each other"),
         (["--data", "{}", "--test-size", "7"], "must be a share below 1"),
