@@ -105,9 +105,11 @@ class Layout:
 
     def unrows(self, rows, keepdims=False):
         """Return (outer, inner) as an array of the layout's shape without the class axes."""
+        if keepdims:
+            sizes = [1 if d in self.axes else self.shape[d] for d in self.order]
+            return rows.reshape(sizes).transpose(np.argsort(self.order))
         sizes = [self.shape[d] for d in self.order if d not in self.axes]
-        result = rows.reshape(sizes).transpose(np.argsort(self.row_order).astype(int))
-        return np.expand_dims(result, self.axes) if keepdims else result
+        return rows.reshape(sizes).transpose(np.argsort(self.row_order).astype(int))
 
     def row_position(self, flat):
         """Return the index, in the caller's order, of a row of the (outer, inner) form."""

@@ -159,6 +159,11 @@ def outs():
         "matrix": np.empty((7, 4)).view(np.matrix),
         "masked": np.ma.masked_array(np.empty((7, 4))),
         "list": [[0.0] * 4] * 7,
+        "number": 5,
+        "scalar": np.float64(1),
+        "text": "abc",
+        "dict": {},
+        "memory": memoryview(bytearray(224)),
         "read-only": np.broadcast_to(np.zeros(4), (7, 4)),
     }
 
@@ -221,8 +226,25 @@ def test_arrays_of_every_kind(implementation, function):
 
 @pytest.mark.parametrize("function", [f for f in FUNCTIONS if takes(f, "out")])
 def test_results_of_every_kind(implementation, function):
+    others = [{}]
+    if takes(function, "where"):
+        others += [{"where": np.ones(X.shape, bool)}, {"where": np.array([True])}]
+    if takes(function, "weight"):
+        others.append({"weight": np.ones(X.shape if "binary" in function.__name__ else X.shape[1])})
+    if takes(function, "sample_weight"):
+        others.append({"sample_weight": np.ones(len(X))})
     for out in outs().values():
-        agree(function, X, *first_arguments(function), out=out)
+        for options in others:
+            agree(function, X, *first_arguments(function), out=out, **options)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_kept_dimensions_in_every_order(implementation, order):
+    x = np.arange(120.0).reshape(4, 3, 2, 5).transpose(order)
+    for axis in range(4):
+        agree(fs.logsumexp, x, axis=axis, keepdims=True)
+        want = np.max(x, axis=axis, keepdims=True).strides
+        assert fs.logsumexp(x, axis=axis, keepdims=True).strides == want
 
 
 @each

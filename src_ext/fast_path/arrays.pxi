@@ -297,8 +297,8 @@ cdef bint has_distinct_elements(const Layout *layout, cnp.ndarray x) noexcept:
 
 
 cdef bint is_apart(a, b):
-    """Whether a is None or shares no memory with the array b."""
-    return a is None or are_disjoint(<cnp.ndarray>a, <cnp.ndarray>b)
+    """Whether a is None, or an array that shares no memory with the array b."""
+    return a is None or (is_array(a) and are_disjoint(<cnp.ndarray>a, <cnp.ndarray>b))
 
 
 # Results.

@@ -119,7 +119,7 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     if not (is_array(targets) and has_shape(layout, <cnp.ndarray>targets)
             and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>targets)):
         return False
-    if out is not None and not (are_disjoint(<cnp.ndarray>out, <cnp.ndarray>targets)):
+    if not is_apart(out, targets):
         return False
     kind = kind_of(<cnp.ndarray>targets)
     call.target_kind = KIND_F64 if is_double else KIND_F32
