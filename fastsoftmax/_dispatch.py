@@ -40,7 +40,7 @@ def select(name, reason, implementation=None):
     implementation = load(name) if implementation is None else implementation
     _selection = Selection(name, implementation, reason)
     _plain_calls = getattr(implementation, "plain_calls", {})
-    fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MOST)
+    fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MAX_THREADS)
 
 
 def with_fast_path(function):
@@ -231,7 +231,7 @@ def threads_for(n_elements, n_threads):
     """Return how many threads an operation over `n_elements` may use."""
     if n_threads is None:
         return _threads.count_for(n_elements)
-    n_threads = min(integer(n_threads, "n_threads", low=1), _threads.MOST)
+    n_threads = min(integer(n_threads, "n_threads", low=1), _threads.MAX_THREADS)
     return 1 if n_elements < _threads.runtime.SERIAL_BELOW else n_threads
 
 

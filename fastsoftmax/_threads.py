@@ -6,7 +6,7 @@ import sys
 
 from ._compiled import runtime
 
-MOST = max(256, os.cpu_count() or 1)
+MAX_THREADS = max(256, os.cpu_count() or 1)
 """No call asks for more threads than this."""
 
 _wanted = None
@@ -26,7 +26,7 @@ def want(n):
 
 def _tell_runtime():
     """Let the compiled modules know what only Python finds out."""
-    runtime.set_thread_limits(min(_wanted or 0, MOST), 0 if math.isinf(_QUOTA) else _QUOTA)
+    runtime.set_thread_limits(min(_wanted or 0, MAX_THREADS), 0 if math.isinf(_QUOTA) else _QUOTA)
 
 
 def _cgroup_quota(root="/sys/fs/cgroup", membership="/proc/self/cgroup"):

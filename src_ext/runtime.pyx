@@ -44,7 +44,7 @@ cdef extern from "runtime/process.h":
     int affinity_cpu_count() noexcept nogil
     int x86_level() noexcept nogil
     int omp_get_max_threads() noexcept nogil
-    void atomic_store(void *value, int new) noexcept nogil
+    void atomic_store(void *value, int stored) noexcept nogil
     int test_delay_ns
     void (*host_region)(team *t, int n_helpers) noexcept nogil
     void help_in_region(team *t, int id) noexcept nogil
@@ -199,6 +199,8 @@ cdef new_from_python(shape, dtype, bint zeroed):
     cdef int i, ndim
     cdef cnp.dtype descr = cnp.dtype(dtype)
     cdef object before
+    if descr.hasobject:    # what lies in kept memory is taken for references
+        raise TypeError(f"dtype must hold numbers, got {descr}")
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     ndim = len(shape)
     if ndim > 64:
@@ -228,7 +230,10 @@ def zeros(shape, dtype=float):
 
 def empty_like(cnp.ndarray array):
     """Return an uninitialised array in shape, dtype and memory order like another, from the pool if it is large."""
-    cdef object before = use_pool() if is_pooled(cnp.PyArray_NBYTES(array)) else None
+    cdef object before
+    if array.dtype.hasobject:
+        raise TypeError(f"array must hold numbers, got dtype {array.dtype}")
+    before = use_pool() if is_pooled(cnp.PyArray_NBYTES(array)) else None
     try:
         return PyArray_NewLikeArray(array, NPY_KEEPORDER, NULL, 0)
     finally:

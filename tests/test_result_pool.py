@@ -1,9 +1,11 @@
 """Results from the pool: they own their data as ever, and what dies serves the next one."""
 
 import gc
+import os
 import pickle
 import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -103,6 +105,50 @@ def test_the_limit():
         with pytest.raises(kind, match="limit must be"):
             fs.set_result_pool(bad)
     fs.set_result_pool(10**30)
+
+
+def eventually_empty(seconds=30):
+    """Wait until nothing is held; returns whether that came."""
+    end = time.monotonic() + seconds
+    while held() and time.monotonic() < end:
+        time.sleep(0.05)
+    return held() == 0
+
+
+@pytest.mark.parametrize("n_threads", [1, None])
+def test_what_nobody_wants_goes_back_with_and_without_a_team(n_threads):
+    fs.softmax(large(), n_threads=n_threads)
+    assert held() > 0
+    assert eventually_empty()
+
+
+def test_what_dies_during_a_call_goes_back():
+    result, x = fs.softmax(large()), np.zeros((3, 1 << 22), np.float32)
+    call = threading.Thread(target=fs.top_k_softmax, args=(x, 3))
+    call.start()
+    del result
+    call.join()
+    assert eventually_empty()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_holds_nothing():
+    fs.softmax(large())
+    assert held() > 0
+    child = os.fork()
+    if child == 0:
+        before = held()
+        fs.softmax(large(), n_threads=1)
+        os._exit(0 if before == 0 and held() > 0 and eventually_empty() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert eventually_empty()
+
+
+def test_kept_memory_is_for_numbers():
+    with pytest.raises(TypeError, match="dtype must hold numbers, got object"):
+        runtime.empty(3, object)
+    with pytest.raises(TypeError, match="array must hold numbers, got dtype object"):
+        runtime.empty_like(np.array([None]))
 
 
 def test_what_was_used_last_stays():

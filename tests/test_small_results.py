@@ -36,6 +36,17 @@ def test_memory_is_used_again():
     assert runtime.address(fs.log_softmax(x)) == address
 
 
+def test_memory_that_realloc_has_moved_does_not_serve_results():
+    results = [fs.softmax(x) for _ in range(40)]
+    for result in results:
+        result.resize((3, 10), refcheck=False)
+    fill = [bytes(900 + 8 * k) for k in range(60)]
+    for result in results:
+        result.resize((52, 10), refcheck=False)
+    del result, results, fill
+    assert all(runtime.address(fs.softmax(x)) % 64 == 0 for _ in range(8))
+
+
 @pytest.mark.parametrize("n_bytes", [1020, 1024, 32_764, 32_768, 262_140])
 def test_sizes(n_bytes):
     result = fs.sigmoid(np.zeros((1, n_bytes // 4), np.float32))

@@ -207,6 +207,38 @@ def test_a_thread_that_the_system_refuses_ends_nothing(limit):
 
 
 @needs_plain_memory
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_a_team_that_was_refused_threads_grows_when_it_may():
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become a user with few threads")
+    code = """
+        import os, resource, time
+        import numpy as np, fastsoftmax as fs
+        from fastsoftmax._ext import runtime
+
+        x = np.ones((1000, 1000), "f")
+        fs.set_num_threads(4)
+        fs.set_result_pool(0)
+        os.setuid(65534)
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+
+        def helpers_after_a_call():
+            fs.softmax(x)
+            time.sleep(0.01)
+            return runtime.team_report()["helpers"]
+
+        resource.setrlimit(resource.RLIMIT_NPROC, (3, most))
+        few = max(helpers_after_a_call() for _ in range(30))
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        end = time.monotonic() + 60
+        while helpers_after_a_call() < 3 and time.monotonic() < end:
+            pass
+        print(few < 3, helpers_after_a_call())
+    """
+    assert run_python(code, OPENBLAS_NUM_THREADS="1") == "True 3\n"
+
+
+@needs_plain_memory
 def test_a_thread_with_a_small_stack_computes():
     code = """
         import threading
@@ -268,6 +300,62 @@ def test_exit_while_the_team_works():
     """
     for _ in range(3):
         assert run_python(code) == "bye\n"
+
+
+@needs_plain_memory
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_a_signal_handler_forks_goes_on_with_the_call():
+    code = """
+        import os, signal
+        import numpy as np, fastsoftmax as fs
+
+        x = np.zeros((1 << 15, 4096), np.float32)
+        out = np.empty_like(x)
+        fs.softmax(x[:1000], n_threads=2)
+        children = []
+
+        def fork(*_):
+            child = os.fork()
+            if child:
+                children.append(child)
+
+        signal.signal(signal.SIGALRM, fork)
+        parent = os.getpid()
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        while True:
+            fs.softmax(x, out=out, n_threads=2)
+            if os.getpid() != parent:
+                assert (fs.softmax(x[:1000], n_threads=2) == 1 / 4096).all()
+                os._exit(0 if (out == 1 / 4096).all() else 1)
+            if children:
+                break
+        print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    """
+    assert run_python(code) == "[0]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity of Linux")
+def test_helpers_use_the_cpus_of_their_caller():
+    code = """
+        import os, time
+        import numpy as np, fastsoftmax as fs
+
+        x = np.zeros((4000, 1000), np.float32)
+        cpus = os.sched_getaffinity(0)
+
+        def used():
+            return set().union(*(os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")))
+
+        fs.set_result_pool(0)
+        for allowed in (cpus, {min(cpus)}, cpus):
+            os.sched_setaffinity(0, allowed)
+            for _ in range(20):
+                fs.softmax(x, n_threads=2)
+                time.sleep(0.001)
+            assert used() == allowed, (used(), allowed)
+        print("done")
+    """
+    assert run_python(code, OPENBLAS_NUM_THREADS="1") == "done\n"
 
 
 def test_teams_grow_and_callers_take_turns(rng):

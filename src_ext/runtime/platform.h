@@ -65,6 +65,14 @@ static inline int current_cpu(void) {
 #endif
 }
 
+/* Some of the first 1024 CPUs, beyond which no thread is moved. */
+typedef struct {
+#if defined(__linux__)
+    cpu_set_t set;
+#endif
+    int is_known;
+} cpu_list;
+
 /* The CPUs that a thread may use: what it was given, and what it uses of them. */
 typedef struct {
 #if defined(__linux__)
@@ -72,6 +80,38 @@ typedef struct {
 #endif
     int has_moved;
 } cpu_choice;
+
+/* The CPUs that the calling thread may use. */
+static inline cpu_list own_cpus(void) {
+    cpu_list found;
+    memset(&found, 0, sizeof found);
+#if defined(__linux__)
+    found.is_known = sched_getaffinity(0, sizeof found.set, &found.set) == 0;
+#endif
+    return found;
+}
+
+static inline int are_same_cpus(const cpu_list *a, const cpu_list *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+/* Let a thread use these CPUs and no others. */
+static inline void give_cpus(cpu_choice *choice, int thread, const cpu_list *cpus) {
+    choice->has_moved = 0;
+#if defined(__linux__)
+    sched_setaffinity(thread, sizeof cpus->set, &cpus->set);
+#else
+    (void)thread;
+    (void)cpus;
+#endif
+}
+
+/* A number that no other living thread of the process has, never 0. */
+static inline uintptr_t own_thread(void) {
+#if defined(_WIN32)
+    return GetCurrentThreadId();
+#else
+    return (uintptr_t)pthread_self();
+#endif
+}
 
 /* What the system calls the calling thread. */
 static inline int thread_number(void) {

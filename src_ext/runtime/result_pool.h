@@ -2,8 +2,9 @@
  *
  * NumPy's allocator gives every large array back to the system when it dies, and the next call pays for the page faults again:
  * 1.6 times the arithmetic at 64 MB. Here a block stays mapped, most recently used first, within a limit; the least
- * recently used goes first. Blocks that nobody has wanted for a while go back to the system (pool_look_after). Arrays own their
- * data as ever: NumPy frees them through the handler that allocated them (NEP 49). */
+ * recently used goes first. Blocks that nobody has wanted for a while go back to the system: a thread of the pool's own sees
+ * to that, which lives while blocks are held, so that it does not depend on the team. Arrays own their data as ever: NumPy
+ * frees them through the handler that allocated them (NEP 49). */
 #ifndef FASTSOFTMAX_RUNTIME_RESULT_POOL_H
 #define FASTSOFTMAX_RUNTIME_RESULT_POOL_H
 
@@ -26,6 +27,7 @@ enum {
     PAGE = 1 << 16,
     IDLE_NS = 100000000,       /* memory that has lain so long may be taken by the system when it needs some, */
     FORGOTTEN_NS = 1000000000, /* and goes back to it after a second */
+    SLACK_NS = 10000000,
 };
 
 #if HAS_RESULT_POOL
@@ -43,8 +45,7 @@ static struct {
     pool_block *blocks[POOL_SLOTS];
     int n_blocks;
     size_t limit, held;
-    int nobody_looks; /* whoever looks after the pool sleeps for ever */
-    void (*call_keeper)(void);
+    int has_keeper; /* a thread looks after what is held */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t round_up_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -144,12 +145,57 @@ static void *pool_calloc(void *context, size_t n, size_t item) {
     return data;
 }
 
+/* When to look again at a block: to lend it to the system, or to give it back. */
+static int64_t due(const pool_block *block) {
+    return block->released_at + (block->is_lent_to_system ? FORGOTTEN_NS : IDLE_NS);
+}
+
+/* Give back what has lain for long, and let the system have what has lain for a while. Returns for how long nothing is to
+ * be done, in nanoseconds; negative where nothing is held, so that nobody has to look until pool_free starts a keeper. */
+static int64_t look_after_pool(void) {
+    const int64_t now = now_ns();
+    int64_t next = INT64_MAX;
+    shrink_pool(SIZE_MAX, now - FORGOTTEN_NS);
+    pthread_mutex_lock(&pool.mutex);
+    for (int i = 0; i < pool.n_blocks; i++) {
+        pool_block *block = pool.blocks[i];
+        if (!block->is_lent_to_system && due(block) <= now) {
+#ifdef MADV_FREE
+            madvise(data_of_block(block), block->capacity, MADV_FREE);
+#endif
+            block->is_lent_to_system = 1;
+        }
+        if (due(block) < next) next = due(block);
+    }
+    pool.has_keeper = pool.n_blocks > 0;
+    pthread_mutex_unlock(&pool.mutex);
+    return next == INT64_MAX ? -1 : next > now ? next - now : 0;
+}
+
+static thread_result THREAD_CALL keep_pool(void *unused) {
+    (void)unused;
+    for (int64_t wait; (wait = look_after_pool()) >= 0;) {
+        wait += SLACK_NS; /* what is due soon after is seen to at the same time */
+        nanosleep(&(struct timespec){wait / 1000000000, wait % 1000000000}, NULL);
+    }
+    return 0;
+}
+
+/* Where the system refuses the thread nothing is held. */
+static void start_keeper(void) {
+    if (start_thread(keep_pool, NULL)) return;
+    pthread_mutex_lock(&pool.mutex);
+    pool.has_keeper = 0;
+    pthread_mutex_unlock(&pool.mutex);
+    shrink_pool(0, 0);
+}
+
 static void pool_free(void *context, void *data, size_t size) {
     (void)context;
     (void)size;
     if (data == NULL) return;
     pool_block *block = block_of_data(data), *evicted = NULL;
-    int is_kept = 0, must_call = 0;
+    int is_kept = 0, must_start = 0;
     block->released_at = now_ns();
     pthread_mutex_lock(&pool.mutex);
     if (block->capacity <= pool.limit) {
@@ -157,8 +203,8 @@ static void pool_free(void *context, void *data, size_t size) {
         pool.blocks[pool.n_blocks++] = block;
         pool.held += block->capacity;
         is_kept = 1;
-        must_call = pool.nobody_looks;
-        pool.nobody_looks = 0;
+        must_start = !pool.has_keeper;
+        pool.has_keeper = 1;
     }
     const int is_over = pool.held > pool.limit;
     const size_t limit = pool.limit;
@@ -166,7 +212,7 @@ static void pool_free(void *context, void *data, size_t size) {
     if (!is_kept) unmap_block(block);
     if (evicted) unmap_block(evicted);
     if (is_over) shrink_pool(limit, 0);
-    if (must_call && pool.call_keeper) pool.call_keeper();
+    if (must_start) start_keeper();
 }
 
 static void *pool_realloc(void *context, void *data, size_t size) {
@@ -178,32 +224,6 @@ static void *pool_realloc(void *context, void *data, size_t size) {
     memcpy(moved, data, size < capacity ? size : capacity);
     pool_free(context, data, capacity);
     return moved;
-}
-
-/* Give back what has lain for long, and let the system have what has lain for a while. Returns when to look again, in
- * nanoseconds; negative: when pool_free calls. */
-static int64_t pool_look_after(void) {
-    const int64_t now = now_ns();
-    shrink_pool(SIZE_MAX, now - FORGOTTEN_NS);
-    pthread_mutex_lock(&pool.mutex);
-    const int n_blocks = pool.n_blocks;
-    int64_t next = FORGOTTEN_NS;
-    for (int i = 0; i < n_blocks; i++) {
-        pool_block *block = pool.blocks[i];
-        const int64_t age = now - block->released_at;
-        if (block->is_lent_to_system) continue;
-        if (age < IDLE_NS) {
-            next = IDLE_NS;
-            continue;
-        }
-#ifdef MADV_FREE
-        madvise(data_of_block(block), block->capacity, MADV_FREE);
-#endif
-        block->is_lent_to_system = 1;
-    }
-    pool.nobody_looks = n_blocks == 0;
-    pthread_mutex_unlock(&pool.mutex);
-    return n_blocks ? next : -1;
 }
 
 static size_t pool_held(void) {
@@ -226,9 +246,10 @@ static void set_pool_limit(size_t limit) {
 static void lock_pool(void) { pthread_mutex_lock(&pool.mutex); }
 static void unlock_pool(void) { pthread_mutex_unlock(&pool.mutex); }
 
-/* In a child nobody looks after the pool until it has a team of its own. */
+/* A child holds nothing: its first write to a page that it shares with its parent would copy it. */
 static void restart_pool(void) {
-    pool.nobody_looks = 0;
+    while (pool.n_blocks) unmap_block(remove_slot(pool.n_blocks - 1));
+    pool.has_keeper = 0;
     pthread_mutex_unlock(&pool.mutex);
 }
 
@@ -243,7 +264,6 @@ static size_t default_pool_limit(void) {
 
 #else
 
-static int64_t pool_look_after(void) { return -1; }
 static void *pool_malloc(void *context, size_t size) {
     (void)context;
     return malloc(size);
@@ -268,10 +288,6 @@ static void lock_pool(void) {}
 static void unlock_pool(void) {}
 static void restart_pool(void) {}
 static size_t default_pool_limit(void) { return 0; }
-static struct {
-    void (*call_keeper)(void);
-} pool;
-
 #endif
 
 #endif

@@ -38,7 +38,7 @@ static void *small_malloc(void *context, size_t size) {
     if (size > PTRDIFF_MAX - SMALL_UNIT) return NULL;
     const size_t units = size ? (size + SMALL_UNIT - 1) / SMALL_UNIT : 1;
     char *block = units < SMALL_KINDS ? take_small(units) : NULL;
-    return block ? block : aligned_alloc(64, units * SMALL_UNIT);
+    return block ? block : aligned_alloc(CACHE_LINE_BYTES, units * SMALL_UNIT);
 }
 
 /* What a block has room for is asked of the C library: nobody can say anything false about it. */
@@ -48,7 +48,8 @@ static void small_free(void *context, void *block, size_t size) {
     if (block == NULL) return;
     const size_t units = malloc_usable_size(block) / SMALL_UNIT;
     char *left = block;
-    if (units && units < SMALL_KINDS && pool_limit())
+    const int is_aligned = (uintptr_t)block % CACHE_LINE_BYTES == 0; /* not where realloc has moved it */
+    if (units && units < SMALL_KINDS && is_aligned && pool_limit())
         for (int k = 0; k < small_slots_of(units) && left; k++) {
             char **slot = &small_slots[units][k];
             if (__atomic_load_n(slot, __ATOMIC_RELAXED) == NULL)

@@ -40,7 +40,8 @@ enum {
     MOST_CREDIT =
         1000000, /* what helpers have saved lately counts for so much of the waits for them that are still to come */
     LONGEST_ALONE = 200000000,
-    RETRY = 1000000000, /* a refused thread is asked for again after a second */
+    RETRY = 1000000000, /* a refused thread is asked for again after a second, then after two, four, ... */
+    MOST_RETRIES = 6,   /* doubled so often at most */
 };
 
 /* What has happened so far: for reports and tests. */
@@ -55,7 +56,7 @@ typedef struct {
     _Atomic uint32_t asleep; /* 1: waits to be woken */
     _Atomic int cpu;         /* where it fell asleep */
     char more_padding[CACHE_LINE_BYTES - sizeof(uint32_t) - sizeof(int)];
-    int thread;
+    _Atomic int thread;      /* 0: has not come to life */
     _Atomic int is_choosing; /* somebody changes `choice` */
     cpu_choice choice;
 } participant;
@@ -76,13 +77,12 @@ typedef struct {
     _Atomic int n_begun;   /* helpers that have come to life: for reports and tests only */
     _Atomic int n_helpers; /* as many as were asked for, then as many as the system gave */
     int n_asked;
+    cpu_list cpus;                         /* what helpers may use: as the last caller */
     int64_t last_end, alone_until, credit; /* the caller's */
     int n_failures;
     team_counts counts;
     char *kept_scratch;
     size_t kept_bytes;
-    int64_t (*look_after)(
-        void); /* what helper 1 does before it sleeps; returns for how long at most, negative: for ever */
     _Atomic int may_be_freed;
     participant participants[]; /* n_helpers + 1; 0 is the caller */
 } team;
@@ -139,6 +139,21 @@ static inline void keep_off_cpus(const team *t, participant *helper, int other) 
     if (atomic_exchange(&helper->is_choosing, 1)) return;
     leave_cpus(&helper->choice, helper->thread, atomic_load_explicit(&t->caller_cpu, memory_order_relaxed), other);
     atomic_store(&helper->is_choosing, 0);
+}
+
+/* Helpers use the CPUs that their caller may use, also when somebody has changed those. */
+static void follow_caller(team *t) {
+    const cpu_list cpus = own_cpus();
+    if (!cpus.is_known || are_same_cpus(&cpus, &t->cpus)) return;
+    t->cpus = cpus;
+    for (int id = 1; id <= atomic_load(&t->n_helpers); id++) {
+        participant *helper = t->participants + id;
+        const int thread = atomic_load(&helper->thread);
+        if (thread == 0) continue;
+        while (atomic_exchange(&helper->is_choosing, 1)) cpu_relax();
+        give_cpus(&helper->choice, thread, &cpus);
+        atomic_store(&helper->is_choosing, 0);
+    }
 }
 
 /* For which job a participant had this CPU last; the first CPUs of the machine, each on a cache line of its own. */
@@ -199,10 +214,9 @@ static uint32_t wait_for_job(team *t, int id, uint32_t seen) {
             if (!idle_since) idle_since = now;
             if (now - idle_since > patience) break;
         }
-        const int64_t timeout = id == 1 && t->look_after ? t->look_after() : -1;
         atomic_store_explicit(&me->cpu, current_cpu(), memory_order_relaxed);
         atomic_store(&me->asleep, 1);
-        if (atomic_load(&t->generation) == seen) sleep_while(&me->asleep, 1, timeout);
+        if (atomic_load(&t->generation) == seen) sleep_while(&me->asleep, 1, -1);
         atomic_store(&me->asleep, 0);
     }
 }
@@ -228,7 +242,7 @@ static inline void leave_job(team *t) {
 static void help(team *t, int id) {
     uint32_t seen = 0;
     uint64_t random = (uint64_t)id;
-    t->participants[id].thread = thread_number();
+    atomic_store(&t->participants[id].thread, thread_number());
     atomic_fetch_add(&t->n_begun, 1);
     for (;;) {
         seen = wait_for_job(t, id, seen);
@@ -249,13 +263,13 @@ static void help(team *t, int id) {
     }
 }
 
-static team *new_team(int n_helpers, int64_t (*look_after)(void)) {
+static team *new_team(int n_helpers) {
     const size_t size = sizeof(team) + (size_t)(n_helpers + 1) * sizeof(participant);
     team *t = allocate_aligned(CACHE_LINE_BYTES, size);
     if (t == NULL) return NULL;
     memset(t, 0, size);
     t->n_helpers = t->n_asked = n_helpers;
-    t->look_after = look_after;
+    t->cpus = own_cpus(); /* which threads inherit */
     atomic_store(&t->patience, SHORT_SPIN);
     return t;
 }
