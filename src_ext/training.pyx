@@ -23,7 +23,7 @@ cdef runtime_functions *runtime = <runtime_functions *>PyCapsule_GetPointer(_run
 
 cdef enum:
     MAX_LAYERS = 64
-    MAX_THREADS = 1 << 16
+    MOST_THREADS = 1 << 16  # only keeps the arithmetic of scratch sizes in range
 
 include "training/checks.pxi"
 
@@ -202,7 +202,7 @@ cdef int run_forward(cnp.ndarray X, double input_scale, list weights, list biase
     cdef list kept = []
     require_between(n_layers, "the number of layers", 1, MAX_LAYERS)
     require_between(len(biases), "the number of biases", n_layers, n_layers)
-    require_between(n_threads, "n_threads", 1, MAX_THREADS)
+    require_between(n_threads, "n_threads", 1, MOST_THREADS)
     describe(&job.data, X, input_scale)
     depth = job.data.n_features
     for i in range(n_layers):
@@ -261,9 +261,9 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     The rows form n_groups groups; this call takes `count` of each (whole blocks of ROWS_A_BLOCK), from its row
     `first` on. The call with first = 0 starts anew; the last one gets `total`, where the groups' gradients are summed.
 
-    `weights` is (n_outputs, width): the features, padded to whole vectors with zeros, then the bias, then anything;
-    `gradients` is scratch of shape (n_groups, n_outputs, width), `tallies` (n_groups, 3) of loss, weight, correct
-    weight; `total` is (n_outputs, width) of double, or None.
+    `weights` is (n_outputs, width): the features, padded to whole vectors with zeros, then the bias; what follows is
+    not read. `gradients` is scratch of shape (n_groups, n_outputs, width), `tallies` (n_groups, 3) of loss, weight,
+    correct weight; `total` is (n_outputs, width) of double, or None.
     """
     cdef linear_job job
     cdef workers w
@@ -282,7 +282,7 @@ def linear_loss_gradient(cnp.ndarray X, double input_scale, cnp.ndarray targets,
     require_between(job.width, "columns of weights", depth + 1, PTRDIFF_MAX)
     require_between(first, "first", 0, PTRDIFF_MAX // 2)
     require_between(count, "count", 1, PTRDIFF_MAX)
-    require_between(n_threads, "n_threads", 1, MAX_THREADS)
+    require_between(n_threads, "n_threads", 1, MOST_THREADS)
     require_matrix(weights, "weights", kind, job.n_outputs, job.width, False)
     require_cube(gradients, "gradients", kind, job.n_groups, job.n_outputs, job.width, True)
     require_matrix(tallies, "tallies", cnp.NPY_FLOAT64, job.n_groups, 3, True)

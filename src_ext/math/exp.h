@@ -1,4 +1,5 @@
-/* Template for one REAL: the exponential that all kernels share. Included by softmax/primitives.h.
+/* Template for one REAL: the exponential that all kernels share. Included by softmax/templates.h
+ * and training/kernels.h.
  *
  * exp(x - m) without the rounding error of x - m. For abs(m) <= SHIFT_ABOVE nothing is subtracted: x and m are
  * each reduced to n * ln2 + r, and the difference of the two numbers n is exact, so that
@@ -16,8 +17,8 @@
  *
  * Reduction: n is x / ln2 rounded to a multiple of 2**-POWER_BITS by adding a large constant; r = x - n * ln2 in two
  * parts, exact in the first (Cody and Waite 1980; with a table the product has more digits than a REAL, and is fused).
- * 2**n comes from a table of 2**POWER_BITS entries in a register and the bits of n; exp(r) - 1 from a polynomial,
- * minimax for the relative error (Tang 1989 reduces likewise): float 2**-28.0 (no table), 2**-32.3 (8 entries),
+ * 2**n comes from a table of 2**POWER_BITS entries in a register and the bits of n; exp(r) - 1 from a polynomial
+ * (Tang 1989 reduces likewise) whose relative error is: float 2**-28.0 (no table), 2**-32.3 (8 entries),
  * 2**-29.2 (16); double 2**-56.5 (none), 2**-58.2 (8), as `python tools/coefficients.py` finds them, rounded as they are.
  *
  * Worst errors of a term beside the maximum 0, of every float and of 20,000,000 doubles (`make kernels` finds them again):

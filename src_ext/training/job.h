@@ -93,7 +93,7 @@ typedef struct {
 
 /* Sum of losses and gradient of a linear model, by calls that each take the rows first..first + count of every group, in
    order and in whole blocks. weights: (n_outputs, width): the features padded to whole
-   vectors with zeros, then the bias, then anything; rows are summed in n_groups
+   vectors with zeros, then the bias; what follows is not read; rows are summed in n_groups
    groups whose number depends on the shape alone. gradients: (n_groups, n_outputs, width); total: the same, once. */
 typedef struct {
     data_rows data;

@@ -1,5 +1,6 @@
 /* Every training kernel, in both precisions. */
 #include "simd/float32.h"
+#include "math/exp.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
@@ -14,6 +15,7 @@
 #include "simd/end_real.h"
 
 #include "simd/float64.h"
+#include "math/exp.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"

@@ -7,60 +7,9 @@
 #include "training/job.h"
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
+#include "math/exp.h"
 #include "training/product.h"
 #include "training/dots.h"
-#endif
-
-/* exp for x <= 0 to about 1 ULP, 0 under the smallest normal number; NaN stays NaN. */
-#if REAL_IS_DOUBLE
-INLINE double FN(exp_nonpositive)(double x) {
-    const double magic = 6755399441055744.0;
-    double clamped = x < -708.0 ? -708.0 : x;
-    double shifted = clamped * 1.4426950408889634 + magic;
-    double n = shifted - magic;
-    double r = clamped - n * 0.693147180369123816490 - n * 1.90821492927058770002e-10;
-    double p = 1.0 / 6227020800.0;
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    union {
-        double f;
-        int64_t i;
-    } bits = {shifted}, power;
-    power.i = (int64_t)(((uint64_t)bits.i << 52) + ((uint64_t)1023 << 52));
-    return x < -708.0 ? 0.0 : p * power.f;
-}
-#else
-INLINE float FN(exp_nonpositive)(float x) {
-    const float magic = 12582912.0f;
-    float clamped = x < -87.0f ? -87.0f : x;
-    float shifted = clamped * 1.44269504f + magic;
-    float n = shifted - magic;
-    float r = clamped - n * 0.693145752f - n * 1.42860677e-6f;
-    float p = 1.38888889e-3f;
-    p = p * r + 8.33333333e-3f;
-    p = p * r + 4.16666667e-2f;
-    p = p * r + 1.66666667e-1f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    union {
-        float f;
-        int32_t i;
-    } bits = {shifted}, power;
-    power.i = (int32_t)(((uint32_t)bits.i << 23) + (127u << 23));
-    return x < -87.0f ? 0.0f : p * power.f;
-}
 #endif
 
 static void FN(maxima)(const REAL *restrict z, REAL *restrict top /* OUT */, ptrdiff_t n_classes, ptrdiff_t lanes) {
@@ -72,20 +21,24 @@ static void FN(maxima)(const REAL *restrict z, REAL *restrict top /* OUT */, ptr
     }
 }
 
-/* z becomes exp(z - top); rest becomes S'. `seen` marks rows whose first maximum has been left out. */
+/* z becomes exp(z - top); rest becomes S', which leaves out the first maximum of each row. */
 static void FN(exponentials)(REAL *restrict z /* IN, OUT */, const REAL *restrict top, REAL *restrict rest /* OUT */,
-                             REAL *restrict seen /* scratch */, ptrdiff_t n_classes, ptrdiff_t lanes) {
-    for (ptrdiff_t b = 0; b < lanes; b++) rest[b] = seen[b] = 0;
-    for (ptrdiff_t c = 0; c < n_classes; c++) {
-        REAL *row = z + c * lanes;
-#pragma omp simd
-        for (ptrdiff_t b = 0; b < lanes; b++) {
-            REAL first = row[b] == top[b] && seen[b] == 0 ? 1 : 0;
-            REAL value = FN(exp_nonpositive)(row[b] - top[b]);
-            row[b] = value;
-            rest[b] += value - first;
-            seen[b] += first;
+                             ptrdiff_t n_classes, ptrdiff_t lanes) {
+    const FN(exp_frame) frame = FN(exp_setup)(FN(all)(0), 1, 0);
+    const VEC one = FN(all)(1), per_unit = 1 / frame.unit;
+    for (ptrdiff_t b = 0; b < lanes; b += LANES) {
+        const VEC m = FN(load)(top + b);
+        IVEC seen = {0};
+        VEC sum = {0};
+        for (ptrdiff_t c = 0; c < n_classes; c++) {
+            const VEC x = FN(load)(z + c * lanes + b);
+            const VEC term = FN(exp_scaled)(x - m, &frame, 0) * per_unit;
+            const IVEC first = (IVEC)(x == m) & ~seen;
+            sum += term - (VEC)(first & (IVEC)one);
+            seen |= first;
+            FN(store)(z + c * lanes + b, term);
         }
+        FN(store)(rest + b, sum);
     }
 }
 
@@ -95,7 +48,7 @@ static void FN(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */
                              loss_tally *tally /* IN, OUT */) {
     const ptrdiff_t C = B->n_outputs, lanes = B->lanes;
     const double off = B->smoothing / (double)C, on = 1.0 - B->smoothing;
-    REAL *top = rows, *rest = rows + lanes, *seen = rows + 2 * lanes, *scale = rows + 3 * lanes;
+    REAL *top = rows, *rest = rows + lanes, *per_sum = rows + 2 * lanes, *scale = rows + 3 * lanes;
     FN(maxima)(z, top, C, lanes);
     double gaps[MAX_BLOCK_ROWS];
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
@@ -109,23 +62,23 @@ static void FN(softmax_loss)(const loss_batch *B, REAL *restrict z /* IN, OUT */
     if (off > 0)
         for (ptrdiff_t c = 0; c < C; c++)
             for (ptrdiff_t b = 0; b < B->n_rows; b++) gaps[b] += off * ((double)top[b] - (double)z[c * lanes + b]);
-    FN(exponentials)(z, top, rest, seen, C, lanes);
+    FN(exponentials)(z, top, rest, C, lanes);
     for (ptrdiff_t b = 0; b < lanes; b++) {
         const double weight = b >= B->n_rows ? 0.0 : B->weights ? B->weights[b] : 1.0;
         scale[b] = (REAL)(divisor > 0 ? weight / divisor : 0.0);
         if (weight > 0) tally->loss += weight * (log1p((double)rest[b]) + gaps[b]);
-        seen[b] = scale[b] / (1 + rest[b]);
+        per_sum[b] = scale[b] / (1 + rest[b]);
     }
     const REAL small = (REAL)off;
     for (ptrdiff_t c = 0; c < C; c++) {
         REAL *row = z + c * lanes;
 #pragma omp simd
-        for (ptrdiff_t b = 0; b < lanes; b++) row[b] = scale[b] > 0 ? row[b] * seen[b] - small * scale[b] : 0;
+        for (ptrdiff_t b = 0; b < lanes; b++) row[b] = scale[b] > 0 ? row[b] * per_sum[b] - small * scale[b] : 0;
     }
     for (ptrdiff_t b = 0; b < B->n_rows; b++) {
         REAL *entry = z + B->targets[b] * lanes + b;
         if (!(scale[b] > 0)) continue; /* weight 0: the gradient is 0 whatever the row holds */
-        if (off == 0 && gaps[b] == 0) *entry = -rest[b] * seen[b]; /* p - 1 without its cancellation */
+        if (off == 0 && gaps[b] == 0) *entry = -rest[b] * per_sum[b]; /* p - 1 without its cancellation */
         else *entry -= (REAL)on * scale[b];
     }
 }

@@ -103,7 +103,7 @@ cdef class Trainer:
         require_between(self.n_layers, "the number of layers", 1, MAX_LAYERS)
         require_between(len(parameters), "the number of parameters", 2 * self.n_layers, 2 * self.n_layers)
         require_between(batch_size, "batch_size", 1, 1 << 40)
-        require_between(n_threads, "n_threads", 1, MAX_THREADS)
+        require_between(n_threads, "n_threads", 1, MOST_THREADS)
         self.n_threads = n_threads
         self.kind = real_kind(array_in(parameters, 0, "parameters"), "parameters")
         self.read_sizes(parameters)
@@ -116,7 +116,7 @@ cdef class Trainer:
     def go_on(self, list parameters, rule, double label_smoothing, bint multi, ptrdiff_t batch_size, int n_threads):
         """Train from these parameters on, with the moments as they are: what a new Trainer with them would do."""
         require_between(batch_size, "batch_size", 1, 1 << 40)
-        require_between(n_threads, "n_threads", 1, MAX_THREADS)
+        require_between(n_threads, "n_threads", 1, MOST_THREADS)
         self.require_arrays(parameters, "parameters")
         self.fill(self.state[0], parameters)
         self.multi = multi

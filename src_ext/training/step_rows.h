@@ -2,6 +2,7 @@
 #include "training/job.h"
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
+#include "math/exp.h"
 #include "training/product.h"
 #include "training/dots.h"
 #include "training/loss.h"
