@@ -297,6 +297,31 @@ def check_options(estimator):
         _check_once(cls, *values)
     else:
         _check_params(cls, params)
+    _check_class_weight(params["class_weight"])
+    _check_seed(params["random_state"])
+
+
+def _check_class_weight(value):
+    """Raise unless a value is None, "balanced" or a dict of weights."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return
+    if not isinstance(value, dict):
+        raise ValueError(f'class_weight must be a dict, "balanced" or None, got {value!r:.80}')
+    for name, weight in value.items():
+        if not is_finite_number(weight) or weight < 0:
+            raise ValueError(
+                f"class_weight[{name!r:.40}] must be finite and >= 0, got {weight!r:.40}"
+            )
+
+
+def _check_seed(value):
+    """Raise unless a value seeds a generator, as scikit-learn's check_random_state has it."""
+    if value is None or isinstance(value, np.random.RandomState) or value is np.random:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < 2**32:
+        raise ValueError(
+            f"random_state must be an integer in [0, 2**32), a RandomState or None, got {value!r:.80}"
+        )
 
 
 @functools.cache

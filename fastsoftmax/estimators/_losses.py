@@ -32,7 +32,7 @@ class Tally(NamedTuple):
 
 
 def _divisor(logits, weights):
-    """Return what a sum over rows is divided by; a batch without weight teaches nothing."""
+    """Return what a sum over rows is divided by; of a total weight of 0 the gradient is 0."""
     return len(logits) if weights is None else weights.sum() or np.inf
 
 

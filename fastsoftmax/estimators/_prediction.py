@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
-from ._checks import fitted_network, scale_of
+from ._checks import fitted_network, refuse_masked, scale_of
 from ._compiled import is_compiled, logits_of, logits_of_few
 from ._inputs import needs_nothing, predict_rows, weights_of_a_mean
 from ._losses import loss_for, tally_of
@@ -183,6 +183,28 @@ class Prediction:
             among = ranks(self._labels, logits, targets) < integer(top_k, "top_k", low=1)
             figures[f"top_{top_k}_accuracy"] = float(np.average(among, weights=weights))
         return figures
+
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy on other data; of multi-label rows all labels have to be right.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_rows, ...)
+        y : array_like, shape (n_rows,) or (n_rows, n_labels)
+        sample_weight : array_like, shape (n_rows,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError
+            If `y` or `sample_weight` has masked values.
+        """
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
+        return super().score(X, y, sample_weight)
 
     @answers_other_names
     def calibrate(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:

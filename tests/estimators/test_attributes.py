@@ -242,3 +242,22 @@ def test_from_sklearn_of_changed_weights(name, value, words, data):
     setattr(theirs, name, value(getattr(theirs, name)))
     with pytest.raises((TypeError, ValueError), match=words):
         fs.SoftmaxRegression.from_sklearn(theirs)
+
+
+@pytest.mark.parametrize("dtype", [object, [("a", object)], "U3", "M8[s]"])
+@pytest.mark.parametrize("make", [fs.SoftmaxRegression, fs.MLPClassifier])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_weights_of_other_kinds_of_dtypes(make, dtype):
+    X = np.random.default_rng(0).normal(size=(600, 20)).astype(np.float32)
+    expected = "must be a float32 or float64 array"
+    for name in ("predict", "predict_proba", "decision_function"):
+        clf = make(max_iter=2).fit(X, np.arange(600) % 3)
+        getattr(clf, name)(X)  # fills the memory that is kept for results
+        if make is fs.MLPClassifier:
+            clf.coefs_[0] = np.zeros(clf.coefs_[0].shape, dtype)
+        else:
+            clf.coef_ = np.zeros(clf.coef_.shape, dtype)
+        with pytest.raises(ValueError, match=expected):
+            getattr(clf, name)(X)
+        with pytest.raises(ValueError, match=expected):
+            clf.evaluate(X, np.arange(600) % 3)

@@ -217,3 +217,38 @@ def test_a_list_of_images(images, dtype):
         assert clf.partial_fit(listed, y).evaluate(listed, y)["loss"] < np.log(5)
     with pytest.raises(ValueError, match="X must be images of one shape"):
         clf.predict([X[0], X[1][:3]])
+
+
+def test_score_refuses_masked_values():
+    X, y = np.eye(6), np.arange(6) % 3
+    clf = fs.SoftmaxRegression().fit(X, y)
+    with pytest.raises(TypeError, match="sample_weight must have no masked values"):
+        clf.score(X, y, sample_weight=np.ma.masked_array(np.ones(6), y == 2))
+    with pytest.raises(TypeError, match="y must have no masked values"):
+        clf.score(X, np.ma.masked_array(y, y == 2))
+    labels = np.c_[y > 0, y > 1].astype(int)
+    several = fs.SoftmaxRegression().fit(X, labels)
+    with pytest.raises(TypeError, match="y must have no masked values"):
+        several.score(X, np.ma.masked_array(labels, labels == 1))
+    assert clf.score(X, np.ma.masked_array(y)) == clf.score(X, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("class_weight", "even"),
+        ("class_weight", True),
+        ("class_weight", [1, 2, 3]),
+        ("class_weight", {0: -1.0}),
+        ("class_weight", {0: np.nan}),
+        ("random_state", "x"),
+        ("random_state", -1),
+        ("random_state", 2**32),
+        ("random_state", np.nan),
+    ],
+)
+def test_class_weight_and_random_state_are_checked(name, value):
+    X, y = np.eye(6), np.arange(6) % 3
+    for make in (fs.SoftmaxRegression, fs.MLPClassifier):
+        with pytest.raises(ValueError, match=name):
+            make(**{name: value}).fit(X, y)
