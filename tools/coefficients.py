@@ -1,12 +1,12 @@
-"""Recompute what stands as numbers in the C headers: polynomials of exp, log1p and tanh, tables of 2**n, parts of ln 2.
+"""Recompute what stands as numbers in the kernels: polynomials of exp, log1p and tanh, tables of 2**n, parts of ln 2.
 
     python tools/coefficients.py
 
 prints, with 200 bits (mpmath), the relative error of each polynomial of simd/float32.h and
 simd/float64.h over its interval and where it is worst, beside the best polynomial of the same degree
-that Remez's exchange finds; the relative errors of the series of log1p and tanh; and whether the tables
-of math/power.h are 2**(j/n) rounded, that of loss/softcap.h what the rounding has lost, and ln 2 in two
-parts is ln 2. The headers quote the errors.
+that Remez's exchange finds; the relative errors of the series of log1p, tanh and exp's rest, and of 2**r in
+the Numba back end; and whether the tables of math/power.h are 2**(j/n) rounded, that of loss/softcap.h
+what the rounding has lost, and ln 2 in parts is ln 2. The sources quote the errors.
 """
 
 import re
@@ -15,6 +15,7 @@ from pathlib import Path
 import mpmath as mp
 
 SOURCES = Path(__file__).parent.parent / "src_ext"
+NUMBA = SOURCES.parent / "fastsoftmax/_backends/numba_impl/_math.py"
 mp.mp.prec = 200
 
 # Where a polynomial stands: the file, the number of bits of the table that it belongs to, and what math/exp.h calls it.
@@ -156,6 +157,26 @@ def worst_of_caps(name, n=500):
     return max(errors)
 
 
+def worst_of_rest(dtype, n=2000):
+    """Return the largest relative error of exp_rest in loss/divergence_rows.h, and where it is."""
+    text = (SOURCES / "loss/divergence_rows.h").read_text()
+    body = re.search(rf"exp_rest_{dtype}\(.*?\n\}}", text, re.DOTALL)[0]
+    words = re.findall(HEXADECIMAL, re.sub(r"-\s+0x", "-0x", body))
+    factors = [mp.mpf(float.fromhex(word)) for word in words]
+    points = [mp.mpf(k) / n for k in range(-n, n + 1) if k]
+    errors = {r: mp.polyval(factors, r) / ((mp.exp(-r) - 1 + r) / r**2) - 1 for r in points}
+    at = max(points, key=lambda r: abs(errors[r]))
+    return abs(errors[at]), at
+
+
+def worst_of_numba_power(n=2000):
+    """Return the largest relative error of 2**r for abs(r) <= 1/2 in the Numba back end, from the coefficients _Q."""
+    body = re.search(r"_Q6.*?\)\)", NUMBA.read_text(), re.DOTALL)[0]
+    factors = [mp.mpf(float.fromhex(word)) for word in re.findall(HEXADECIMAL, body)]
+    points = [mp.mpf(k) / (2 * n) for k in range(-n, n + 1)]
+    return max(abs((1 + r * mp.polyval(factors, r)) / mp.mpf(2) ** r - 1) for r in points)
+
+
 def power_errors():
     """Return the entries of power_table_error beside what the table of doubles has lost, relative to it."""
     text = (SOURCES / "loss/softcap.h").read_text()
@@ -174,6 +195,14 @@ def parts_of_ln2(header):
     ]
 
 
+def parts_of_ln2_in_pairs():
+    """Return ln 2 in the four parts of math/pairs.h, which add up to it."""
+    text = (SOURCES / "math/pairs.h").read_text()
+    body = re.search(r"DoublePair pair_exp\(.*?\n\}", text, re.DOTALL)[0]
+    words = re.findall(rf"-n \* ({HEXADECIMAL})|pair_of\(({HEXADECIMAL}), ({HEXADECIMAL})\)", body)
+    return [mp.mpf(float.fromhex(word)) for found in words for word in found if word]
+
+
 def main():
     """Print the table."""
     print(f"{'':20} {'error':>10} {'at r =':>8}   best of its degree")
@@ -188,10 +217,22 @@ def main():
         print(f"{name:20} 2**{float(mp.log(worst_of_series(name), 2)):7.2f}")
     for name in CAPS:
         print(f"{'tanh, ' + name:20} 2**{float(mp.log(worst_of_caps(name), 2)):7.2f}")
-    for header in ("simd/float32.h", "simd/float64.h"):
-        print(
-            f"ln 2 of {header}: 2**{float(mp.log(abs(sum(parts_of_ln2(header)) - mp.log(2)), 2)):.1f}"
-        )
+    for dtype in ("f32", "f64"):
+        largest, at = worst_of_rest(dtype)
+        print(f"{'exp_rest_' + dtype:20} 2**{float(mp.log(largest, 2)):7.2f} {float(at):8.3f}")
+    print(f"{'2**r, Numba':20} 2**{float(mp.log(worst_of_numba_power(), 2)):7.2f}")
+    parts = {header: parts_of_ln2(header) for header in ("simd/float32.h", "simd/float64.h")}
+    parts["math/pairs.h"] = parts_of_ln2_in_pairs()
+    for header, found in parts.items():
+        print(f"ln 2 of {header}: 2**{float(mp.log(abs(sum(found) - mp.log(2)), 2)):.1f}")
+    stored, exact = power_errors()
+    off = max(
+        abs(mine / want - 1) if want else abs(mine)
+        for mine, want in zip(stored, exact, strict=True)
+    )
+    print(
+        f"errors of the table of doubles in loss/softcap.h: {'right' if off < 1e-3 else 'WRONG'} to {float(off):.1e}"
+    )
     for name, is_right in tables().items():
         print(f"2**(j/n), {name}: {'rounded' if is_right else 'WRONG'}")
 

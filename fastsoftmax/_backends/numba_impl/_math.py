@@ -5,7 +5,7 @@ maximum's own is `TOP`, and terms down to 2**-64 of the smallest normal number a
 edge, and sums of such terms, keep their digits.
 
 - For float64 data x - m and its product with 1 / temperature come with what their roundings have lost, which is added
-  after the reduction of the argument. Reduction in two parts (Cody and Waite 1980), minimax polynomial of degree 11.
+  after the reduction of the argument. Reduction in two parts (Cody and Waite 1980), polynomial of degree 11.
   Error: below 1 ULP.
 - For float32 data x - m is exact enough in double, and 2**y by a polynomial of degree 6 (2**-28.9) will do.
 """
