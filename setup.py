@@ -41,7 +41,7 @@ SANITIZERS = {
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "thread": ["-fsanitize=thread"],
 }.get(SETTINGS["SANITIZE"], [])
-NARROW = ["-mlong-double-64", "-include", "build_support/narrow_long_double.h"]
+NARROW = ["-mlong-double-64"]
 
 
 def build_folder():

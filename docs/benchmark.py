@@ -10,6 +10,7 @@ Written are docs/benchmarks/table.json, docs/images/benchmark-light.svg and -dar
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
 import matplotlib
 import numpy as np
@@ -198,8 +199,9 @@ def summary(report):
     )
     return (
         f"fastsoftmax is the fastest {fastest} of the [full table](docs/benchmark.md): the next library takes "
-        f"{three_digits(min(best))} to {three_digits(max(best))} times as long, and the median of all is "
-        f"{three_digits(float(np.median(ratios(report))))} times. Its largest error is {three_digits(ours)} ULP, "
+        f"{three_digits(min(best))} to {three_digits(max(best))} times as long, {three_digits(median(best))} in the "
+        f"median, and the median of all libraries is {three_digits(median(ratios(report)))} times. "
+        f"Its largest error is {three_digits(ours)} ULP, "
         f"the others' {three_digits(min(errors))} to {three_digits(max(errors))}. {machine(report)}\n"
     )
 

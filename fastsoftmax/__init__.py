@@ -1,4 +1,4 @@
-"""Batch softmax, cross-entropy and their gradients on the CPU: fast, accurate, and beside NumPy alone.
+"""Batch softmax, cross-entropy and their gradients on the CPU: fast and accurate, needs only NumPy.
 
 >>> import fastsoftmax as fs
 >>> fs.softmax([[0.0, 0.0]])

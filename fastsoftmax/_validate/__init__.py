@@ -1,4 +1,4 @@
-"""What raises about a user's argument: one function per kind of argument.
+"""Validate a user's arguments: one function per kind of argument.
 
 Every error names the argument, what was expected and what was got. TypeError is for a dtype or kind,
 ValueError for a shape, a range or an option, IndexError for a target.

@@ -1,4 +1,4 @@
-"""What raises about the models, labels and names that the plots are given."""
+"""Validate the models, labels and names that the plots are given."""
 
 import numpy as np
 

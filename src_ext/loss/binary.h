@@ -1,4 +1,4 @@
-/* Template for one REAL: sigmoid and binary cross-entropy, element by element. Included by softmax/primitives.h.
+/* Template for one REAL: sigmoid and binary cross-entropy, element by element. Included by softmax/templates.h.
  *
  * With e = exp(-abs(x)), which never overflows: sigmoid(x) is 1 / (1 + e) or e / (1 + e), and softplus(x) is
  * max(x, 0) + log1p(e); nothing cancels. Losses and gradients are put together in double. */

@@ -1,5 +1,5 @@
 /* Template for one REAL: passes for targets that touch every class (probabilities, label smoothing), over a row or
- * down the lanes of a tile, and masks of a tile. Included by softmax/primitives.h. Pointers may have any alignment. */
+ * down the lanes of a tile, and masks of a tile. Included by softmax/templates.h. Pointers may have any alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
 #include "math/exp.h"

@@ -1,5 +1,5 @@
 /* Template for one REAL: the passes of the Kullback-Leibler divergence, over a row or down the lanes of a tile.
- * Included by softmax/primitives.h.
+ * Included by softmax/templates.h.
  *
  * Divergence: with r = log(p) - log(q), sum of p * r cancels where p and q are near. Since p and q sum to 1 it is also
  * the sum of q - p + p * r = p * (exp(-r) - 1 + r), in which no term is negative; where abs(r) <= 1 a series replaces

@@ -1,5 +1,5 @@
 /* Template for one REAL: index targets of the lanes of a tile, y: class indices, or less than 0 where a lane does not
- * count; it is cleared later, and what is written there does not matter. Included by softmax/primitives.h. Without a
+ * count; it is cleared later, and what is written there does not matter. Included by softmax/templates.h. Without a
  * branch a lane: which targets are the largest is as good as random. */
 #include "loss/lane_losses.h"
 #ifndef REAL /* opened alone: for float */

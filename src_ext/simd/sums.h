@@ -109,7 +109,7 @@ INLINE vec_f64 lost_f64(const double *p, const double *e, vec_f64 rounded) {
     return load_doubles(e);
 }
 
-/* ---- the sums of exp(x - m) over each lane of a tile: arrays of doubles, as exp_sum of softmax/primitives.h ---- */
+/* ---- the sums of exp(x - m) over each lane of a tile: arrays of doubles, as exp_sum of softmax/exp_sum.h ---- */
 
 typedef struct {
     double *sum, *sum_error, *n_max, *unit, *unit_error;

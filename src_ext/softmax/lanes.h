@@ -65,7 +65,7 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
             FN(sums_add)(&sums, FN(exp_one)(at, low ? low + (at - tile) : NULL, at, LANES, m, &f, &count, with_stage,
                                             exclude_max, with_slope));
         }
-        /* without a split: the error of the maximum, which may be nearly all of the sum */
+        /* where the maxima are counted in: the error of the maximum, which may be nearly all of the sum */
         FN(sums_lanes)(&sums, exclude_max ? (VEC){0} : f.unit_error, result->sum + lane, result->sum_error + lane);
         FN(to_doubles)(__builtin_convertvector(count, VEC), result->n_max + lane);
         if (z) {
@@ -78,9 +78,11 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
     }
 }
 
-/* row_exp_sum for each lane of a tile, with its errors; the terms are stored in the tile if `with_stage`. With z, a value a lane, also its
- * term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL. What is `next`, the
- * rows that the next tile is transposed from and to, is fetched meanwhile. */
+/* row_exp_sum for each lane of a tile, with its errors; the terms are stored in the tile if `with_stage`. With z, a value
+ * a lane, also its term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL.
+ * What is `next`, the rows that the next tile is transposed from and to, is fetched meanwhile. As in row_exp_sum not all
+ * combinations are compiled: a sum without `with_stage` or with `low` leaves the maxima out, so that exclude_max has to be
+ * set there, and `low` is without a temperature. */
 static void FN(lanes_exp_sum)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
                               double temperature, const REAL *z, const REAL *z_low, REAL *term /* OUT */,
                               int with_stage, int exclude_max, const Upcoming *next, const LaneSums *result /* OUT */) {

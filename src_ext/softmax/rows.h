@@ -1,4 +1,4 @@
-/* Template for one REAL: the passes over a contiguous row of logits. Included by softmax/primitives.h.
+/* Template for one REAL: the passes over a contiguous row of logits. Included by softmax/templates.h.
  *
  * A pass reads the row once, front to back, in vectors; sums go through runs of four vectors into vectors of
  * doubles (float) or compensated doubles (double), so that a sum of a million terms errs by about 1 ULP.

@@ -1,4 +1,4 @@
-/* Template for one REAL: the k largest of a row, in order. Included by softmax/primitives.h.
+/* Template for one REAL: the k largest of a row, in order. Included by softmax/templates.h.
  *
  * A heap holds the k best so far with the worst of them on top; vectors of the row are compared with that one, and only
  * what exceeds it is looked at: about k * log(n / k) values of a random row. NaN ranks before every number; of equals
