@@ -66,6 +66,8 @@ def with_fast_path(function):
 
     @functools.wraps(function)
     def general(*args, **keywords):
+        if "dim" in keywords and "axis" in defaults:
+            raise TypeError(f"{name}() got an unexpected keyword argument 'dim': use axis")
         plain_call = _plain_calls.get(name)
         if plain_call is not None and is_plain(args, keywords):
             result = plain_call(*args[:n_arrays])

@@ -41,6 +41,12 @@ include "fast_path/scalars.pxi"
 cdef KernelTable *kernels = NULL      # of the chosen back end; NULL where it has none
 cdef dict general = {}                      # the Python function behind each public name
 cdef int MAX_THREADS = 256
+cdef object ABSENT = object()
+
+
+cdef refuse_dim(str name):
+    """Let the general path say what PyTorch's name of an argument is here."""
+    general[name](dim=None)
 
 
 def use_kernels(table, int max_threads):
@@ -84,14 +90,18 @@ cdef normalise(x, axis, out, where, temperature, n_threads, bint log):
     return out
 
 
-def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+def softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("softmax")
     result = normalise(x, axis, out, where, temperature, n_threads, False)
     if result is not None:
         return result
     return general["softmax"](x, axis, out=out, where=where, temperature=temperature, n_threads=n_threads)
 
 
-def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None):
+def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("log_softmax")
     result = normalise(x, axis, out, where, temperature, n_threads, True)
     if result is not None:
         return result
@@ -135,7 +145,9 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
     return rows[()] if cnp.PyArray_NDIM(<cnp.ndarray>rows) == 0 else rows
 
 
-def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=None):
+def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("logsumexp")
     result = reduce_rows(x, axis, keepdims, out, where, n_threads)
     if result is not None:
         return result
@@ -168,14 +180,18 @@ cdef backward(grad, forward, axis, out, n_threads, bint log):
     return out
 
 
-def softmax_backward(grad, probs, axis=-1, *, out=None, n_threads=None):
+def softmax_backward(grad, probs, axis=-1, *, out=None, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("softmax_backward")
     result = backward(grad, probs, axis, out, n_threads, False)
     if result is not None:
         return result
     return general["softmax_backward"](grad, probs, axis, out=out, n_threads=n_threads)
 
 
-def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None):
+def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("log_softmax_backward")
     result = backward(grad, log_probs, axis, out, n_threads, True)
     if result is not None:
         return result
@@ -207,7 +223,9 @@ cdef top_k(x, k, axis, n_threads):
     return values, indices
 
 
-def top_k_softmax(x, k, axis=-1, *, n_threads=None):
+def top_k_softmax(x, k, axis=-1, *, n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("top_k_softmax")
     result = top_k(x, k, axis, n_threads)
     if result is not None:
         return result

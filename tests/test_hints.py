@@ -1,5 +1,6 @@
 """Errors about targets that say what was probably meant."""
 
+import inspect
 import sys
 
 import numpy as np
@@ -102,3 +103,15 @@ def test_parameters_of_fit_under_other_names(where):
             estimator().set_params(epochs=3)
         with pytest.raises(ValueError, match=r"Valid parameters are: .*\]\.$"):
             estimator().set_params(nonsense=3)
+
+
+@pytest.mark.parametrize("name", fs.functional.__all__)
+def test_dim_is_called_axis(implementation, name):
+    function = getattr(fs, name)
+    parameters = inspect.signature(function).parameters
+    if "axis" not in parameters:
+        pytest.skip("has no axis")
+    arrays = [np.ones((2, 2))] * sum(one.default is one.empty for one in parameters.values())
+    for value in (1, None):
+        with pytest.raises(TypeError, match=rf"{name}\(\) got .* 'dim': use axis"):
+            function(*arrays, dim=value)

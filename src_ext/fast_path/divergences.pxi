@@ -36,28 +36,36 @@ cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
     return (value, grad_p, grad_q) if has_q else (value, grad_p)
 
 
-def entropy_with_logits(logits, axis=-1, *, reduction="mean", n_threads=None):
+def entropy_with_logits(logits, axis=-1, *, reduction="mean", n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("entropy_with_logits")
     result = divergence(logits, None, axis, reduction, n_threads, False, False)
     if result is not None:
         return result
     return general["entropy_with_logits"](logits, axis, reduction=reduction, n_threads=n_threads)
 
 
-def entropy_with_logits_with_grad(logits, axis=-1, *, reduction="mean", n_threads=None):
+def entropy_with_logits_with_grad(logits, axis=-1, *, reduction="mean", n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("entropy_with_logits_with_grad")
     result = divergence(logits, None, axis, reduction, n_threads, False, True)
     if result is not None:
         return result
     return general["entropy_with_logits_with_grad"](logits, axis, reduction=reduction, n_threads=n_threads)
 
 
-def kl_div_with_logits(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None):
+def kl_div_with_logits(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("kl_div_with_logits")
     result = divergence(p_logits, q_logits, axis, reduction, n_threads, True, False)
     if result is not None:
         return result
     return general["kl_div_with_logits"](p_logits, q_logits, axis, reduction=reduction, n_threads=n_threads)
 
 
-def kl_div_with_logits_with_grad(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None):
+def kl_div_with_logits_with_grad(p_logits, q_logits, axis=-1, *, reduction="mean", n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("kl_div_with_logits_with_grad")
     result = divergence(p_logits, q_logits, axis, reduction, n_threads, True, True)
     if result is not None:
         return result

@@ -189,7 +189,9 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
 
 
 def cross_entropy(logits, targets, *, axis=-1, weight=None, sample_weight=None, ignore_index=None, label_smoothing=0.0,
-                  z_loss=0.0, softcap=None, temperature=1.0, reduction="mean", n_threads=None):
+                  z_loss=0.0, softcap=None, temperature=1.0, reduction="mean", n_threads=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("cross_entropy")
     result = loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap,
                   temperature, reduction, n_threads, None, False)
     if result is not None:
@@ -203,7 +205,9 @@ def cross_entropy(logits, targets, *, axis=-1, weight=None, sample_weight=None, 
 
 def cross_entropy_with_grad(logits, targets, *, axis=-1, weight=None, sample_weight=None, ignore_index=None,
                             label_smoothing=0.0, z_loss=0.0, softcap=None, temperature=1.0, reduction="mean",
-                            n_threads=None, out=None):
+                            n_threads=None, out=None, dim=ABSENT):
+    if dim is not ABSENT:
+        refuse_dim("cross_entropy_with_grad")
     result = loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap,
                   temperature, reduction, n_threads, out, True)
     if result is not None:
