@@ -29,6 +29,8 @@ class Recipe(NamedTuple):
     solver: str
     epochs: int
     standardize: bool
+    is_customary: bool
+    """Whether the epochs are those of every introduction to images, which nobody expects to be the last word."""
 
 
 def choose_recipe(args, *, is_table):
@@ -41,6 +43,7 @@ def choose_recipe(args, *, is_table):
         solver,
         args.epochs or epochs,
         is_table if args.standardize is None else args.standardize,
+        is_customary=not args.epochs and epochs == EPOCHS["other"],
     )
 
 
@@ -78,7 +81,8 @@ def fit(args, recipe, estimator_class, data):
         X = _models.named(X, data.features)
         if validation is not None:
             validation = _models.named(validation[0], data.features), validation[1]
-    fit_or_stop(estimator, X, data.y, validation, asked=args.epochs is not None)
+    asked = None if recipe.is_customary else args.epochs is not None
+    fit_or_stop(estimator, X, data.y, validation, asked=asked)
     if recipe.standardize:
         with np.errstate(all="ignore"):
             _models.fold(estimator, mean, scale, is_uint8=is_uint8)
@@ -111,7 +115,7 @@ def _estimator(args, recipe, estimator_class):
 def fit_or_stop(estimator, X, y, validation, *, asked):
     """Fit; what `fit` warns about and goes on from ends the command: Ctrl-C and divergence.
 
-    `asked` tells whether the number of epochs is the user's.
+    `asked` tells whether the number of epochs is the user's; None: nothing is said where they run out.
     """
     try:
         from sklearn.exceptions import ConvergenceWarning
@@ -134,6 +138,8 @@ def fit_or_stop(estimator, X, y, validation, *, asked):
     for warning in caught:
         message = str(warning.message)
         if issubclass(warning.category, ConvergenceWarning) and estimator.n_iter_ >= max_iter:
+            if asked is None:
+                continue
             message = _not_converged(estimator, asked=asked)
         warnings.warn(message, UserWarning, stacklevel=2)
 

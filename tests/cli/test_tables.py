@@ -214,6 +214,14 @@ def test_iterations_that_do_not_suffice(run, flowers):
     assert len(fs.load_model("m").history_["loss"]) == 2
 
 
+def test_the_custom_of_images_needs_no_word(run):
+    """20 epochs of pictures are what every introduction has; --json tells what could still fall."""
+    outcome = run("train", "--save", "m")
+    assert (outcome.code, outcome.err) == (0, "")
+    outcome = run("train", "--save", "m", "--overwrite", "--epochs", 20)
+    assert "the loss still fell after 20 epochs, as many as were asked for" in outcome.err
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_epochs_that_do_not_suffice(run, flowers, solver):
     """It says so mildly of as many as were asked for, and --json has it."""

@@ -68,8 +68,8 @@ def test_warm_start_wants_the_same_layers(images):
 @pytest.mark.parametrize(
     ("class_weight", "words"),
     [
-        ({0: -1.0}, "class_weight must be finite and >= 0"),
-        ({0: np.nan}, "class_weight must be finite and >= 0"),
+        ({0: -1.0}, r"class_weight\[0\] must be finite and >= 0, got -1.0"),
+        ({0: np.nan}, r"class_weight\[0\] must be finite and >= 0, got nan"),
         (dict.fromkeys(range(5), 0.0), "must not be zero for all rows"),
     ],
 )
