@@ -18,6 +18,8 @@ import fastsoftmax as fs
         (np.zeros((8, 3)), np.zeros((8, 1), int), r"as in targets\[..., 0\]"),
         (np.zeros(8, int), np.zeros((8, 3)), "are logits and targets swapped"),
         (np.zeros((2, 4, 5), int), np.zeros((2, 3, 4, 5)), "are logits and targets swapped"),
+        (np.zeros((8, 1)), np.zeros((8, 3)), "are logits and targets swapped"),
+        (np.zeros((8, 3)), np.eye(8, 3, dtype=int), r"targets.argmax\(axis=1\), or targets.astype"),
         (np.zeros((8, 3)), np.zeros(7, int), r"got \(7,\)$"),
     ],
 )
@@ -115,3 +117,11 @@ def test_dim_is_called_axis(implementation, name):
     for value in (1, None):
         with pytest.raises(TypeError, match=rf"{name}\(\) got .* 'dim': use axis"):
             function(*arrays, dim=value)
+
+
+def test_swapped_binary_targets(implementation):
+    labels, logits = [0.0, 1.0, 1.0], [3.0, -2.0, 0.5]
+    with pytest.raises(ValueError, match=r"got 3\.0 at position 0; are logits and targets swapped"):
+        fs.binary_cross_entropy_with_logits(labels, logits)
+    with pytest.raises(ValueError, match=r"got 3\.0 at position 0$"):
+        fs.binary_cross_entropy_with_logits([0.0, 1.0, 2.0], logits)

@@ -41,6 +41,11 @@ def _hint(got, shape, axis):
     if axes:
         meant = " or ".join(f"axis={one}" for one in axes)
         return f"; that is the shape for {meant}: if the classes lie there, pass it"
+    if got == tuple(shape):
+        return (
+            f"; if they are one-hot, pass targets.argmax(axis={axis}), or targets.astype(float) "
+            "as probabilities"
+        )
     if got == (*shape[:axis], *shape[axis + 1 :], 1):
         return "; drop the last dimension, as in targets[..., 0]"
     return _swapped(got, shape)
@@ -48,7 +53,8 @@ def _hint(got, shape, axis):
 
 def _swapped(got, shape):
     """Return a question where targets look like logits, and logits like class indices."""
-    if any(got[:one] + got[one + 1 :] == tuple(shape) for one in range(len(got))):
+    is_column = len(got) == len(shape) > 1 and shape[-1] == 1 != got[-1] and got[:-1] == shape[:-1]
+    if is_column or any(got[:one] + got[one + 1 :] == tuple(shape) for one in range(len(got))):
         return "; are logits and targets swapped?"
     return ""
 

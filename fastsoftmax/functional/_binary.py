@@ -84,7 +84,8 @@ def _labels(targets, logits, out):
     if array.size and not (array.min() >= 0 and array.max() <= 1):
         flat = array.ravel()
         at = int(np.flatnonzero(~((flat >= 0) & (flat <= 1)))[0])
-        raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}")
+        hint = "; are logits and targets swapped?" if np.isin(logits, (0, 1)).all() else ""
+        raise ValueError(f"targets must be in [0, 1], got {flat[at]} at position {at}{hint}")
     if array.dtype == logits.dtype:
         return _validate.aligned(array)
     return array.astype(computing_dtype(logits.dtype), copy=False)
