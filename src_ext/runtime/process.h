@@ -53,7 +53,8 @@ static void end_start(void) {
     wake_one(&is_starting);
 }
 
-/* Thread `id` of a team's region, from 1 on; the first is the one that has entered it, when OpenMP has started the others. */
+/* Thread `id` of a team's region, from 1 on; the first is the one that has entered it, when OpenMP has started the
+ * others. */
 static void help_in_region(team *t, int id) {
     if (id == 1) end_start();
     help(t, id);
@@ -117,7 +118,7 @@ static int take_team(void) {
     return atomic_compare_exchange_strong(&taken_by, &nobody, own_thread());
 }
 
-/* Not so in a child that a signal handler has forked in the middle of a call: there the call goes on without the team. */
+/* Not so in a child that a signal handler has forked in the middle of a call: there it goes on without the team. */
 static int has_team(void) { return atomic_load(&taken_by) == own_thread(); }
 
 static void release_team(void) {

@@ -1,10 +1,10 @@
 /* Memory for large results: what a dead array leaves is kept for the next result of its size.
  *
- * NumPy's allocator gives every large array back to the system when it dies, and the next call pays for the page faults again:
- * 1.6 times the arithmetic at 64 MB. Here a block stays mapped, most recently used first, within a limit; the least
- * recently used goes first. Blocks that nobody has wanted for a while go back to the system: a thread of the pool's own sees
- * to that, which lives while blocks are held, so that it does not depend on the team. Arrays own their data as ever: NumPy
- * frees them through the handler that allocated them (NEP 49). */
+ * NumPy's allocator gives every large array back to the system when it dies, and the next call pays for the page faults
+ * again: 1.6 times the arithmetic at 64 MB. Here a block stays mapped, most recently used first, within a limit; the
+ * least recently used goes first. Blocks that nobody has wanted for a while go back to the system: a thread of the
+ * pool's own sees to that, which lives while blocks are held, so that it does not depend on the team. Arrays own their
+ * data as ever: NumPy frees them through the handler that allocated them (NEP 49). */
 #ifndef FASTSOFTMAX_RUNTIME_RESULT_POOL_H
 #define FASTSOFTMAX_RUNTIME_RESULT_POOL_H
 
@@ -150,8 +150,9 @@ static int64_t due(const pool_block *block) {
     return block->released_at + (block->is_lent_to_system ? FORGOTTEN_NS : IDLE_NS);
 }
 
-/* Give back what has lain for long, and let the system have what has lain for a while. Returns for how long nothing is to
- * be done, in nanoseconds; negative where nothing is held, so that nobody has to look until pool_free starts a keeper. */
+/* Give back what has lain for long, and let the system have what has lain for a while. Returns for how long nothing is
+ * to be done, in nanoseconds; negative where nothing is held, so that nobody has to look until pool_free starts a
+ * keeper. */
 static int64_t look_after_pool(void) {
     const int64_t now = now_ns();
     int64_t next = INT64_MAX;

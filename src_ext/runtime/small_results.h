@@ -1,9 +1,10 @@
 /* Memory for results of one to 32 kilobytes: what a dead array leaves is kept for the next result of its size.
  *
- * NumPy keeps blocks of less than a kilobyte itself. For larger ones malloc looks through its lists, joins blocks and splits
- * them: 30 to 150 ns, as the heap happens to be, where 32 rows of 10 classes are computed in 300. Here some blocks of each
- * size wait in slots. One atomic exchange takes a block or leaves one, so that no lock is held, around fork() either. Who finds
- * no slot calls malloc or free: all blocks are the C library's own. They start on a cache line. */
+ * NumPy keeps blocks of less than a kilobyte itself. For larger ones malloc looks through its lists, joins blocks and
+ * splits them: 30 to 150 ns, as the heap happens to be, where 32 rows of 10 classes are computed in 300. Here some
+ * blocks of each size wait in slots. One atomic exchange takes a block or leaves one, so that no lock is held, around
+ * fork() either. Who finds no slot calls malloc or free: all blocks are the C library's own. They start on a cache
+ * line. */
 #ifndef FASTSOFTMAX_RUNTIME_SMALL_RESULTS_H
 #define FASTSOFTMAX_RUNTIME_SMALL_RESULTS_H
 

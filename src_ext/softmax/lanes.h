@@ -1,5 +1,5 @@
 /* Template for one REAL: softmax down the columns of a tile (see layout/tiles.h), lanes side by side. Included by
- * softmax/primitives.h. All passes work within the tile, which stays in the cache. `stride`, the lanes of the tile, is a
+ * softmax/templates.h. All passes work within the tile, which stays in the cache. `stride`, the lanes of the tile, is a
  * multiple of LANES; arrays of lanes have as many values. Pointers may have any alignment. */
 #ifndef REAL /* opened alone: for float */
 #include "simd/float32.h"
@@ -78,11 +78,11 @@ INLINE void FN(lanes_exp_sum_body)(REAL *tile, const REAL *low, ptrdiff_t stride
     }
 }
 
-/* row_exp_sum for each lane of a tile, with its errors; the terms are stored in the tile if `with_stage`. With z, a value
- * a lane, also its term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither are NULL.
- * What is `next`, the rows that the next tile is transposed from and to, is fetched meanwhile. As in row_exp_sum not all
- * combinations are compiled: a sum without `with_stage` or with `low` leaves the maxima out, so that exclude_max has to be
- * set there, and `low` is without a temperature. */
+/* row_exp_sum for each lane of a tile, with its errors; the terms are stored in the tile if `with_stage`. With z, a
+ * value a lane, also its term. With `low` and z_low, what rounding has taken from the tile and from z: both or neither
+ * are NULL. What is `next`, the rows that the next tile is transposed from and to, is fetched meanwhile. As in
+ * row_exp_sum not all combinations are compiled: a sum without `with_stage` or with `low` leaves the maxima out, so
+ * that exclude_max has to be set there, and `low` is without a temperature. */
 static void FN(lanes_exp_sum)(REAL *tile, const REAL *low, ptrdiff_t stride, ptrdiff_t n_classes, const REAL *m,
                               double temperature, const REAL *z, const REAL *z_low, REAL *term /* OUT */,
                               int with_stage, int exclude_max, const Upcoming *next, const LaneSums *result /* OUT */) {

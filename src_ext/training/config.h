@@ -1,7 +1,8 @@
 /* What the training kernels need of the machine: tile shape, threads.
 
    PRODUCT_ROWS times two vectors of accumulators stay in registers (32 with AVX-512 and NEON, 16 elsewhere): enough of
-   them to keep the multipliers busy, and with AVX-512 a divisor of the tile. Neither enters into the bits of a product: every element is one sum over its depth, in order. */
+   them to keep the multipliers busy, and with AVX-512 a divisor of the tile. Neither enters into the bits of a product:
+   every element is one sum over its depth, in order. */
 #ifndef FASTSOFTMAX_TRAINING_CONFIG_H
 #define FASTSOFTMAX_TRAINING_CONFIG_H
 
