@@ -114,12 +114,14 @@ class _Graph:
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def model(self, estimator):
+        from .estimators._checks import n_features_of
+
         helper = self.onnx.helper
         n_logits = estimator._network.intercepts[-1].shape[0]
         n_columns = 2 if estimator._is_binary else n_logits
         real = self.element_type(self.dtype)
         source = self.element_type(np.uint8) if estimator._fitted_on_uint8 else real
-        inputs = [helper.make_tensor_value_info("X", source, ["n_rows", estimator.n_features_in_])]
+        inputs = [helper.make_tensor_value_info("X", source, ["n_rows", n_features_of(estimator)])]
         outputs = [
             helper.make_tensor_value_info("logits", real, ["n_rows", n_logits]),
             helper.make_tensor_value_info("probabilities", real, ["n_rows", n_columns]),

@@ -158,6 +158,8 @@ cdef size_t bytes_of(int ndim, const Py_ssize_t *shape, cnp.dtype descr) noexcep
     """Return how many bytes an array takes; 0 for a shape that NumPy will refuse."""
     cdef size_t n_bytes = descr.itemsize
     cdef int i
+    if n_bytes == 0:    # 'S', 'U' or 'V' without a length, which NumPy gives one
+        return 0
     for i in range(ndim):
         if shape[i] <= 0 or <size_t>shape[i] > (<size_t>1 << 62) // n_bytes:
             return 0

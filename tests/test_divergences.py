@@ -268,6 +268,29 @@ def test_terms_beyond_the_range_of_the_dtype(implementation):
         np.testing.assert_allclose(got, 3e38, rtol=1e-6)
 
 
+@pytest.mark.parametrize("gap", [1e5, 1e7, 1e12, 1e19, 1e30, 3e38])
+@pytest.mark.parametrize("n_classes", [4, 100, 8193])
+def test_gradients_beside_a_large_divergence(implementation, dtype, rng, gap, n_classes):
+    """Products with an r of any size are normal numbers where p is below the smallest of them."""
+    edge = -np.log(float(np.finfo(dtype).tiny))
+    p, q = (rng.standard_normal((9, n_classes)).astype(dtype) for _ in range(2))
+    p[:, -2:] = -rng.uniform(edge - 3, edge + 15, (9, 2))
+    q[:, 1] -= dtype(gap)
+    q[3] += dtype(gap)
+    q[5, -1] -= dtype(gap)
+    check_divergence(p, q, 1)
+    check_divergence(p.T.copy(), q.T.copy(), 0)
+
+
+def test_gradients_whose_logits_are_a_range_apart(implementation, dtype):
+    if implementation == "numba" and dtype is np.float64:
+        pytest.skip("the difference leaves the range of double")
+    most = np.finfo(dtype).max
+    p, q = np.array([[0, -60, -100]] * 20, dtype), np.array([[most, -most, 0]] * 20, dtype)
+    for axis, form in ((1, np.asarray), (0, np.transpose)):
+        check_divergence(form(p).copy(), form(q).copy(), axis)
+
+
 def test_few_rows_and_none(implementation, dtype):
     x = np.zeros((0, 4), dtype)
     assert np.isnan(fs.entropy_with_logits(x))

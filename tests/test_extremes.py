@@ -203,6 +203,20 @@ def test_binary_weights_out_of_range(implementation, dtype, rng, size, which):
     assert ulp_error(got, losses.mean()) <= ULP
 
 
+def test_binary_gradients_with_every_weight(implementation, dtype, rng):
+    """Products of sigmoid, both weights and the mean's factor are rounded once."""
+    for _ in range(20):
+        x, n = (rng.standard_normal((3, 9_973)) * 12).astype(dtype), 3 * 9_973
+        y = rng.integers(0, 2, x.shape)
+        options = {
+            "weight": np.full(x.shape, rng.uniform(0.1, 1)),
+            "pos_weight": np.full(9_973, rng.uniform(0.1, 1)),
+        }
+        _, grad, scale = oracle.binary_cross_entropy(x, y, **options)
+        _, got = fs.binary_cross_entropy_with_logits_with_grad(x, y, **options)
+        assert ulp_error(got, grad / n, scale / n) <= ULP
+
+
 def test_binary_mean_whose_sum_overflows(implementation):
     x = np.full((4, 2), -1.7e308)
     assert fs.binary_cross_entropy_with_logits(x, np.ones((4, 2))) == pytest.approx(1.7e308)

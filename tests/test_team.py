@@ -358,6 +358,29 @@ def test_helpers_use_the_cpus_of_their_caller():
     assert run_python(code, OPENBLAS_NUM_THREADS="1") == "done\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_helpers_that_come_to_life_late_use_the_cpus_of_their_caller():
+    code = """
+        import os, time
+        import numpy as np, fastsoftmax as fs
+
+        x, own = np.zeros((1000, 1000), np.float32), set(os.listdir("/proc/self/task"))
+        fs.set_result_pool(0)
+        fs.softmax(x[:40], n_threads=8)
+        allowed = {min(os.sched_getaffinity(0))}
+        os.sched_setaffinity(0, allowed)
+        for _ in range(3):
+            fs.softmax(x[:40], n_threads=8)
+            time.sleep(0.2)
+        for _ in range(20):
+            fs.softmax(x, n_threads=8)
+        helpers = set(os.listdir("/proc/self/task")) - own
+        assert len(helpers) == 7, helpers
+        print(all(os.sched_getaffinity(int(helper)) == allowed for helper in helpers))
+    """
+    assert run_python(code, OPENBLAS_NUM_THREADS="1") == "True\n"
+
+
 def test_teams_grow_and_callers_take_turns(rng):
     x = rng.standard_normal((3_000, 400)).astype(np.float32)
     want = fs.softmax(x, n_threads=1)

@@ -28,6 +28,11 @@ class Parser(argparse.ArgumentParser):
         command = shlex.join([*program(), *self.prog.split()[1:], "--help"])
         raise CommandError(f"{message} (see {command})")
 
+    def _print_message(self, message, file=None):
+        """Print help or the version; unlike argparse's own, raise if the disk is full."""
+        if message:
+            (sys.stderr if file is None else file).write(message)
+
 
 def main(argv=None):
     """
@@ -63,7 +68,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        _forget_stdout()
+        _finish_stdout()
         return CLOSED_PIPE
     except MemoryError as error:
         return _fail(f"not enough memory: {error}", BAD_USE)
@@ -108,6 +113,7 @@ def _parser():
 
 def _fail(message, code):
     _tell(str(message))
+    _finish_stdout()
     return code
 
 
@@ -123,11 +129,18 @@ def _tell(message):
         print(f"fastsoftmax: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
 
 
-def _forget_stdout():
-    """Point stdout at nothing, or the interpreter complains while it closes the broken pipe."""
+def _finish_stdout():
+    """Write what stdout still holds; if that fails, point it at nothing, or the interpreter complains as it ends."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+        return
+    except (OSError, ValueError):
+        pass
     try:
         stdout = sys.stdout.fileno()
-    except (AttributeError, OSError):  # replaced by something that is not a file
+    except (AttributeError, OSError, ValueError):  # closed, or replaced by something that is not a file
         return
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stdout)

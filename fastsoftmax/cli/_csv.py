@@ -134,7 +134,13 @@ def as_utf8(path, data, encoding):
             f"{path} holds a NUL character in line {line}: it is no CSV file, or has an --encoding "
             "such as utf-16-le"
         )
-    return text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise CommandError(
+            f"{path} cannot be read as {encoding}: half of a surrogate pair in line {line}"
+        ) from error
 
 
 def _undecodable(path, data, encoding, error):

@@ -50,7 +50,7 @@ def check_path(path, option, *, overwrite, source=None):
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         mode = None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL
         raise CommandError(f"{option}: {path} cannot be written: {error}") from error
     if mode is not None and not stat.S_ISREG(mode):
         raise CommandError(f"{option}: {path} is there and is not a file")

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validate import integer
-from ..estimators._checks import TOTAL_WEIGHTS
+from ..estimators._checks import TOTAL_WEIGHTS, fitted_network, n_features_of
 from ..estimators._other_names import answers_other_names
 from . import _tasks
 from ._cluster import Cluster, shared, task
@@ -95,12 +95,13 @@ class LazyPrediction:
         if not is_lazy(X):
             return getattr(super(), method)(X)
         local = self._as_local(state=False)
+        n_bytes = _n_bytes(local)
         meta = np.empty((0, *shape), _tasks.dtype_of(local, method))
         name = method.replace("_", "-")
         if isinstance(X, da.Array):
             require_whole_rows(X, "X")
             self._require_features(X)
-            model = shared(local, len(X.chunks[0]), _n_bytes(local), "model")
+            model = shared(local, len(X.chunks[0]), n_bytes, "model")
             return X.map_blocks(
                 _tasks.predict_blocks,
                 model,
@@ -116,7 +117,7 @@ class LazyPrediction:
             )
         self._require_columns(X)
         pieces = pieces_of(X, "X").pieces
-        model = shared(local, len(pieces), _n_bytes(local), "model")
+        model = shared(local, len(pieces), n_bytes, "model")
         calls = [task(_tasks.predict_with, model, x, method, shape, name=name) for x in pieces]
         if isinstance(X, (list, tuple)):
             return calls
@@ -125,11 +126,11 @@ class LazyPrediction:
 
     def _require_features(self, X):
         """Raise at once, not when something is computed, if the rows of an array have another length."""
-        n_features = np.prod(X.shape[1:])
-        if X.ndim > 1 and n_features != self.n_features_in_ and not np.isnan(n_features):
+        n_features, expected = np.prod(X.shape[1:]), n_features_of(self)
+        if X.ndim > 1 and n_features != expected and not np.isnan(n_features):
             raise ValueError(
                 f"X has {n_features:.0f} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
+                f"{expected} features as input"
             )
 
     def _require_columns(self, X):
@@ -257,4 +258,5 @@ def _gathered(client, value):
 
 
 def _n_bytes(estimator):
-    return sum(array.nbytes for array in estimator._network.arrays)
+    """Return the size of a fitted network, of which each array is checked."""
+    return sum(array.nbytes for array in fitted_network(estimator).arrays)

@@ -278,11 +278,13 @@ _BELOW_ONE = ("validation_fraction", "beta_1", "beta_2")
 
 @functools.cache
 def _option_names(cls):
-    return cls._get_param_names()
+    """Return the names of an estimator's options, also of those that a subclass sets for itself."""
+    ancestors = [one for one in cls.__mro__ if hasattr(one, "_get_param_names")]
+    return sorted({name for one in ancestors for name in one._get_param_names()})
 
 
 def options_of(estimator):
-    """Return what `get_params(deep=False)` does, without reading the signature anew."""
+    """Return all options by name, without reading signatures anew."""
     return {name: getattr(estimator, name) for name in _option_names(type(estimator))}
 
 

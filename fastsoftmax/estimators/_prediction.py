@@ -50,6 +50,7 @@ class Prediction:
             check_array(rows.X, dtype=None, input_name="X", estimator=self)
         if not is_finite:
             fitted_network(self, finite=True)
+            _require_range(logits)
         return logits, self._labels
 
     def _logits_of(self, rows):
@@ -201,10 +202,11 @@ class Prediction:
         ------
         TypeError
             If `y` or `sample_weight` has masked values.
+        ValueError
+            If `y` has missing ones.
         """
-        refuse_masked(y, "y")
         refuse_masked(sample_weight, "sample_weight")
-        return super().score(X, y, sample_weight)
+        return super().score(X, read_targets(y), sample_weight)
 
     @answers_other_names
     def calibrate(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -256,6 +258,16 @@ class Prediction:
                 stacklevel=3,
             )
         return self
+
+
+def _require_range(logits):
+    """Raise about rows whose logits are not finite, though X and the weights are: no class can be told."""
+    finite = np.isfinite(logits).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"X must give logits within the range of {logits.dtype}, got {logits[finite.argmin()]!s:.80} "
+            f"at row {finite.argmin()}: its values are too large for these weights"
+        )
 
 
 def _clipped(labels, logits, temperature):

@@ -36,9 +36,14 @@ class Labels(NamedTuple):
         if y.ndim != 1:
             raise ValueError(f"y must have shape (n_rows,), got {y.shape}")
         require_sorted(self.classes)
-        codes = _searchsorted(self.classes, y)
-        codes[codes == len(self.classes)] = 0
-        unknown = self.classes[codes] != y
+        try:
+            codes = _searchsorted(self.classes, y)
+            codes[codes == len(self.classes)] = 0
+            unknown = self.classes[codes] != y
+        except TypeError:  # labels of another type, which cannot be compared with classes
+            numbers = {label: number for number, label in enumerate(self.classes.tolist())}
+            codes = np.array([numbers.get(label, -1) for label in y.tolist()], np.intp)
+            unknown = codes < 0
         if unknown.any():
             row = unknown.argmax()
             raise ValueError(
@@ -103,15 +108,31 @@ def read_targets(y, name="y"):
     return y
 
 
+_MISSING = {"NoneType": "None", "NAType": "NA", "NaTType": "NaT"}
+"""What pandas and Python write for a missing value, by the name of its type: it cannot be compared."""
+
+
 def _refuse_na(y, name):
-    """Raise about the missing values of pandas, which cannot be compared."""
-    missing = [i for i, label in enumerate(y.flat) if type(label).__name__ == "NAType"]
-    if missing:
-        raise ValueError(f"{name} must have no missing values, got NA at row {missing[0]}")
+    """Raise about missing values, which cannot be compared."""
+    for i, label in enumerate(y.flat):
+        missing = _MISSING.get(type(label).__name__)
+        if missing is not None:
+            row = i // max(1, y[:1].size)
+            raise ValueError(f"{name} must have no missing values, got {missing} at row {row}")
 
 
 def find_labels(y, name):
     """Return the Labels that occur in y; at least two."""
+    try:
+        return _find_labels(y, name)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y.flat})
+        if len(kinds) < 2:
+            raise
+        raise TypeError(f"y must have labels of one type, got {', '.join(kinds)}") from error
+
+
+def _find_labels(y, name):
     check_classification_targets(y)
     if y.ndim == 2:
         if type_of_target(y) != "multilabel-indicator":
@@ -121,7 +142,7 @@ def find_labels(y, name):
                 "every row of y has exactly one 1, so the classes exclude each other: "
                 "pass y.argmax(axis=1) to train one softmax instead of a sigmoid a column",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         return Labels(np.arange(y.shape[1]), True)
     classes = np.unique(y)

@@ -48,10 +48,10 @@ INLINE FN(binary_weights)
     return a;
 }
 
-/* LANES_F64 losses, and gradients where asked. `term` is exp(-abs(v)) * unit. Losses and gradients are put together in
+/* LANES_F64 losses, and gradients times `scale` where asked. `term` is exp(-abs(v)) * unit. Losses and gradients are put together in
  * double; what the products of doubles lose by rounding is added, float has digits to spare. */
 INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double unit, vec_f64 weight, vec_f64 factor,
-                             int weighted, vec_f64 *loss, vec_f64 *grad /* OUT, or NULL */) {
+                             int weighted, double scale, vec_f64 *loss, vec_f64 *grad /* OUT, or NULL */) {
     const ivec_f64 positive = v > 0.0;
     const FN(binary_weights) a = FN(weigh_binary)(positive, target, weight, factor, weighted);
     const vec_f64 e = term * (1 / unit), zero = {0};
@@ -86,9 +86,14 @@ INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double uni
     if (grad) {
         vec_f64 near_share = near_term * inverse;
         if (sizeof(REAL) == sizeof(double)) near_share = near_term / (1.0 + e); /* one rounding less */
-        vec_f64 slope = a.far * inverse - a.near * near_share * size;
-        if (sizeof(REAL) == sizeof(double) && weighted)
-            slope += a.far_error * inverse - a.near_error * near_share * size;
+        const vec_f64 near = a.near * near_share, far = a.far * inverse, plain = far - near * size;
+        vec_f64 slope = plain * scale;
+        if (sizeof(REAL) == sizeof(double) && weighted) {
+            const vec_f64 far_error = product_error_f64(a.far, inverse, far) + a.far_error * inverse;
+            const vec_f64 near_error = product_error_f64(a.near, near_share, near) + a.near_error * near_share;
+            const vec_f64 rest = product_error_f64(plain, scale + zero, slope) + (far_error - near_error * size) * scale;
+            slope += (vec_f64)((rest - rest == 0.0) & (ivec_f64)rest);
+        }
         slope = select_f64(positive, slope, -slope);
         *grad = weighted ? zero_equal_f64(slope, weight, zero) : slope;
     }
@@ -114,9 +119,9 @@ INLINE void FN(binary_run_of)(const REAL *x, const REAL *y, double *loss, REAL *
             if (weighted && w) weight = load_part_f64(w + i + at, left, one);
             if (weighted && pos_weight) factor = load_part_f64(pos_weight + i + at, left, one);
             FN(binary_lanes)(load_doubles(values[0] + at), load_doubles(values[1] + at), load_doubles(values[2] + at),
-                             unit, weight, factor, weighted, &l, with_grad ? &g : NULL);
+                             unit, weight, factor, weighted, scale, &l, with_grad ? &g : NULL);
             memcpy(losses + at, &l, sizeof l);
-            if (with_grad) g *= scale, memcpy(slopes + at, &g, sizeof g);
+            if (with_grad) memcpy(slopes + at, &g, sizeof g);
         }
         for (int half = 0; half < HALVES; half++) {
             const ptrdiff_t at = half * LANES_F64, left = k - at < 0 ? 0 : k - at < LANES_F64 ? k - at : LANES_F64;

@@ -6,9 +6,10 @@
 
 /* Factors and their errors turn stored terms into probabilities times `unit`, a power of two that keeps products with
  * them normal numbers, and p alone times `p_unit` for its own gradient; `shift` is log(sum of q's terms / sum of p's),
- * all in two parts. `mean` is the divergence. */
+ * all in two parts. `mean` is the divergence. `is_wide` tells that the gradients need numbers without bounds. */
 typedef struct {
     double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit, p_unit;
+    int is_wide;
 } DivergenceRow;
 
 /* The same, one value a lane; and sums over the classes of each lane. */

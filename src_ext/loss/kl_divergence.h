@@ -68,19 +68,21 @@ INLINE VEC FN(log_ratio)(VEC zp, VEC zq, const FN(divergence_frame) * f) {
     return r + FN(zero_less)(rest, FN(all)(REAL_MAX), FN(abs)(r)); /* an infinite r has no error but NaN */
 }
 
-/* What a class contributes, times the unit; p times its own. */
+/* What a class contributes, times the unit; p, in two parts, times its own. */
 typedef struct {
-    VEC p, r, term, excess;
+    VEC p, p_lost, r, term, excess;
 } FN(divergence_term);
 
 INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(divergence_frame) * f) {
     FN(divergence_term) t;
     const VEC one = FN(all)(1), q = FN(scaled)(eq, &f->q), zero = {0};
-    t.p = FN(scaled)(ep, &f->p);
+    t.p = FN(scaled_in_two)(ep, &f->p, &t.p_lost);
     t.r = FN(log_ratio)(zp, zq, f);
     const VEC p = t.p * f->p_down, size = FN(abs)(t.r), product = p * t.r;
     const VEC near = product * (t.r * FN(exp_rest)(t.r));
-    const VEC far = q + FN(zero_equal)(p * (t.r - one), p, zero);
+    /* q + p * (r - 1), rounded once where r is large; an infinite one has nothing lost beside it */
+    const VEC lost = FN(zero_less)(t.p_lost * f->p_down * t.r, FN(all)(REAL_MAX), size);
+    const VEC far = p * FN(zero_equal)(t.r, p, zero) + ((lost - p) + q);
     t.term = FN(where_at_most)(far, size, one, near);
     t.excess = FN(where_at_most)(p - q, size, one, product - near);
     return t;
@@ -150,9 +152,9 @@ INLINE void FN(divergence_slopes)(VEC zp, VEC zq, VEC ep, VEC eq, const FN(diver
     const FN(divergence_term) t = FN(divergence_of)(zp, zq, ep, eq, f);
     VEC error;
     const VEC gap = FN(difference)(t.r, f->mean, &error);
-    const VEC rest = FN(zero_less)(error - f->mean_error, FN(all)(REAL_MAX), FN(abs)(gap)); /* 0 beside infinity */
-    const VEC product = t.p * gap + t.p * rest;
-    *for_p = FN(from_unit)(FN(zero_equal)(product, t.p, (VEC){0}), f->p_least, f->p_inverse);
+    const VEC lost = t.p * (error - f->mean_error) + t.p_lost * gap;
+    const VEC slope = t.p * gap + FN(zero_less)(lost, FN(all)(REAL_MAX), FN(abs)(gap)); /* 0 beside infinity */
+    *for_p = FN(from_unit)(FN(zero_equal)(slope, t.p, (VEC){0}), f->p_least, f->p_inverse);
     *for_q = FN(from_unit)(-t.excess, f->least, f->inverse);
 }
 
@@ -193,30 +195,70 @@ static void FN(lanes_divergence_slopes)(REAL *zp, REAL *zq, const REAL *ep, cons
     }
 }
 
+/* A class in numbers without bounds: p, q and r. */
+typedef struct {
+    Wide p, q, r;
+} FN(wide_class);
+
+/* The distributions of a row, or of a lane of a tile, whose values are `step` apart. */
+typedef struct {
+    const REAL *zp, *zq;
+    ptrdiff_t step;
+    REAL p_max, q_max;
+    Wide p_total, q_total, shift;
+} FN(wide_row);
+
+static FN(wide_row) FN(wide_row_of)(const REAL *zp, const REAL *zq, ptrdiff_t step, REAL p_max, REAL q_max,
+                                    DoublePair p_total, DoublePair q_total) {
+    const DoublePair log_ratio = pair_sum(pair_log(q_total), pair_minus(pair_log(p_total)));
+    return (FN(wide_row)){zp,    zq,    step,
+                          p_max, q_max, wide_normal(p_total, 0), wide_normal(q_total, 0), wide_normal(log_ratio, 0)};
+}
+
+static FN(wide_class) FN(wide_class_of)(const FN(wide_row) * row, ptrdiff_t i) {
+    const Wide p_distance = wide_sum(wide_of(row->p_max), wide_of(-row->zp[i * row->step]));
+    const Wide q_distance = wide_sum(wide_of(row->q_max), wide_of(-row->zq[i * row->step]));
+    return (FN(wide_class)){wide_quotient(wide_exp(wide_minus(p_distance)), row->p_total),
+                            wide_quotient(wide_exp(wide_minus(q_distance)), row->q_total),
+                            wide_sum(wide_sum(q_distance, wide_minus(p_distance)), row->shift)};
+}
+
 /* The divergence of a row in numbers without bounds: where a class has p > 0 and q = 0, or a term is beyond the dtype's
  * range. Such rows are rare, and so this goes one by one. */
 static double FN(wide_divergence)(const REAL *zp, const REAL *zq, ptrdiff_t step, ptrdiff_t n, REAL p_max, REAL q_max,
-                                  double p_total, double q_total) {
-    const DoublePair log_ratio = pair_sum(pair_log(pair_of(q_total, 0)), pair_minus(pair_log(pair_of(p_total, 0))));
-    const Wide shift = wide_normal(log_ratio, 0), one = wide_of(1);
+                                  DoublePair p_total, DoublePair q_total) {
+    const FN(wide_row) row = FN(wide_row_of)(zp, zq, step, p_max, q_max, p_total, q_total);
+    const Wide one = wide_of(1);
     Wide sum = wide_of(0);
-    for (ptrdiff_t i = 0; i < n * step && !isinf(sum.size.high); i += step) {
-        const Wide p_distance = wide_sum(wide_of(p_max), wide_of(-zp[i]));
-        const Wide q_distance = wide_sum(wide_of(q_max), wide_of(-zq[i]));
-        const Wide p = wide_quotient(wide_exp(wide_minus(p_distance)), wide_of(p_total));
-        const Wide q = wide_quotient(wide_exp(wide_minus(q_distance)), wide_of(q_total));
-        if (p.size.high == 0) {
-            sum = wide_sum(sum, q);
-            continue;
-        }
-        const Wide r = wide_sum(wide_sum(q_distance, wide_minus(p_distance)), shift);
-        if (fabs(wide_value(r)) <= 1) {
-            const DoublePair near = pair_scaled(r.size, (int)(r.exponent > -1000 ? r.exponent : -1000));
+    for (ptrdiff_t i = 0; i < n && !isinf(sum.size.high); i++) {
+        const FN(wide_class) c = FN(wide_class_of)(&row, i);
+        if (c.p.size.high == 0) {
+            sum = wide_sum(sum, c.q);
+        } else if (fabs(wide_value(c.r)) <= 1) {
+            const DoublePair near = pair_scaled(c.r.size, (int)(c.r.exponent > -1000 ? c.r.exponent : -1000));
             const DoublePair term = pair_sum(near, pair_expm1(pair_minus(near)));
-            sum = wide_sum(sum, wide_product(p, wide_normal(term, 0)));
+            sum = wide_sum(sum, wide_product(c.p, wide_normal(term, 0)));
         } else {
-            sum = wide_sum(sum, wide_sum(q, wide_product(p, wide_sum(r, wide_minus(one)))));
+            sum = wide_sum(sum, wide_sum(c.q, wide_product(c.p, wide_sum(c.r, wide_minus(one)))));
         }
     }
     return wide_value(sum);
+}
+
+/* The gradients of a row likewise, where products of p and r may leave the dtype's range while p is no normal number.
+ * `mean` is the divergence, finite. for_p and for_q have the row's step, and may be zp and zq. */
+static void FN(wide_slopes)(const REAL *zp, const REAL *zq, ptrdiff_t step, ptrdiff_t n, REAL p_max, REAL q_max,
+                            DoublePair p_total, DoublePair q_total, double mean, double divisor, REAL *for_p,
+                            REAL *for_q) {
+    const FN(wide_row) row = FN(wide_row_of)(zp, zq, step, p_max, q_max, p_total, q_total);
+    const Wide minus_mean = wide_of(-mean), wide_divisor = wide_of(divisor);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const FN(wide_class) c = FN(wide_class_of)(&row, i);
+        const Wide gap = wide_sum(c.r, minus_mean);
+        const Wide product = c.p.size.high == 0 ? c.p : wide_product(c.p, gap);
+        const double p_slope = wide_value(wide_quotient(product, wide_divisor));
+        const double q_slope = wide_value(wide_quotient(wide_sum(c.q, wide_minus(c.p)), wide_divisor));
+        for_p[i * step] = fabs(p_slope) < REAL_MIN_NORMAL ? 0 : (REAL)p_slope;
+        for_q[i * step] = fabs(q_slope) < REAL_MIN_NORMAL ? 0 : (REAL)q_slope;
+    }
 }

@@ -1,13 +1,15 @@
 # The Kullback-Leibler divergence of two softmax distributions, and its gradients.
 #
 # The maximum and the sum of each array; then the terms of loss/kl_divergence.h, and the gradients.
-# Error: 4 ULP of the sum of p * abs(log(p) - log(q)); gradients 4 ULP of the sum of their absolute terms.
+# Error: 4 ULP of the sum of p * abs(log(p) - log(q)); gradients 4 ULP of the sum of their absolute terms, p's 8 beside
+# a divergence of 10 or more, which is multiplied with p.
 
 from libc.math cimport fabs, log
 
 cdef extern from "softmax/primitives.h" nogil:
     ctypedef struct DivergenceRow:
         double p_max, q_max, p_factor, p_error, q_factor, q_error, shift, shift_error, mean, unit, p_unit
+        bint is_wide
     ctypedef struct DivergenceLanes:
         double *p_factor
         double *p_error
@@ -24,6 +26,7 @@ cdef extern from "softmax/primitives.h" nogil:
     void lanes_divergence(...)
     void lanes_divergence_slopes(...)
     double wide_divergence(...)
+    void wide_slopes(...)
 
 
 cdef inline void log_of_ratio(bint is_double, DoublePair p, DoublePair q, double *shift, double *error) noexcept nogil:
@@ -58,9 +61,24 @@ cdef inline double correction_of(double excess) noexcept nogil:
     return log1p(-excess) if excess < 1 else 0
 
 
+cdef inline bint is_usual(double divergence) noexcept nogil:
+    """Whether products of an r with probabilities times a unit stay in the range of float; not if NaN or infinite."""
+    return divergence < 1e6
+
+
+cdef inline bint needs_wide_slopes(double terms, double divergence) noexcept nogil:
+    """Whether the gradients are computed in numbers without bounds, as a divergence is whose terms leave the range."""
+    return isfinite(divergence) and not (is_usual(divergence) and isfinite(terms))
+
+
 cdef inline double unit_for(bint is_double, double divergence) noexcept nogil:
-    """Return the unit of the probabilities in the gradients: products with a huge r stay in range without one."""
-    return unit_power(is_double) if divergence < 1e18 else 1
+    """Return the unit of the probabilities in the gradients."""
+    return unit_power(is_double) if is_usual(divergence) else 1
+
+
+cdef inline DoublePair whole_of_row(const Stat *stat) noexcept nogil:
+    """Return the sum of all terms of a row in the unit of the maximum's term: 1 + S'."""
+    return pair_of(stat.total, stat.total_error)
 
 
 # A pair of rows, and the gradients.
@@ -122,16 +140,20 @@ cdef inline void sum_divergence(const Pair *pair, Py_ssize_t n_classes, const Pa
 cdef inline double divergence_of_pair(const Pair *pair, Py_ssize_t n_classes, const Part *parts, const Stat *stats,
                                       DivergenceRow *d, const real *dtype) noexcept nogil:
     """The divergence of a pair of rows; its shift is left corrected."""
-    cdef double terms, excess, least = least_divergence(real is double)
+    cdef double terms, excess, divergence, least = least_divergence(real is double)
+    d.is_wide = False
     sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
     if terms < least and d.shift != 0:
         d.shift = d.shift_error = 0
         sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
     if isfinite(terms):
         d.shift_error += correction_of(excess)
-        return divergence_from(terms, excess)
-    return wide_divergence(<const real *>pair.rows[0].x, <const real *>pair.rows[1].x, 1, n_classes, <real>d.p_max,
-                           <real>d.q_max, stats[0].total, stats[1].total)
+        divergence = divergence_from(terms, excess)
+    else:
+        divergence = wide_divergence(<const real *>pair.rows[0].x, <const real *>pair.rows[1].x, 1, n_classes,
+                                     <real>d.p_max, <real>d.q_max, whole_of_row(stats), whole_of_row(stats + 1))
+    d.is_wide = needs_wide_slopes(terms, divergence)
+    return divergence
 
 
 cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair, const Part *parts, const Stat *stats,
@@ -144,12 +166,15 @@ cdef inline void divergence_slopes(const DivergenceTask *task, const Pair *pair,
     cdef real *for_p = <real *>pair.grads[0]
     cdef real *for_q = <real *>pair.grads[1]
     cdef double unit = unit_for(real is double, d.mean)
-    cdef bint may_lift = d.mean < 1e6       # else products with a large r would leave the range of float
+    if d.is_wide:
+        wide_slopes(zp, zq, 1, n_classes, <real>d.p_max, <real>d.q_max, whole_of_row(stats), whole_of_row(stats + 1),
+                    d.mean, task.divisor, for_p, for_q)
+        return
     for k in range(n_parts):
         at, n = k * CHUNK, chunk_size(n_classes, k)
         terms_of_chunk(pair, 0, k, n_classes, parts, &ep)
         terms_of_chunk(pair, 1, k, n_classes, parts + n_parts, &eq)
-        chunk_factors(real is double, parts, n_parts, k, stats, unit, may_lift, task.divisor, d)
+        chunk_factors(real is double, parts, n_parts, k, stats, unit, is_usual(d.mean), task.divisor, d)
         row_divergence_slopes(zp + at, zq + at, ep, eq, for_p + at, for_q + at, n, d)
 
 
@@ -160,9 +185,9 @@ cdef inline void divergence_pair(const DivergenceTask *task, Py_ssize_t lane, co
     cdef DivergenceRow d
     reduce_rows(&pair.rows[0], 2, task.g.n_classes, dtype, parts, stats)
     d.p_max, d.q_max, d.mean, d.shift, d.shift_error = stats[0].max, stats[1].max, NAN, NAN, 0
+    d.is_wide = False
     if isfinite(stats[0].total) and isfinite(stats[1].total):
-        log_of_ratio(real is double, pair_of(stats[0].total, stats[0].total_error),
-                     pair_of(stats[1].total, stats[1].total_error), &d.shift, &d.shift_error)
+        log_of_ratio(real is double, whole_of_row(stats), whole_of_row(stats + 1), &d.shift, &d.shift_error)
         d.mean = divergence_of_pair(pair, task.g.n_classes, parts, stats, &d, dtype)
     task.losses[lane] = d.mean
     if pair.grads[0] != NULL:
@@ -239,21 +264,21 @@ cdef inline bint drop_shifts(bint is_double, const DivergenceLanes *d, Py_ssize_
     return found
 
 
-cdef inline double whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
-    """Return the sum of all terms of a lane in the unit of the maximum's term: 1 + S'."""
-    return a.sum[lane] / a.unit[lane] + a.n_max[lane]
+cdef inline DoublePair whole_of_lane(const LaneSums *a, Py_ssize_t lane) noexcept nogil:
+    """Return the same of a lane."""
+    return pair_sum(pair_of(a.n_max[lane], 0), pair_of(a.sum[lane] / a.unit[lane], a.sum_error[lane] / a.unit[lane]))
 
 
 cdef inline double lane_divergence(const Geometry *g, const real *p, const real *q, Py_ssize_t lane, Py_ssize_t width,
                                    real p_max, real q_max, const LaneSums *a, const LaneSums *b,
                                    const DivergenceLanes *d) noexcept nogil:
     """The divergence of a lane; its shift is left corrected."""
-    cdef double p_total, q_total
+    cdef DoublePair p_total, q_total
     if isfinite(d.terms[lane]):
         d.shift_error[lane] += correction_of(d.excess[lane])
         return divergence_from(d.terms[lane], d.excess[lane])
     p_total, q_total = whole_of_lane(a, lane), whole_of_lane(b, lane)
-    if not (isfinite(p_total) and isfinite(q_total)):
+    if not (isfinite(p_total.high) and isfinite(q_total.high)):
         return NAN
     return wide_divergence(p + lane, q + lane, width, g.n_classes, p_max, q_max, p_total, q_total)
 
@@ -296,7 +321,7 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
                                  real *p) noexcept nogil:
     """Four tiles of lanes: both logits, in whose place the gradients go, and their terms."""
     cdef const Geometry *g = &task.g
-    cdef Py_ssize_t lane, width = width_of(g, n_lanes), n_bytes = tile_bytes(g)
+    cdef Py_ssize_t lane, i, width = width_of(g, n_lanes), n_bytes = tile_bytes(g)
     cdef char *scratch = <char *>p
     cdef real *q = <real *>(scratch + n_bytes)
     cdef real *ep = <real *>(scratch + 2 * n_bytes)
@@ -330,7 +355,15 @@ cdef inline void divergence_tile(const DivergenceTask *task, Py_ssize_t first, P
         return
     factors_of_lanes(real is double, a, width, d.unit, task.divisor, d.p_factor, d.p_error)
     factors_of_lanes(real is double, b, width, d.unit, task.divisor, d.q_factor, d.q_error)
+    for lane in range(width):   # where the terms of the lane are, which nothing else needs then
+        if needs_wide_slopes(d.terms[lane], d.mean[lane]):
+            wide_slopes(p + lane, q + lane, width, g.n_classes, p_max[lane], q_max[lane], whole_of_lane(a, lane),
+                        whole_of_lane(b, lane), d.mean[lane], task.divisor, ep + lane, eq + lane)
     lanes_divergence_slopes(p, q, ep, eq, width, g.n_classes, p_max, q_max, d)
+    for lane in range(width):
+        if needs_wide_slopes(d.terms[lane], d.mean[lane]):
+            for i in range(g.n_classes):
+                p[i * width + lane], q[i * width + lane] = ep[i * width + lane], eq[i * width + lane]
 
 
 cdef inline void divergence_pieces(const DivergenceTask *task, Py_ssize_t block, real *p) noexcept nogil:

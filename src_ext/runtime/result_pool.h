@@ -28,14 +28,14 @@ enum {
     IDLE_NS = 100000000,       /* memory that has lain so long may be taken by the system when it needs some, */
     FORGOTTEN_NS = 1000000000, /* and goes back to it after a second */
     SLACK_NS = 10000000,
+    MOST_MAPPED = 16384, /* blocks: Linux allows a process 65530 mappings, and refuses threads beyond */
 };
 
 #if HAS_RESULT_POOL
 
 /* Stands in the page before the data. */
 typedef struct {
-    char *mapping;
-    size_t mapped_bytes, capacity;
+    size_t mapped_bytes, capacity; /* mapped_bytes: 0 where the block is malloc's */
     int64_t released_at;
     int is_lent_to_system; /* MADV_FREE */
 } pool_block;
@@ -52,25 +52,48 @@ static size_t round_up_to(size_t n, size_t unit) { return (n + unit - 1) / unit 
 static char *data_of_block(pool_block *block) { return (char *)block + PAGE; }
 static pool_block *block_of_data(void *data) { return (pool_block *)((char *)data - PAGE); }
 
-static void unmap_block(pool_block *block) { munmap(block->mapping, block->mapped_bytes); }
+static _Atomic int n_mapped;
 
-/* Map a new block whose data start on a huge page where that pays. */
-static pool_block *map_block(size_t size) {
+static void unmap_block(pool_block *block) {
+    if (block->mapped_bytes) {
+        atomic_fetch_sub(&n_mapped, 1);
+        munmap(block, block->mapped_bytes);
+    } else {
+        free(block);
+    }
+}
+
+/* Where there are many blocks malloc makes others, whose mappings the system joins. */
+static pool_block *malloc_block(size_t capacity) {
+    pool_block *block = aligned_alloc(PAGE, PAGE + capacity);
+    if (block) *block = (pool_block){.capacity = capacity};
+    return block;
+}
+
+/* Make a new block whose data start on a huge page where that pays. */
+static pool_block *new_block(size_t size) {
     const size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : PAGE;
     const size_t capacity = round_up_to(size, size >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
     if (size > SIZE_MAX / 2) return NULL;
+    if (atomic_fetch_add(&n_mapped, 1) >= MOST_MAPPED) {
+        atomic_fetch_sub(&n_mapped, 1);
+        return malloc_block(capacity);
+    }
     const size_t bytes = PAGE + alignment + capacity;
     char *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapping == MAP_FAILED) return NULL;
+    if (mapping == MAP_FAILED) {
+        atomic_fetch_sub(&n_mapped, 1);
+        return NULL;
+    }
     char *data = (char *)round_up_to((size_t)mapping + PAGE, alignment);
     char *start = data - PAGE, *end = data + capacity;
     if (start > mapping) munmap(mapping, (size_t)(start - mapping));
     if (end < mapping + bytes) munmap(end, (size_t)(mapping + bytes - end));
 #ifdef MADV_HUGEPAGE
-    if (alignment == HUGE_PAGE) madvise(data, capacity, MADV_HUGEPAGE);
+    if (alignment == HUGE_PAGE) madvise(start, PAGE + capacity, MADV_HUGEPAGE); /* from `data` on: two mappings */
 #endif
     pool_block *block = (pool_block *)start;
-    *block = (pool_block){start, PAGE + capacity, capacity, 0, 0};
+    *block = (pool_block){.mapped_bytes = PAGE + capacity, .capacity = capacity};
     return block;
 }
 
@@ -127,10 +150,10 @@ static pool_block *take_block(size_t size) {
 static void *pool_malloc(void *context, size_t size) {
     (void)context;
     pool_block *block = take_block(size);
-    if (block == NULL) block = map_block(size);
+    if (block == NULL) block = new_block(size);
     if (block == NULL) {
         shrink_pool(0, 0);
-        block = map_block(size);
+        block = new_block(size);
     }
     if (block == NULL) return NULL;
     block->is_lent_to_system = 0;

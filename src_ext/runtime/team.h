@@ -145,15 +145,19 @@ static inline void keep_off_cpus(const team *t, participant *helper, int other) 
 static void follow_caller(team *t) {
     const cpu_list cpus = own_cpus();
     if (!cpus.is_known || are_same_cpus(&cpus, &t->cpus)) return;
-    t->cpus = cpus;
+    int all_live = 1; /* else the others are told at a later call */
     for (int id = 1; id <= atomic_load(&t->n_helpers); id++) {
         participant *helper = t->participants + id;
         const int thread = atomic_load(&helper->thread);
-        if (thread == 0) continue;
+        if (thread == 0) {
+            all_live = 0;
+            continue;
+        }
         while (atomic_exchange(&helper->is_choosing, 1)) cpu_relax();
         give_cpus(&helper->choice, thread, &cpus);
         atomic_store(&helper->is_choosing, 0);
     }
+    if (all_live) t->cpus = cpus;
 }
 
 /* For which job a participant had this CPU last; the first CPUs of the machine, each on a cache line of its own. */

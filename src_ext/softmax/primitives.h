@@ -69,5 +69,6 @@
 #define lanes_divergence(zp, ...) INSTANCE(lanes_divergence, zp)(zp, __VA_ARGS__)
 #define lanes_divergence_slopes(zp, ...) INSTANCE(lanes_divergence_slopes, zp)(zp, __VA_ARGS__)
 #define wide_divergence(zp, ...) INSTANCE(wide_divergence, zp)(zp, __VA_ARGS__)
+#define wide_slopes(zp, ...) INSTANCE(wide_slopes, zp)(zp, __VA_ARGS__)
 
 #endif

@@ -151,6 +151,14 @@ INLINE VEC FN(scaled)(VEC v, const FN(factor) * f) {
     return FN(zero_less)(v, v, f->lowest) * f->value + FN(product_from)(f->lowest_error, v, f->error);
 }
 
+/* The same, and what its rounding has lost. */
+INLINE VEC FN(scaled_in_two)(VEC v, const FN(factor) * f, VEC *lost /* OUT */) {
+    const VEC kept = FN(zero_less)(v, v, f->lowest), more = FN(product_from)(f->lowest_error, v, f->error);
+    const VEC result = kept * f->value + more;
+    *lost = FN(product_error)(kept, f->value, result) + more;
+    return result;
+}
+
 /* v * inverse, a power of two; 0 where abs(v) is less than `least`, which makes it the smallest normal number. */
 INLINE VEC FN(from_unit)(VEC v, VEC least, VEC inverse) { return FN(zero_less)(v, FN(abs)(v), least) * inverse; }
 

@@ -293,6 +293,13 @@ def test_bad_csv(csv, text, message):
         csv(text).labels.to_learn()
 
 
+@pytest.mark.parametrize("text", [b"a,b+2AA-,y\n1,2,x\n", b"a,b,y\n1,2,+2AA-\n"])
+def test_half_a_surrogate_pair(csv, text):
+    line = 1 if b"b+" in text else 2
+    with pytest.raises(CommandError, match=f"cannot be read as utf-7: half .* in line {line}"):
+        csv(text, form=Format(encoding="utf-7")).labels.to_learn()
+
+
 def test_labels_that_are_none(csv):
     for label, message in (("x" * 1001, "has 1001 characters"),):
         with pytest.raises(CommandError, match=message):

@@ -208,3 +208,26 @@ def test_full_disk_behind_stderr(tmp_path):
             check=False,
         )
     assert process.returncode == 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["info", "--json"], ["--version"], ["train", "--help"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_behind_short_output(arguments, unbuffered, tmp_path):
+    """What waits in a buffer is written once: the interpreter does not try again as it ends."""
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "fastsoftmax", *arguments],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONUNBUFFERED": unbuffered,
+            },
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert process.returncode == 2
+    assert process.stderr == "fastsoftmax: [Errno 28] No space left on device\n"

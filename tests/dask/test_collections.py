@@ -464,6 +464,20 @@ def test_columns_of_a_frame_are_checked_at_once(one_worker):
         model.predict(frame[names[1:]])
 
 
+@pytest.mark.parametrize("coefs", [None, "x", [None, None], [np.ones((2, 3))]])
+@quiet
+def test_changed_weights_are_refused_before_any_task(one_worker, coefs):
+    X, y = make_rows()
+    X_cut, y_cut = cut(X, y)
+    model = MLPClassifier((3,), max_iter=1, client=one_worker).fit(X_cut, y_cut)
+    model.coefs_ = coefs
+    calls = [lambda name=name: getattr(model, name)(X_cut) for name in METHODS]
+    calls += [lambda: model.evaluate(X_cut, y_cut), lambda: model.calibrate(X_cut, y_cut)]
+    for call in calls:
+        with pytest.raises(ValueError, match="coefs_"):
+            call()
+
+
 def test_a_column_of_labels_is_told_once():
     X, y = make_rows()
     X_cut, y_cut = cut(X, y)

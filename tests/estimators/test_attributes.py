@@ -261,3 +261,12 @@ def test_weights_of_other_kinds_of_dtypes(make, dtype):
             getattr(clf, name)(X)
         with pytest.raises(ValueError, match=expected):
             clf.evaluate(X, np.arange(600) % 3)
+
+
+@pytest.mark.peer
+def test_any_integer_of_features_is_exported(linear):
+    onnx = pytest.importorskip("onnx")
+    from fastsoftmax import export
+
+    linear.n_features_in_ = np.int64(4)
+    onnx.checker.check_model(export.to_onnx(linear))

@@ -252,3 +252,52 @@ def test_class_weight_and_random_state_are_checked(name, value):
     for make in (fs.SoftmaxRegression, fs.MLPClassifier):
         with pytest.raises(ValueError, match=name):
             make(**{name: value}).fit(X, y)
+
+
+@pytest.mark.parametrize("missing", ["None", "NaT"])
+def test_missing_labels(missing):
+    pd = pytest.importorskip("pandas")
+    label = {"None": None, "NaT": pd.NaT}[missing]
+    X, y = np.eye(6), np.array(["a", "b", label] * 2, dtype=object)
+    clf = fs.SoftmaxRegression().fit(X, ["a", "b", "c"] * 2)
+    for use in (clf.fit, clf.evaluate, clf.score, clf.calibrate):
+        with pytest.raises(ValueError, match=f"y must have no missing values, got {missing} at row 2"):
+            use(X, y)
+
+
+@pytest.mark.parametrize("labels", [["a", 1, "c"], ["a", b"a", "c"]])
+def test_labels_of_several_types(labels):
+    X, y = np.eye(6), np.empty(6, dtype=object)
+    y[:] = labels * 2
+    clf = fs.SoftmaxRegression().fit(X, ["a", "b", "c"] * 2)
+    with pytest.raises(TypeError, match="y must have labels of one type, got"):
+        fs.SoftmaxRegression().fit(X, y)
+    with pytest.raises(ValueError, match="y must contain only the classes .*, got .* at row"):
+        clf.evaluate(X, y)
+
+
+def test_labels_of_another_type_than_the_classes():
+    X = np.eye(6)
+    clf = fs.SoftmaxRegression().fit(X, ["a", "b", "c"] * 2)
+    for y in (np.arange(6), np.array(["2020"] * 6, "M8[Y]"), np.array([True] * 6)):
+        with pytest.raises(ValueError, match=r"y must contain only the classes \['a', 'b', 'c'\]"):
+            clf.evaluate(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [fs.SoftmaxRegression, lambda: fs.MLPClassifier((4,), max_iter=5)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_logits_beyond_the_range_are_refused(make, dtype, n_classes):
+    """There is no class to tell, and no probability: infinity less infinity."""
+    X = np.random.default_rng(0).standard_normal((60, 3)).astype(dtype)
+    y = np.arange(60) % n_classes
+    clf = make().fit(X, y)
+    clf._store(type(clf._network)(*([array * 50 for array in part] for part in clf._network)))
+    X[7] = np.finfo(dtype).max
+    for rows in (X, X[5:]):
+        calls = [getattr(clf, name) for name in ("predict", "predict_proba", "decision_function")]
+        calls += [lambda X: clf.evaluate(X, y[-len(X) :]), lambda X: clf.score(X, y[-len(X) :])]
+        for call in calls:
+            with pytest.raises(ValueError, match=f"X must give logits .* at row {len(rows) - 53}:"):
+                call(rows)

@@ -211,3 +211,22 @@ def test_what_scikit_learn_trained_with_one_model_per_class(images):
     fitted.solver = "liblinear"
     with pytest.raises(ValueError, match="one softmax over all classes"):
         fs.SoftmaxRegression.from_sklearn(fitted)
+
+
+@pytest.mark.parametrize("make", [fs.SoftmaxRegression, fs.MLPClassifier])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_subclasses_with_options_of_their_own(make, images):
+    class Shorter(make):
+        def __init__(self, *, max_iter=3, note="none"):
+            super().__init__(max_iter=max_iter, random_state=0)
+            self.note = note
+
+    X, y = images()
+    clf = Shorter().fit(X, y)
+    whole = make(max_iter=3, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
+    with pytest.raises(ValueError, match="max_iter must be"):
+        Shorter(max_iter=-1).fit(X, y)
+    clf.solver = "newest"
+    with pytest.raises(ValueError, match="solver must be one of"):
+        clf.fit(X, y)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from . import _tiles as tiles
-from ._math import TOP, compiled, difference, expm1, finite, log1p, pointer_to
+from ._math import TOP, compiled, difference, expm1, finite, fma, log1p, pointer_to
 from ._run import cached
 from ._tiles import FREE, LANES, LOG, MAX, OTHERS, WHOLE, WHOLE_ERROR
 
@@ -145,7 +145,7 @@ def kl_div(
                 at = c * LANES
                 for i in range(LANES):
                     d, error = difference(zp[at + i], p_lanes[SUM + i])
-                    slope = p[at + i] * d + p[at + i] * finite(error)
+                    slope = fma(p[at + i], d, p[at + i] * finite(error))
                     q[at + i] = (q[at + i] - p[at + i]) / divisor / TOP
                     p[at + i] = 0.0 if p[at + i] == 0 else slope / divisor / TOP
             tiles.store(p, n, inner, split, first, count, pointer_to(grad_p, tiny), tiny)
