@@ -140,7 +140,7 @@ def _finish_stdout():
         pass
     try:
         stdout = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or replaced by something that is not a file
+    except (AttributeError, OSError, ValueError):  # closed, or no file
         return
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stdout)

@@ -14,7 +14,7 @@ from ..estimators._loop import BLOCK_ROWS, evaluate_split
 from ..estimators._losses import Tally, tally_of
 from ..estimators._network import Network
 from ..estimators._newton import Newton
-from ..estimators._prediction import ranks
+from ..estimators._prediction import ranks, require_range
 from ..estimators._state import OptimizerState
 from ..estimators._steps import make_step
 from ._facts import as_vector, checked_weights, number_of_rows, read
@@ -272,6 +272,7 @@ def score_of(estimator, X, y, sample_weight, top_k):
         weights = np.ones(len(logits))
         if sample_weight is not None:
             weights = checked_weights(sample_weight, logits)
+        require_range(logits, weights)
         tempered = estimator._tempered(logits)
         tally = tally_of(estimator._loss, tempered, targets, weights, untempered=logits)
         among = 0.0

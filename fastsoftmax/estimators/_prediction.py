@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
 from ._checks import fitted_network, refuse_masked, scale_of
-from ._compiled import is_compiled, logits_of, logits_of_few
+from ._compiled import all_finite, is_compiled, logits_of, logits_of_few
 from ._inputs import needs_nothing, predict_rows, weights_of_a_mean
 from ._losses import loss_for, tally_of
 from ._other_names import answers_other_names
@@ -34,8 +34,8 @@ class Prediction:
         """Return the logits of every row, (n_rows, n_outputs)."""
         return self._logits_and_labels(X)[0]
 
-    def _logits_and_labels(self, X):
-        """Return the logits of every row, and the Labels that they stand for."""
+    def _logits_and_labels(self, X, *, any_range=False):
+        """Return the logits of every row, all finite unless `any_range`, and the Labels that they stand for."""
         if needs_nothing(self, X):
             try:
                 labels = self._labels
@@ -50,7 +50,8 @@ class Prediction:
             check_array(rows.X, dtype=None, input_name="X", estimator=self)
         if not is_finite:
             fitted_network(self, finite=True)
-            _require_range(logits)
+            if not any_range:
+                require_range(logits)
         return logits, self._labels
 
     def _logits_of(self, rows):
@@ -140,8 +141,8 @@ class Prediction:
         return tempered
 
     def _logits_and_targets(self, X, y):
-        """Return the logits of X and the targets that the loss reads, both checked."""
-        logits = self._logits(X)
+        """Return the logits of X, which may be infinite, and the targets that the loss reads, both checked."""
+        logits, _ = self._logits_and_labels(X, any_range=True)
         y = read_targets(y)
         check_consistent_length(logits, y)
         return logits, self._labels.encode(y)
@@ -178,6 +179,7 @@ class Prediction:
         """
         logits, targets = self._logits_and_targets(X, y)
         weights = weights_of_a_mean(sample_weight, logits)
+        require_range(logits, weights)
         tempered = self._tempered(logits)
         figures = tally_of(self._loss, tempered, targets, weights, untempered=logits).means
         if top_k is not None:
@@ -237,6 +239,7 @@ class Prediction:
         """
         logits, targets = self._logits_and_targets(X, y)
         weights = weights_of_a_mean(sample_weight, logits)
+        require_range(logits, weights)
         logits = logits.astype(np.float64)
         loss = type(self._loss)()
 
@@ -260,13 +263,18 @@ class Prediction:
         return self
 
 
-def _require_range(logits):
-    """Raise about rows whose logits are not finite, though X and the weights are: no class can be told."""
-    finite = np.isfinite(logits).all(axis=1)
-    if not finite.all():
+def require_range(logits, weights=None):
+    """Raise about the first row, unless its weight is 0, whose logits are not finite though X is."""
+    if all_finite(logits):
+        return
+    is_right = np.isfinite(logits).all(axis=1)
+    if weights is not None:
+        is_right |= weights == 0
+    if not is_right.all():
+        row = is_right.argmin()
         raise ValueError(
-            f"X must give logits within the range of {logits.dtype}, got {logits[finite.argmin()]!s:.80} "
-            f"at row {finite.argmin()}: its values are too large for these weights"
+            f"X must give logits within the range of {logits.dtype}, got {logits[row]!s:.80} at row {row}: "
+            "its values are too large for the fitted weights"
         )
 
 

@@ -91,7 +91,8 @@ INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double uni
         if (sizeof(REAL) == sizeof(double) && weighted) {
             const vec_f64 far_error = product_error_f64(a.far, inverse, far) + a.far_error * inverse;
             const vec_f64 near_error = product_error_f64(a.near, near_share, near) + a.near_error * near_share;
-            const vec_f64 rest = product_error_f64(plain, scale + zero, slope) + (far_error - near_error * size) * scale;
+            const vec_f64 rest =
+                product_error_f64(plain, scale + zero, slope) + (far_error - near_error * size) * scale;
             slope += (vec_f64)((rest - rest == 0.0) & (ivec_f64)rest);
         }
         slope = select_f64(positive, slope, -slope);
