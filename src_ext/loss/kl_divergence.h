@@ -211,10 +211,14 @@ typedef struct {
 static FN(wide_row) FN(wide_row_of)(const REAL *zp, const REAL *zq, ptrdiff_t step, REAL p_max, REAL q_max,
                                     DoublePair p_total, DoublePair q_total) {
     const DoublePair log_ratio = pair_sum(pair_log(q_total), pair_minus(pair_log(p_total)));
-    FN(wide_row) row = {zp, zq, step, p_max, q_max};
-    row.p_total = wide_normal(p_total, 0), row.q_total = wide_normal(q_total, 0);
-    row.shift = wide_normal(log_ratio, 0);
-    return row;
+    return (FN(wide_row)){.zp = zp,
+                          .zq = zq,
+                          .step = step,
+                          .p_max = p_max,
+                          .q_max = q_max,
+                          .p_total = wide_normal(p_total, 0),
+                          .q_total = wide_normal(q_total, 0),
+                          .shift = wide_normal(log_ratio, 0)};
 }
 
 static FN(wide_class) FN(wide_class_of)(const FN(wide_row) * row, ptrdiff_t i) {

@@ -293,7 +293,7 @@ def test_logits_beyond_the_range_are_refused(make, dtype, n_classes):
     X = np.random.default_rng(0).standard_normal((60, 3)).astype(dtype)
     y = np.arange(60) % n_classes
     clf = make().fit(X, y)
-    clf._store(type(clf._network)(*([array * 50 for array in part] for part in clf._network)))
+    clf._store(type(clf._network)(*([abs(array) * 50 for array in part] for part in clf._network)))
     X[7] = np.finfo(dtype).max
     for rows in (X, X[5:]):
         calls = [getattr(clf, name) for name in ("predict", "predict_proba", "decision_function")]
