@@ -37,6 +37,11 @@ def _is_served(input):
     return input.device.type == "cpu" and input.dtype in RECORDED and input.numel() > 0
 
 
+def _as_promised(tensor, input):
+    """Return what an operator has computed as its fake promises it: contiguous, in the dtype of `input`."""
+    return tensor.to(input.dtype).contiguous()
+
+
 # softmax and log_softmax
 
 
@@ -44,14 +49,15 @@ def _is_served(input):
 def softmax(input: Tensor, dim: int, log: bool) -> Tensor:
     """Return the softmax over a dimension, or its logarithm."""
     run = functional.log_softmax if log else functional.softmax
-    return tensor_of(run(array_of(input.contiguous()), dim))
+    return _as_promised(tensor_of(run(array_of(input.contiguous()), dim)), input)
 
 
 @custom_op("fastsoftmax::softmax_backward", mutates_args=())
 def softmax_backward(upstream: Tensor, result: Tensor, dim: int, log: bool) -> Tensor:
     """Return the gradient of the logits, of that of the result."""
     run = functional.log_softmax_backward if log else functional.softmax_backward
-    return tensor_of(run(array_of(upstream.contiguous()), array_of(result.contiguous()), dim))
+    found = tensor_of(run(array_of(upstream.contiguous()), array_of(result.contiguous()), dim))
+    return _as_promised(found, result)
 
 
 @softmax.register_fake
@@ -118,9 +124,10 @@ def cross_entropy_with_grad(
     if weight is None or are_usual(weight):
         loss, gradient = computed(functional.cross_entropy_with_grad, *tensors, options)
         if weight is None or not label_smoothing or not is_infinite_mean(loss, options):
-            return loss_tensor(loss, input.dtype), tensor_of(gradient)
+            loss = loss_tensor(loss, input.dtype)
+            return _as_promised(loss, input), _as_promised(tensor_of(gradient), input)
     checked(input, sample_weight, options)
-    return tuple(one.to(input.dtype) for one in _composed(*tensors, options))
+    return tuple(_as_promised(one, input) for one in _composed(*tensors, options))
 
 
 @cross_entropy_with_grad.register_fake
@@ -206,8 +213,10 @@ def binary_with_grad(
     except (TypeError, ValueError):  # targets beyond 0 and 1, negative weights, or an error
         options = {"weight": weight, "pos_weight": pos_weight, "reduction": reduction}
         loss = F.binary_cross_entropy_with_logits(input, target, **options)
-        return loss, _composition.binary_gradient(input, target, **options)
-    return loss_tensor(loss, input.dtype), tensor_of(gradient)
+        gradient = _composition.binary_gradient(input, target, **options)
+    else:
+        loss, gradient = loss_tensor(loss, input.dtype), tensor_of(gradient)
+    return _as_promised(loss, input), _as_promised(gradient, input)
 
 
 @binary_with_grad.register_fake
@@ -300,8 +309,8 @@ def linear_with_grad(
     else:
         checked(input, sample_weight, options)
         loss, grads = _composed_linear(layer, others, options, wants, upstream)
-    return loss.to(input.dtype), *(
-        input.new_empty(0) if one is None else one.to(input.dtype) for one in grads
+    return _as_promised(loss, input), *(
+        input.new_empty(0) if one is None else _as_promised(one, input) for one in grads
     )
 
 
