@@ -51,6 +51,20 @@ def cross_entropy(
     return losses.sum() / counted.sum()
 
 
+def used_rows(target, sample_weight, ignore_index):
+    """Return which rows take part, or None where all do."""
+    used = None if target.is_floating_point() else target.long() != ignore_index
+    if sample_weight is None:
+        return used
+    return sample_weight != 0 if used is None else used & (sample_weight != 0)
+
+
+def upstream_of_rows(upstream, target, sample_weight, ignore_index):
+    """Return an upstream gradient, 0 for rows that take no part: their gradient stays 0 where others are NaN."""
+    used = used_rows(target, sample_weight, ignore_index)
+    return upstream if used is None else torch.where(used, upstream, 0)
+
+
 def _weighted_target(weights, target, dim, label_smoothing):
     """Return the smoothed probabilities of targets times the weights of their classes."""
     even = label_smoothing / weights.shape[dim]
@@ -121,8 +135,13 @@ def binary_gradient(input, target, weight, pos_weight, reduction):
 
 
 def gradients(loss_of, tensors, upstream):
-    """Return the gradients of loss_of(*tensors), differentiable themselves; None for what takes none."""
+    """Return the gradients of loss_of(*tensors), differentiable themselves where a graph is made of them.
+
+    None stands for what takes none.
+    """
+    create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         wanted = [one for one in tensors if one is not None and one.requires_grad]
-        found = iter(torch.autograd.grad(loss_of(*tensors), wanted, upstream, create_graph=True))
+        loss = loss_of(*tensors)
+        found = iter(torch.autograd.grad(loss, wanted, upstream, create_graph=create_graph))
         return [next(found) if one is not None and one.requires_grad else None for one in tensors]

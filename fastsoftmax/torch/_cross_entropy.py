@@ -13,6 +13,7 @@ from . import _composition
 from ._tensors import (
     DTYPES,
     array_of,
+    is_finite,
     is_jit_traced,
     is_traced,
     is_transformed,
@@ -87,19 +88,22 @@ class _CrossEntropy(Function):
     @staticmethod
     def backward(ctx, upstream):
         gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None or torch.is_grad_enabled():
-            return _of_saved(ctx, upstream), None
-        return _times(gradient, upstream), None
+        if gradient is None or torch.is_grad_enabled() or not is_finite(upstream):
+            return _of_saved(ctx, upstream, gradient), None
+        return scaled(gradient, by_row(upstream, gradient)), None
 
 
 _apply = super(Function, _CrossEntropy).apply
 """Function.apply without its preparations for transforms of torch.func, which take a way of their own."""
 
 
-def _of_saved(ctx, upstream):
-    """Return the gradient of a later backward pass, one that hooks hold, or one that is differentiated itself."""
+def _of_saved(ctx, upstream, gradient):
+    """Return the gradient of a later backward pass, one that hooks hold, or one that is differentiated itself.
+
+    Of an upstream gradient that is not finite, too: which rows take part is read from the targets.
+    """
     saved = ctx.saved_tensors
-    input, target, weight, sample_weight, gradient = *saved, *[None] * (5 - len(saved))
+    input, target, weight, sample_weight, held = *saved, *[None] * (5 - len(saved))
     is_first, ctx.is_first = ctx.is_first, False
     if torch.is_grad_enabled():
 
@@ -108,17 +112,16 @@ def _of_saved(ctx, upstream):
 
         return _composition.gradients(loss_of, [input], upstream)[0]
     if is_first:
-        return _times(unshared(gradient), upstream)
-    _, gradient = computed(
-        functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
-    )
-    return _times(tensor_of(gradient), upstream)
-
-
-def _times(gradient, upstream):
-    """Return the gradient of the logits; `gradient` belongs to the caller alone and may be overwritten."""
-    upstream = by_row(upstream, gradient)
-    return gradient * upstream if is_transformed() else scaled(gradient, upstream)
+        gradient = unshared(held)
+    elif gradient is None:
+        _, gradient = computed(
+            functional.cross_entropy_with_grad, input, target, weight, sample_weight, ctx.options
+        )
+        gradient = tensor_of(gradient)
+    if is_finite(upstream):
+        return scaled(gradient, by_row(upstream, gradient))
+    rows = _composition.upstream_of_rows(upstream, target, sample_weight, ctx.options[0])
+    return (gradient * by_row(rows, gradient)).to(input.dtype)
 
 
 def checked(input, sample_weight, options):

@@ -21,6 +21,7 @@ from ._tensors import (
     empty,
     is_autocast,
     is_batched,
+    is_finite,
     is_jit_traced,
     is_traced,
     is_transformed,
@@ -56,12 +57,8 @@ def _divisor(n_rows, target, weight, sample_weight, options):
 
 def _scale_of_nothing(target, sample_weight, options):
     """Return what scales gradients whose divisor is 0: they stay 0 where every row is left out, else are NaN."""
-    used = torch.ones(len(target), dtype=torch.bool, device=CPU)
-    if sample_weight is not None:
-        used = sample_weight != 0
-    if not target.is_floating_point():
-        used = used & (target != options[0])
-    return float("nan") if used.any() else 1.0
+    used = _composition.used_rows(target, sample_weight, options[0])
+    return float("nan") if used is None or used.any() else 1.0
 
 
 def gradients_and_loss(tensors, options, wants, upstream=None):
@@ -127,6 +124,19 @@ def _add_products(grads, rows, logits, x, linear_weight, alpha):
         of_bias.add_(logits.sum(0, dtype=of_bias.dtype), alpha=alpha)
 
 
+def scaled_by_use(grads, upstream, target, sample_weight, ignore_index):
+    """Return the gradients of a layer times that of its loss; 0 for rows that take no part, whatever that is."""
+    used = _composition.used_rows(target, sample_weight, ignore_index)
+    rows, of_all = upstream, upstream
+    if used is not None:
+        rows = torch.where(used, upstream, 0).unsqueeze(1)
+        of_all = torch.where(used.any(), upstream, 0)
+    return [
+        None if one is None else (one * factor).to(one.dtype)
+        for one, factor in zip(grads, (rows, of_all, of_all), strict=True)
+    ]
+
+
 class _LinearCrossEntropy(Function):
     @staticmethod
     def forward(ctx, *args):
@@ -143,6 +153,7 @@ class _LinearCrossEntropy(Function):
         saved = ctx.saved_tensors  # unpacked once: a checkpoint computes them anew
         tensors, grads = saved[:6], saved[6:]
         layer, rest = tensors[:3], tensors[3:]
+        used = rest[0], rest[2], ctx.options[0]  # what says which rows take part
         if torch.is_grad_enabled() or is_transformed() or is_batched(upstream):
 
             def loss_of(input, linear_weight, linear_bias):
@@ -151,11 +162,17 @@ class _LinearCrossEntropy(Function):
 
             return (*_composition.gradients(loss_of, layer, upstream), *[None] * 5)
         if not ctx.is_first:
-            by_rows = upstream.detach() if ctx.options[-1] == "none" else None
-            _, grads = gradients_and_loss(tensors, ctx.options, ctx.wants, by_rows)
+            rows = None
+            if upstream.ndim:
+                rows = _composition.upstream_of_rows(upstream.detach(), *used)
+            _, grads = gradients_and_loss(tensors, ctx.options, ctx.wants, rows)
         ctx.is_first = False
         if upstream.ndim == 0:
-            grads = [None if one is None else scaled(unshared(one), upstream) for one in grads]
+            grads = [unshared(one) for one in grads]
+            if is_finite(upstream):
+                grads = [None if one is None else scaled(one, upstream) for one in grads]
+            else:
+                grads = scaled_by_use(grads, upstream, *used)
         return (
             *(None if g is None else g.to(t.dtype) for g, t in zip(grads, layer, strict=True)),
             *[None] * 5,

@@ -19,7 +19,7 @@ from ._cross_entropy import (
     is_infinite_mean,
     smoothing_checked,
 )
-from ._linear import are_usual, fits, gradients_and_loss
+from ._linear import are_usual, fits, gradients_and_loss, scaled_by_use
 from ._tensors import array_of, is_autocast, loss_tensor, tensor_of
 
 RECORDED = (torch.float32, torch.float64, torch.bfloat16)
@@ -152,7 +152,9 @@ def _cross_entropy_gradient(ctx, upstream, _):
 
         found = _composition.gradients(loss_of, [input], upstream)
     else:
-        found = [gradient * by_row(upstream, gradient)]
+        target, _, sample_weight = others
+        rows = _composition.upstream_of_rows(upstream, target, sample_weight, ctx.options[0])
+        found = [gradient * by_row(rows, gradient)]
     return (*found, *[None] * 9)
 
 
@@ -339,12 +341,13 @@ def _linear_gradient(ctx, upstream, *_):
             return _composition.cross_entropy(F.linear(*layer), *others, *ctx.options)
 
         return (*_composition.gradients(loss_of, layer, upstream), *[None] * 13)
-    wants = ctx.wants
+    wants, (target, _, sample_weight) = ctx.wants, others
     if ctx.options[-1] == "none":
         wants = [one is not None and one.requires_grad for one in layer]
-        _, *grads = linear_with_grad(*tensors, *ctx.options, upstream, *wants)
+        rows = _composition.upstream_of_rows(upstream, target, sample_weight, ctx.options[0])
+        _, *grads = linear_with_grad(*tensors, *ctx.options, rows, *wants)
     else:
-        grads = [one * upstream for one in grads]
+        grads = scaled_by_use(grads, upstream, target, sample_weight, ctx.options[0])
     return (
         *(one if want else None for one, want in zip(grads, wants, strict=True)),
         *[None] * 13,

@@ -1,5 +1,7 @@
 """Tensors as arrays and back without a copy, and which way a call goes."""
 
+import math
+
 import numpy as np
 import torch
 from torch.autograd import forward_ad
@@ -100,11 +102,18 @@ def unshared(saved):
     return None if saved is None else saved.data
 
 
+def is_finite(upstream):
+    """Whether an upstream gradient is known to be finite; that of a batch or a transform cannot be asked."""
+    if is_transformed() or is_batched(upstream):
+        return False
+    return math.isfinite((upstream.sum() if upstream.ndim else upstream).item())
+
+
 def scaled(gradient, upstream):
     """Return gradient * upstream; `gradient` belongs to the caller alone and may be overwritten."""
     if is_batched(upstream):
         return gradient * upstream
-    if upstream.ndim == 0 and array_of(upstream).item() == 1:
+    if upstream.ndim == 0 and upstream.item() == 1:
         return gradient
     if upstream.dtype is not gradient.dtype:
         upstream = upstream.to(gradient.dtype)
