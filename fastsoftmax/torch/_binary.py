@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch.autograd import Function
-from torch.nn import _reduction
 
 from .. import functional
 from . import _composition
+from ._cross_entropy import reduction_of
 from ._tensors import (
     DTYPES,
     array_of,
@@ -115,8 +115,8 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(torch.zeros(2), torch.tensor([0.0, 1.0]))
     tensor(0.6931)
     """
-    if size_average is not None or reduce is not None:
-        reduction = _reduction.legacy_get_string(size_average, reduce)
+    if size_average is not None or reduce is not None or reduction == "elementwise_mean":
+        reduction = reduction_of(size_average, reduce, reduction)
 
     def peer():
         return F.binary_cross_entropy_with_logits(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch.autograd import Function
-from torch.nn import _reduction
 
 from .. import _validate, functional
 from . import _composition
@@ -20,12 +20,15 @@ from ._tensors import (
     is_wrapped,
     loss_tensor,
     refuse_others,
+    refuse_values,
     saving_hooks,
     scaled,
     tensor_of,
     unshared,
     unwrapped,
 )
+
+_LAST_INDEX = 2**63 - 1
 
 
 def computed(function, input, target, weight, sample_weight, options):
@@ -139,8 +142,49 @@ def checked(input, sample_weight, options):
 
 def smoothing_checked(label_smoothing):
     """Raise about a smoothing out of range as PyTorch does."""
-    if isinstance(label_smoothing, (int, float)) and not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
+    is_number = isinstance(label_smoothing, (int, float, torch.Tensor))
+    if is_number and not 0 <= label_smoothing <= 1:
+        raise RuntimeError(
+            f"label_smoothing must be between 0.0 and 1.0. Got: {float(label_smoothing):g}"
+        )
+
+
+def refuse_learned(name, options):
+    """Raise about a number that is a tensor whose gradient is wanted: none is computed."""
+    instead = {
+        "label_smoothing": "smooth the targets",
+        "z_loss": "add the squares of torch.logsumexp",
+        "softcap": "bend the logits with torch.tanh",
+        "temperature": "divide the logits by it",
+    }
+    for (option, words), value in zip(instead.items(), options[1:5], strict=True):
+        if isinstance(value, torch.Tensor) and value.requires_grad and torch.is_grad_enabled():
+            raise TypeError(
+                f"{name}: {option} is a number without a gradient, got a tensor that requires one: "
+                f"{words} in PyTorch's operations, or pass {option}.item()"
+            )
+
+
+def index_of(ignore_index):
+    """Return the index that is ignored, checked."""
+    index = _validate.integer(ignore_index, "ignore_index")
+    if not -_LAST_INDEX <= index <= _LAST_INDEX:
+        raise ValueError(f"ignore_index must be in the range of int64, got {index}")
+    return index
+
+
+def reduction_of(size_average, reduce, reduction):
+    """Return the reduction that PyTorch's older arguments, or its older name of the mean, stand for; warn of them."""
+    if size_average is None and reduce is None:
+        given, found = "reduction='elementwise_mean' is", "mean"
+    else:
+        given = "size_average and reduce are"
+        found = "none" if reduce is not None and not reduce else "mean"
+        if found == "mean" and size_average is not None and not size_average:
+            found = "sum"
+    if not torch.compiler.is_compiling():  # which cannot record it
+        warnings.warn(f"{given} deprecated: use reduction={found!r}", stacklevel=3)
+    return found
 
 
 def _sample_weight_checked(sample_weight, input):
@@ -222,17 +266,22 @@ def cross_entropy(
     tensor([[ 0.2500,  0.2500,  0.2500, -0.7500],
             [ 0.0000,  0.0000,  0.0000,  0.0000]])
     """
-    if size_average is not None or reduce is not None:
-        reduction = _reduction.legacy_get_string(size_average, reduce)
-    if type(ignore_index) is not int:
-        ignore_index = _validate.integer(ignore_index, "ignore_index")
+    if size_average is not None or reduce is not None or reduction == "elementwise_mean":
+        reduction = reduction_of(size_average, reduce, reduction)
+    if type(ignore_index) is not int or abs(ignore_index) > _LAST_INDEX:
+        ignore_index = index_of(ignore_index)
     options = ignore_index, label_smoothing, z_loss, softcap, temperature, reduction
+    are_floats = type(label_smoothing) is type(z_loss) is type(temperature) is float
+    if softcap is not None or not are_floats:
+        refuse_learned("cross_entropy", options)
     if is_transformed():
+        refuse_values("cross_entropy", input, target, weight, sample_weight)
         checked(input, sample_weight, options)
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
     if is_traced():
         from ._ops import recorded_cross_entropy
 
+        refuse_values("cross_entropy", input, target, weight, sample_weight)
         return recorded_cross_entropy(input, target, weight, sample_weight, options)
     refuse_others("cross_entropy", input, target, weight, sample_weight)
     dtype = input.dtype

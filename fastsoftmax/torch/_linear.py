@@ -11,9 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import Function
 
-from .. import _validate, functional
+from .. import functional
 from . import _composition
-from ._cross_entropy import checked, computed, dtype_of_loss
+from ._cross_entropy import (
+    checked,
+    computed,
+    dtype_of_loss,
+    index_of,
+    reduction_of,
+    refuse_learned,
+)
 from ._tensors import (
     CPU,
     DTYPES,
@@ -26,6 +33,7 @@ from ._tensors import (
     is_traced,
     is_transformed,
     refuse_others,
+    refuse_values,
     scaled,
     tensor_of,
     unshared,
@@ -266,7 +274,9 @@ def linear_cross_entropy(
     from ._cross_entropy import cross_entropy
 
     tensors = input, linear_weight, linear_bias, target, weight, sample_weight
-    index = -100 if ignore_index is None else _validate.integer(ignore_index, "ignore_index")
+    index = -100 if ignore_index is None else index_of(ignore_index)
+    if reduction == "elementwise_mean":
+        reduction = reduction_of(None, None, reduction)
     is_plain = sample_weight is None and (z_loss, softcap, temperature) == (0.0, None, 1.0)
     loss_options = index, label_smoothing, z_loss, softcap, temperature, reduction
     if options is not None:
@@ -279,8 +289,11 @@ def linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight, reduction=reduction,
             ignore_index=ignore_index, label_smoothing=label_smoothing, options=options,
         )  # fmt: skip
+    refuse_learned("linear_cross_entropy", loss_options)
     if is_traced():
         from ._ops import recorded_linear
+
+        refuse_values("linear_cross_entropy", *tensors)
     else:
         refuse_others("linear_cross_entropy", *tensors)
     if not is_transformed():

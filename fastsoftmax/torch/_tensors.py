@@ -65,13 +65,19 @@ def is_transformed():
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def refuse_values(name, *tensors):
+    """Raise about an argument that is no tensor, such as a list."""
+    for one in tensors:
+        if one is not None and not isinstance(one, torch.Tensor):
+            raise TypeError(f"{name}: expected tensors, got {type(one).__name__}: {one!r:.60}")
+
+
 def refuse_others(name, *tensors):
     """Raise about a tensor that kernels on the CPU cannot read, and say what to call instead."""
     for one in tensors:
         if one is None or (type(one) in _TYPES and one.is_cpu and one.layout is _STRIDED):
             continue
-        if not isinstance(one, torch.Tensor):
-            raise TypeError(f"{name}: expected tensors, got {type(one).__name__}: {one!r:.60}")
+        refuse_values(name, one)
         if type(one) not in _TYPES:
             expected, got = "plain tensors", f"the subclass {type(one).__name__}"
         elif not one.is_cpu:
