@@ -7,6 +7,23 @@ negative weights, no classes; and they raise PyTorch's errors.
 import torch
 import torch.nn.functional as F
 
+from ._tensors import is_autocast
+
+INTEGERS = frozenset((
+    torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+))  # fmt: skip
+
+
+def as_pytorch_takes(input, target, weight):
+    """Return the arguments of a loss in the dtypes that PyTorch wants: kernels take others."""
+    if is_autocast() and input.dtype.itemsize < 4:
+        input = input.float()
+    if target.dtype in INTEGERS:
+        target = target.long()
+    if weight is not None and weight.is_floating_point():
+        weight = weight.to(input.dtype)
+    return input, target, weight
+
 
 def cross_entropy(
     input,
@@ -21,6 +38,13 @@ def cross_entropy(
     reduction,
 ):
     """Return the cross-entropy with every option of `fastsoftmax.cross_entropy`."""
+    input, target, weight = as_pytorch_takes(input, target, weight)
+    dim = 1 if input.ndim > 1 else 0
+    is_plain = sample_weight is None and z_loss == 0
+    if not is_plain:  # a row that takes no part may hold anything
+        used = used_rows(target, sample_weight, ignore_index)
+        if used is not None:
+            input = torch.where(used.unsqueeze(dim), input, 0)
     z = input if temperature == 1 else input / temperature
     if softcap is not None:
         z = softcap * torch.tanh(z / softcap)
@@ -29,24 +53,21 @@ def cross_entropy(
         "ignore_index": ignore_index,
         "label_smoothing": label_smoothing,
     }
-    if sample_weight is None and z_loss == 0:
+    if is_plain:
         return F.cross_entropy(z, target, reduction=reduction, **options)
     losses = F.cross_entropy(z, target, reduction="none", **options)
-    is_index = not target.is_floating_point()
-    used = target != ignore_index if is_index else torch.ones_like(losses, dtype=torch.bool)
+    counted = torch.ones_like(losses)
     if z_loss:
-        squares = z_loss * torch.logsumexp(z, 1 if z.ndim > 1 else 0) ** 2
-        losses = losses + torch.where(used, squares, 0)
-    counted = used.to(losses.dtype)
+        losses = losses + z_loss * torch.logsumexp(z, dim) ** 2
     if sample_weight is not None:
-        sample_weight = sample_weight.to(losses.dtype)
-        losses = torch.where(sample_weight == 0, 0, losses * sample_weight)
-        counted = counted * sample_weight
+        losses, counted = losses * sample_weight, counted * sample_weight
+    if used is not None:
+        losses, counted = torch.where(used, losses, 0), torch.where(used, counted, 0)
     if reduction == "none":
         return losses
     if reduction == "sum":
         return losses.sum()
-    if is_index and weight is not None:
+    if weight is not None and not target.is_floating_point():
         counted = counted * weight[torch.where(used, target, 0)]
     return losses.sum() / counted.sum()
 
@@ -96,9 +117,9 @@ def cross_entropy_gradient(
     probs = torch.softmax(z, dim)
     is_index = not target.is_floating_point()
     scale = torch.ones_like(probs.select(dim, 0))
-    used = target != ignore_index if is_index else scale != 0
+    used = target.long() != ignore_index if is_index else scale != 0
     if is_index:
-        target = torch.where(used, target, 0).long()
+        target = torch.where(used, target.long(), 0)
     if sample_weight is not None:
         scale = scale * sample_weight
     weight = probs.new_ones(probs.shape[dim]) if weight is None else weight.to(probs.dtype)

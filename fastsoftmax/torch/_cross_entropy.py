@@ -137,7 +137,7 @@ def checked(input, sample_weight, options):
         _validate.number(softcap, "softcap", 0, open_low=True)
     smoothing_checked(label_smoothing)
     if sample_weight is not None:
-        _sample_weight_checked(sample_weight, input)
+        sample_weight_checked(sample_weight, input)
 
 
 def smoothing_checked(label_smoothing):
@@ -187,7 +187,7 @@ def reduction_of(size_average, reduce, reduction):
     return found
 
 
-def _sample_weight_checked(sample_weight, input):
+def sample_weight_checked(sample_weight, input):
     """Raise about the weights of rows; their values are read where they exist."""
     is_recorded = is_traced()
     if not is_recorded and is_jit_traced():  # torch.compile cannot ask the second

@@ -207,7 +207,7 @@ def fits(input, linear_weight, linear_bias, target, weight, sample_weight, optio
             target.shape == (len(input), len(linear_weight))
             if target.is_floating_point()
             else target.shape == input.shape[:1]
-            and target.dtype in (torch.int64, torch.uint8, torch.int32)
+            and target.dtype is torch.int64
         )
         and not any(one.requires_grad for one in others)
         and (weight is None or (weight.shape == linear_weight.shape[:1] and (is_traced() or are_usual(weight))))
@@ -273,6 +273,8 @@ def linear_cross_entropy(
     """
     from ._cross_entropy import cross_entropy
 
+    if isinstance(target, torch.Tensor) and target.dtype in _composition.INTEGERS:
+        target = target.long()
     tensors = input, linear_weight, linear_bias, target, weight, sample_weight
     index = -100 if ignore_index is None else index_of(ignore_index)
     if reduction == "elementwise_mean":
@@ -328,6 +330,7 @@ def linear_cross_entropy(
                 "linear_cross_entropy: z_loss, softcap, sample_weight and temperature take matrices, got shapes "
                 f"{tuple(input.shape)} and {tuple(linear_weight.shape)}"
             )
+        _, _, weight = _composition.as_pytorch_takes(input, target, weight)
         return F.linear_cross_entropy(
             input, linear_weight, target, linear_bias=linear_bias, weight=weight,
             reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing,

@@ -17,6 +17,7 @@ from ._cross_entropy import (
     computed,
     dtype_of_loss,
     is_infinite_mean,
+    sample_weight_checked,
     smoothing_checked,
 )
 from ._linear import are_usual, fits, gradients_and_loss, scaled_by_use
@@ -172,6 +173,8 @@ def recorded_cross_entropy(input, target, weight, sample_weight, options):
     ):
         checked(input, sample_weight, options)
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)
+    if sample_weight is not None:
+        sample_weight_checked(sample_weight, input)
     if input.dtype is torch.bfloat16 and is_autocast():
         input = input.float()
     loss, _ = cross_entropy_with_grad(input, target, weight, sample_weight, *_numbers(options))
@@ -359,6 +362,8 @@ linear_with_grad.register_autograd(_linear_gradient, setup_context=_keep_linear)
 
 def recorded_linear(tensors, options, dtype):
     """Return the loss through the operator, or None where it has no kernel for the call."""
+    if tensors[-1] is not None and tensors[0].ndim == 2:
+        sample_weight_checked(tensors[-1], tensors[0])
     if not _is_served(tensors[0]) or not fits(*tensors, options):
         return None
     is_by_row = options[-1] == "none"  # its gradients are made in the backward pass

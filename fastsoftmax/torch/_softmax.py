@@ -24,7 +24,7 @@ class _Softmax(Function):
     @staticmethod
     def forward(input, dim, log):
         run = functional.log_softmax if log else functional.softmax
-        return tensor_of(run(array_of(input), dim))
+        return tensor_of(run(array_of(input.contiguous()), dim))  # PyTorch's results are
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -46,7 +46,7 @@ class _Softmax(Function):
             found = _composition.softmax_gradient(upstream, result, ctx.dim, ctx.log)
         else:
             run = functional.log_softmax_backward if ctx.log else functional.softmax_backward
-            found = tensor_of(run(array_of(upstream), array_of(result), ctx.dim))
+            found = tensor_of(run(array_of(upstream.contiguous()), array_of(result), ctx.dim))
         return found, None, None
 
     @staticmethod

@@ -15,13 +15,17 @@ _STRIDED = torch.strided
 CPU = torch.device("cpu")  # tensors are made here, whatever torch.set_default_device says
 _LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
 
+_PRE_DISPATCH = (
+    torch._C.DispatchKey.PreDispatch
+)  # is included where make_fx(pre_dispatch=True) records
+
 
 def array_of(tensor):
     """Return a CPU tensor as an array that shares its memory; None stays None."""
     if tensor is None:
         return None
     if tensor.dtype is torch.bfloat16:
-        return tensor.detach().view(torch.int16).numpy().view(bfloat16_of("a tensor"))
+        return tensor.detach().resolve_neg().view(torch.int16).numpy().view(bfloat16_of("a tensor"))
     return tensor.numpy(force=True)
 
 
@@ -48,7 +52,11 @@ def loss_tensor(loss, dtype):
 
 def is_traced():
     """Whether PyTorch records operations instead of running them: then a registered operator stands in the graph."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._dispatch_tls_is_dispatch_key_included(_PRE_DISPATCH)
+    )
 
 
 is_jit_traced = torch._C._is_tracing

@@ -190,3 +190,28 @@ def test_gradients_of_gradients(reduction):
     for call, leaves in calls:
         assert torch.autograd.gradcheck(call, leaves)
         assert torch.autograd.gradgradcheck(call, leaves)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_results_and_gradients_have_the_strides_of_pytorch(name):
+    inputs = (
+        torch.randn(2, 3, 4).transpose(1, 2),
+        torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        torch.randn(1, 4).expand(3, 4),
+    )
+    for one in inputs:
+        results = []
+        for m in (ft, F):
+            x = one.detach().requires_grad_()
+            found = getattr(m, name)(x, 1)
+            upstream = torch.ones(found.shape[::-1]).permute(*range(found.ndim)[::-1])
+            results.append((found, *torch.autograd.grad(found, x, upstream)))
+        for got, want in zip(*results, strict=True):
+            assert got.stride() == want.stride()
+            torch.testing.assert_close(got, want)
+
+
+def test_bfloat16_in_negated_memory():
+    x = torch._neg_view(torch.randn(6, 5).bfloat16())
+    torch.testing.assert_close(ft.softmax(x, 1), F.softmax(x, 1))
+    torch.testing.assert_close(ft.cross_entropy(x, Y), F.cross_entropy(x, Y))

@@ -220,3 +220,11 @@ def test_modules_compiled_with_their_backward_pass():
     got = step(H)
     torch.testing.assert_close(got, want)
     torch.testing.assert_close(torch.autograd.grad(got, model.parameters()), grads)
+
+
+@pytest.mark.parametrize("name", calls(F))
+def test_recorded_before_dispatch(name):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    graph = make_fx(calls(ft)[name], pre_dispatch=True)(H, W)
+    torch.testing.assert_close(graph(H * 2, W), calls(F)[name](H * 2, W))
