@@ -60,6 +60,7 @@ def cross_entropy(
     if z_loss:
         losses = losses + z_loss * torch.logsumexp(z, dim) ** 2
     if sample_weight is not None:
+        sample_weight = sample_weight.to(losses.dtype)
         losses, counted = losses * sample_weight, counted * sample_weight
     if used is not None:
         losses, counted = torch.where(used, losses, 0), torch.where(used, counted, 0)

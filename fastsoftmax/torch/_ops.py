@@ -7,6 +7,7 @@ loss. Of tensors that require a second derivative, `_composition` computes the f
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import guard_or_true
 from torch.library import custom_op
 
 from .. import functional
@@ -35,7 +36,9 @@ def _require_gradient(*tensors):
 
 
 def _is_served(input):
-    return input.device.type == "cpu" and input.dtype in RECORDED and input.numel() > 0
+    """Whether kernels take logits; of a size that only the data tell, operators find out."""
+    is_known = input.device.type == "cpu" and input.dtype in RECORDED
+    return is_known and guard_or_true(input.numel() > 0)
 
 
 def _as_promised(tensor, input):
@@ -344,12 +347,15 @@ def _linear_gradient(ctx, upstream, *_):
             return _composition.cross_entropy(F.linear(*layer), *others, *ctx.options)
 
         return (*_composition.gradients(loss_of, layer, upstream), *[None] * 13)
-    wants, (target, _, sample_weight) = ctx.wants, others
+    target, _, sample_weight = others
+    wants = [one is not None and one.requires_grad for one in layer]
     if ctx.options[-1] == "none":
-        wants = [one is not None and one.requires_grad for one in layer]
         rows = _composition.upstream_of_rows(upstream, target, sample_weight, ctx.options[0])
         _, *grads = linear_with_grad(*tensors, *ctx.options, rows, *wants)
     else:
+        if any(want and not had for want, had in zip(wants, ctx.wants, strict=True)):
+            # a program may be exported with tensors that require no gradient, and called with others
+            _, *grads = linear_with_grad(*tensors, *ctx.options, None, *wants)
         grads = scaled_by_use(grads, upstream, target, sample_weight, ctx.options[0])
     return (
         *(one if want else None for one, want in zip(grads, wants, strict=True)),

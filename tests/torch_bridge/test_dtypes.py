@@ -87,3 +87,12 @@ def test_logits_of_a_row_without_weight_may_be_any(way, value, options):
         )
     )
     torch.testing.assert_close(got, want)
+
+
+def test_weights_of_rows_do_not_widen_the_loss():
+    rows = torch.ones(3, dtype=torch.float64)
+    for options in ({}, {"weight": -WEIGHT}, {"z_loss": 0.1}):
+        for name, call in CALLS.items():
+            found = call(X, Y, sample_weight=rows, **options)
+            under = torch.func.vmap(lambda x, c=call, o=options: c(x, Y, sample_weight=rows, **o))
+            assert found.dtype == under(X[None]).dtype == torch.float32, name

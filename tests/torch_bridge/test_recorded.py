@@ -228,3 +228,56 @@ def test_recorded_before_dispatch(name):
 
     graph = make_fx(calls(ft)[name], pre_dispatch=True)(H, W)
     torch.testing.assert_close(graph(H * 2, W), calls(F)[name](H * 2, W))
+
+
+P = T * 0.5
+SELECTED = {
+    "softmax": lambda m, x, k: m.softmax(x[k], 1),
+    "log_softmax": lambda m, x, k: m.log_softmax(x[k], 1),
+    "cross_entropy": lambda m, x, k: m.cross_entropy(x[k], Y[k]),
+    "losses": lambda m, x, k: m.cross_entropy(x[k], Y[k], reduction="none"),
+    "probabilities": lambda m, x, k: m.cross_entropy(x[k], P[k], reduction="sum"),
+    "binary": lambda m, x, k: m.binary_cross_entropy_with_logits(x[k], P[k], pos_weight=WEIGHT),
+    "linear": lambda m, x, k: m.linear_cross_entropy(x[k], X, Y[k]),
+}
+
+
+def exported(call):
+    class Model(torch.nn.Module):
+        def forward(self, x, keep):
+            return call(x, keep)
+
+    return torch.export.export(Model(), (X, Y > 1)).module()
+
+
+@pytest.mark.parametrize("how", ["compiled", "exported"])
+@pytest.mark.parametrize("name", SELECTED)
+def test_rows_whose_number_depends_on_data(name, how):
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        call = lambda x, keep: SELECTED[name](ft, x, keep)  # noqa: E731
+        if how == "compiled":
+            call = torch.compile(call, fullgraph=True, backend="aot_eager")
+        else:
+            call = exported(call)
+        for keep in (Y > 1, Y > 9):
+            results = []
+            for run in (call, lambda x, keep: SELECTED[name](F, x, keep)):
+                x = leaf(X)
+                out = run(x, keep)
+                results.append((out, *torch.autograd.grad(out.sum(), x)))
+            for got, want in zip(*results, strict=True):
+                torch.testing.assert_close(got, want, equal_nan=True)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_an_exported_layer_has_the_gradients_that_are_asked_for_later(reduction):
+    class Model(torch.nn.Module):
+        def forward(self, h, w):
+            return ft.linear_cross_entropy(h, w, Y % 5, reduction=reduction).sum()
+
+    program = torch.export.export(Model(), (H, W)).module()
+    layer = leaf(H), leaf(W)
+    want = F.cross_entropy(F.linear(*layer), Y % 5, reduction=reduction).sum()
+    got = torch.autograd.grad(program(*layer), layer)
+    torch.testing.assert_close(got, torch.autograd.grad(want, layer))
