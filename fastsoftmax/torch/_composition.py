@@ -41,9 +41,13 @@ def cross_entropy(
     input, target, weight = as_pytorch_takes(input, target, weight)
     dim = 1 if input.ndim > 1 else 0
     is_plain = sample_weight is None and z_loss == 0
-    if not is_plain:  # a row that takes no part may hold anything
+    rows = input.shape[:dim] + input.shape[dim + 1 :]
+    if rows == () and target.shape == (1,) and not target.is_floating_point():
+        target = target[0]  # PyTorch takes it so, too
+    shape = input.shape if target.is_floating_point() else rows
+    if not is_plain and target.shape == shape:  # else PyTorch raises below
         used = used_rows(target, sample_weight, ignore_index)
-        if used is not None:
+        if used is not None:  # a row that takes no part may hold anything
             input = torch.where(used.unsqueeze(dim), input, 0)
     z = input if temperature == 1 else input / temperature
     if softcap is not None:

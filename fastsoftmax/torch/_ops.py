@@ -167,12 +167,22 @@ cross_entropy_with_grad.register_autograd(
 )
 
 
+def _is_of_rows(target, input):
+    """Whether targets have the shape that logits ask for; PyTorch raises about others."""
+    dim = 1 if input.ndim > 1 else 0
+    rows = input.shape[:dim] + input.shape[dim + 1 :]
+    shape = input.shape if target.is_floating_point() else rows
+    sizes = zip(target.shape, shape, strict=False)
+    return target.ndim == len(shape) and all(guard_or_true(one == other) for one, other in sizes)
+
+
 def recorded_cross_entropy(input, target, weight, sample_weight, options):
     """Return the loss through the operator, or through PyTorch's operations where it has no kernel for the call."""
     if (
         not _is_served(input)
         or _require_gradient(target, weight, sample_weight)
         or (target.is_floating_point() and options[0] >= 0)
+        or not _is_of_rows(target, input)
     ):
         checked(input, sample_weight, options)
         return _composition.cross_entropy(input, target, weight, sample_weight, *options)

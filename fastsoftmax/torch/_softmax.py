@@ -24,7 +24,7 @@ class _Softmax(Function):
     @staticmethod
     def forward(input, dim, log):
         run = functional.log_softmax if log else functional.softmax
-        return tensor_of(run(array_of(input.contiguous()), dim))  # PyTorch's results are
+        return tensor_of(run(array_of(input.contiguous()), dim))  # so are PyTorch's results
 
     @staticmethod
     def setup_context(ctx, inputs, output):

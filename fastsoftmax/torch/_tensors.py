@@ -15,9 +15,8 @@ _STRIDED = torch.strided
 CPU = torch.device("cpu")  # tensors are made here, whatever torch.set_default_device says
 _LAST_OF_NUMPY = np.dtype(np.half).num  # numbers of types that other libraries register are larger
 
-_PRE_DISPATCH = (
-    torch._C.DispatchKey.PreDispatch
-)  # is included where make_fx(pre_dispatch=True) records
+_PRE_DISPATCH = torch._C.DispatchKey.PreDispatch
+"""Is included where make_fx(pre_dispatch=True) records."""
 
 
 def array_of(tensor):

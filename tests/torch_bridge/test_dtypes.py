@@ -96,3 +96,25 @@ def test_weights_of_rows_do_not_widen_the_loss():
             found = call(X, Y, sample_weight=rows, **options)
             under = torch.func.vmap(lambda x, c=call, o=options: c(x, Y, sample_weight=rows, **o))
             assert found.dtype == under(X[None]).dtype == torch.float32, name
+
+
+@pytest.mark.parametrize(
+    "options", [{"z_loss": 0.1}, {"sample_weight": None}], ids=["z_loss", "rows"]
+)
+@pytest.mark.parametrize("way", ["eager", "create_graph", "func"])  # a compiler wraps the error
+def test_targets_of_another_shape_are_refused_as_by_pytorch(way, options):
+    for n, shape in ((1, (3,)), (1, ()), (3, (1,)), (3, (2,)), (3, (3, 1)), (3, (3, 4))):
+        x, y = X[:n], torch.zeros(shape, dtype=torch.int64)
+        rows = torch.ones(n) if "sample_weight" in options else None
+        with pytest.raises(Exception, match="target") as theirs:
+            F.cross_entropy(x, y)
+        with pytest.raises(theirs.type):
+            WAYS[way](lambda _: ft.cross_entropy(x, y, **{**options, "sample_weight": rows}).sum())  # noqa: B023
+
+
+def test_one_row_without_a_dimension_of_its_own():
+    want = ft.cross_entropy(X[0], Y[0], z_loss=0.1)
+    for way in (lambda call: call, torch.func.vmap):
+        x = X[:1] if way is torch.func.vmap else X[0]
+        got = way(lambda one: ft.cross_entropy(one, Y[:1], z_loss=0.1))(x)
+        torch.testing.assert_close(got.reshape(()), want)
