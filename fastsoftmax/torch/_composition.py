@@ -7,7 +7,7 @@ negative weights, no classes; and they raise PyTorch's errors.
 import torch
 import torch.nn.functional as F
 
-from ._tensors import is_autocast
+from ._tensors import is_autocast, is_jit_traced, is_traced
 
 INTEGERS = frozenset((
     torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64,
@@ -41,11 +41,12 @@ def cross_entropy(
     input, target, weight = as_pytorch_takes(input, target, weight)
     dim = 1 if input.ndim > 1 else 0
     is_plain = sample_weight is None and z_loss == 0
+    is_jit = not is_traced() and is_jit_traced()  # torch.compile cannot ask the second
     rows = input.shape[:dim] + input.shape[dim + 1 :]
-    if rows == () and target.shape == (1,) and not target.is_floating_point():
+    if not is_jit and rows == () and target.shape == (1,) and not target.is_floating_point():
         target = target[0]  # PyTorch takes it so, too
     shape = input.shape if target.is_floating_point() else rows
-    if not is_plain and target.shape == shape:  # else PyTorch raises below
+    if not is_plain and (is_jit or target.shape == shape):  # else PyTorch raises below
         used = used_rows(target, sample_weight, ignore_index)
         if used is not None:  # a row that takes no part may hold anything
             input = torch.where(used.unsqueeze(dim), input, 0)
