@@ -75,6 +75,11 @@ class Prediction:
         Returns
         -------
         ndarray, shape (n_rows, n_classes); (n_rows,) for two classes
+
+        Raises
+        ------
+        ValueError
+            If the logits of a row leave the range of the weights' dtype.
         """
         logits = self._logits(X)
         return logits[:, 0] if self._is_binary else logits
@@ -94,6 +99,11 @@ class Prediction:
         Returns
         -------
         ndarray, shape (n_rows,); (n_rows, n_labels) for multi-label
+
+        Raises
+        ------
+        ValueError
+            If the logits of a row leave the range of the weights' dtype.
         """
         logits, labels = self._logits_and_labels(X)
         return labels.decode(logits)
@@ -108,6 +118,11 @@ class Prediction:
         Returns
         -------
         ndarray, shape (n_rows, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the logits of a row leave the range of the weights' dtype.
         """
         logits, labels = self._logits_and_labels(X)
         probs = loss_for(labels).probabilities(self._tempered(logits))
@@ -123,6 +138,11 @@ class Prediction:
         Returns
         -------
         ndarray, shape (n_rows, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the logits of a row leave the range of the weights' dtype.
         """
         logits, labels = self._logits_and_labels(X)
         log_probs = loss_for(labels).log_probabilities(self._tempered(logits))
@@ -175,7 +195,8 @@ class Prediction:
         ------
         ValueError
             If `y` has a class that the estimator was not fitted on, or a weight is negative or NaN,
-            or all weights are 0.
+            or all weights are 0, or the logits of a row of positive weight leave the range of the
+            weights' dtype.
         """
         logits, targets = self._logits_and_targets(X, y)
         weights = weights_of_a_mean(sample_weight, logits)

@@ -77,7 +77,7 @@ typedef struct {
     _Atomic int n_begun;   /* helpers that have come to life: for reports and tests only */
     _Atomic int n_helpers; /* as many as were asked for, then as many as the system gave */
     int n_asked;
-    cpu_list cpus;                         /* what helpers may use: as the last caller */
+    cpu_list cpus; /* what helpers have been told to use: not every OpenMP lets them inherit that of the caller */
     int64_t last_end, alone_until, credit; /* the caller's */
     int n_failures;
     team_counts counts;
@@ -273,7 +273,6 @@ static team *new_team(int n_helpers) {
     if (t == NULL) return NULL;
     memset(t, 0, size);
     t->n_helpers = t->n_asked = n_helpers;
-    t->cpus = own_cpus(); /* which threads inherit */
     atomic_store(&t->patience, SHORT_SPIN);
     return t;
 }
