@@ -137,6 +137,20 @@ def test_every_option(implementation, dtype, rng, options, form, shape, axis):
     np.testing.assert_array_equal(alone, got)
 
 
+def test_backward_functions_of_nan(implementation, dtype):
+    x = np.array([[np.nan, 1, 2], [np.inf, 0, 0], [0, 1, 2]], dtype)
+    for grad in (np.ones((3, 3), dtype), -np.ones((3, 3), dtype)):
+        for forward, backward in (
+            (fs.softmax, fs.softmax_backward),
+            (fs.log_softmax, fs.log_softmax_backward),
+        ):
+            for axis, form in ((1, np.asarray), (0, np.transpose)):
+                got = backward(form(grad).copy(), forward(form(x).copy(), axis), axis)
+                got = np.moveaxis(got, axis, 1)
+                assert np.isnan(got[:2]).all()
+                assert np.isfinite(got[2]).all()
+
+
 def test_backward_functions(implementation, dtype, rng):
     for shape, axis in (((9, 10), 1), ((4, 1000), 1), ((10, 9), 0), ((2, 7, 3, 5), 1)):
         probs = fs.softmax((rng.standard_normal(shape) * 3).astype(dtype), axis=axis)

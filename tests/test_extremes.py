@@ -170,6 +170,21 @@ def test_logits_at_both_ends_of_the_range(implementation, dtype, n_classes, orde
     assert ulp_error(fs.logsumexp(x), want.lse[:, 0]) <= ULP
 
 
+@pytest.mark.parametrize("temperature", [0.3, 3.0, 887.8])
+@pytest.mark.parametrize("n_classes", [3, 100, 8193, 16_385])
+def test_temperatures_of_logits_at_both_ends_of_the_range(
+    implementation, dtype, rng, n_classes, temperature
+):
+    most = np.finfo(dtype).max
+    x = np.where(np.arange(2 * n_classes).reshape(2, -1) % 2, most, -most).astype(dtype)
+    x[1, ::3] = 0
+    want = Rows(x, temperature=temperature)
+    assert ulp_error(fs.softmax(x, temperature=temperature), want.probs) <= ULP
+    log_probs = want.log_probs
+    log_probs[np.abs(log_probs) > most] = -np.inf
+    assert ulp_error(fs.log_softmax(x, temperature=temperature), log_probs) <= ULP
+
+
 def test_means_of_losses_whose_sum_overflows(implementation):
     x = np.full((8, 3), -1.7e308)
     x[:, 0] = 0

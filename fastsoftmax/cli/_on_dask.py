@@ -180,6 +180,7 @@ def _client(args):
 
     if args.scheduler is not None:
         try:
+            _check_address(args.scheduler)
             client = Client(args.scheduler, timeout=30, set_as_default=False)
         except (OSError, ValueError) as error:
             raise CommandError(f"--scheduler {args.scheduler}: {error}") from error
@@ -204,6 +205,17 @@ def _client(args):
         for worker in client.scheduler_info(n_workers=-1)["workers"].values():
             _require_memory(worker["memory_limit"], worker["metrics"].get("memory", 0))
         yield client
+
+
+def _check_address(address):
+    """Raise ValueError unless an address is one of TCP: a client of another one cannot be closed."""
+    from distributed.comm import get_address_host_port, parse_address
+
+    if parse_address(address)[0] != "tcp":
+        raise ValueError("expected an address such as tcp://10.0.0.1:8786")
+    host, _ = get_address_host_port(address, strict=True)
+    if not host:
+        raise ValueError(f"there is no host in {address!r}")
 
 
 @contextlib.contextmanager

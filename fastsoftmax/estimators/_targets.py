@@ -99,7 +99,7 @@ def read_targets(y, name="y"):
     y = y if isinstance(y, np.ndarray) else np.asarray(y)
     if y.dtype.kind == "T":  # NumPy's variable-width strings, which scikit-learn does not take
         y = y.astype(object)
-    if y.dtype == object:
+    if y.dtype.kind in "OmM":
         _refuse_na(y, name)
     if y.ndim == 2 and y.shape[1] > 1:
         return check_array(y, dtype=None, input_name=name)
@@ -114,8 +114,11 @@ _MISSING = {"NoneType": "None", "NAType": "NA", "NaTType": "NaT"}
 
 def _refuse_na(y, name):
     """Raise about missing values, which cannot be compared."""
-    for i, label in enumerate(y.flat):
-        missing = _MISSING.get(type(label).__name__)
+    if y.dtype.kind in "mM":
+        found = ["NaT" if missing else None for missing in np.isnat(y).flat]
+    else:
+        found = [_MISSING.get(type(label).__name__) for label in y.flat]
+    for i, missing in enumerate(found):
         if missing is not None:
             row = i // max(1, y[:1].size)
             raise ValueError(f"{name} must have no missing values, got {missing} at row {row}")

@@ -168,7 +168,7 @@ def refuse_learned(name, options):
 def index_of(ignore_index):
     """Return the index that is ignored, checked."""
     index = _validate.integer(ignore_index, "ignore_index")
-    if not -_LAST_INDEX <= index <= _LAST_INDEX:
+    if not -_LAST_INDEX - 1 <= index <= _LAST_INDEX:
         raise ValueError(f"ignore_index must be in the range of int64, got {index}")
     return index
 

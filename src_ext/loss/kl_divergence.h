@@ -81,8 +81,9 @@ INLINE FN(divergence_term) FN(divergence_of)(VEC zp, VEC zq, VEC ep, VEC eq, con
     const VEC p = t.p * f->p_down, size = FN(abs)(t.r), product = p * t.r;
     const VEC near = product * (t.r * FN(exp_rest)(t.r));
     /* q + p * (r - 1), rounded once where r is large; an infinite one has nothing lost beside it */
-    const VEC lost = FN(zero_less)(t.p_lost * f->p_down * t.r, FN(all)(REAL_MAX), size);
-    const VEC far = p * FN(zero_equal)(t.r, p, zero) + ((lost - p) + q);
+    const VEC r = FN(zero_equal)(t.r, p, zero);
+    const VEC lost = FN(zero_less)(t.p_lost * f->p_down * r, FN(all)(REAL_MAX), size);
+    const VEC far = p * r + ((lost - p) + q);
     t.term = FN(where_at_most)(far, size, one, near);
     t.excess = FN(where_at_most)(p - q, size, one, product - near);
     return t;

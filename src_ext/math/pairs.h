@@ -90,9 +90,11 @@ PAIR_INLINE DoublePair pair_scaled(DoublePair a, int exponent) {
 
 /* (a - b) / temperature, where a - b may be beyond the range of double. */
 PAIR_INLINE DoublePair pair_distance(double a, double b, double temperature) {
-    const DoublePair half = pair_plus(pair_of(0.5 * a, 0), -0.5 * b);
-    const DoublePair quotient = temperature == 1 ? half : pair_quotient(half, pair_of(temperature, 0));
-    return (DoublePair){2 * quotient.high, 2 * quotient.low};
+    /* near the end of the range of double the distance leaves it, and so may the product that tells a quotient's error */
+    const double size = fabs(a) < 0x1p1020 && fabs(b) < 0x1p1020 ? 1 : 0.25;
+    const DoublePair part = pair_plus(pair_of(size * a, 0), -size * b);
+    const DoublePair quotient = temperature == 1 ? part : pair_quotient(part, pair_of(temperature, 0));
+    return (DoublePair){quotient.high / size, quotient.low / size};
 }
 
 /* exp(x) - 1 for abs(x) < 0.36: x is divided by 8, then three times exp(2 x) - 1 = (exp(x) - 1) * (exp(x) + 1). The

@@ -97,6 +97,18 @@ def test_what_is_refused(flowers, capsys, monkeypatch, options, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "", "tcp://", "http://a:1", "127.0.0.1:1x", "inproc://x/1", "tls://a:1", "ucx://1.2.3.4:1", ":1"],
+)  # fmt: skip
+def test_addresses_that_are_none(flowers, capsys, tmp_path, address):
+    """They are refused before there is a client, which would wait for ever when it is closed."""
+    path = tmp_path / "model"
+    assert train("--data", flowers[0], "--scheduler", address, "--save", path) == 2
+    assert f"--scheduler {address}: " in capsys.readouterr().err
+    assert not path.exists()
+
+
 @pytest.fixture
 def two_files(tmp_path, two_workers, capsys):
     """Return a function that trains on a file and on one that differs: code, message, model."""

@@ -265,6 +265,15 @@ def test_missing_labels(missing):
             use(X, y)
 
 
+@pytest.mark.parametrize("kind", ["M8[D]", "m8[s]"])
+def test_missing_dates_as_labels(kind):
+    X, y = np.eye(6), np.array([0, 1, "NaT"] * 2, dtype=kind)
+    clf = fs.SoftmaxRegression().fit(X, np.array([0, 1, 2] * 2, dtype=kind))
+    for use in (clf.fit, clf.evaluate, clf.score):
+        with pytest.raises(ValueError, match="y must have no missing values, got NaT at row 2"):
+            use(X, y)
+
+
 @pytest.mark.parametrize("labels", [["a", 1, "c"], ["a", b"a", "c"]])
 def test_labels_of_several_types(labels):
     X, y = np.eye(6), np.empty(6, dtype=object)

@@ -93,9 +93,14 @@ def binary_element(x, y, weight, factor, scale):
     near_rest = fma(near, near_loss, -first) + near_error * near_loss
     rest = finite(rest if is_tiny else rest + near_rest)
     share = term if is_tiny else e / (1.0 + e)
-    slope = far / (1.0 + e) + far_error / (1.0 + e)
-    slope -= near * share * size + near_error * share * size
-    slope = (slope if x > 0 else -slope) * scale
+    inverse = 1.0 / (1.0 + e)
+    near_slope, far_slope = near * share, far * inverse
+    near_lost = fma(near, share, -near_slope) + near_error * share
+    far_lost = fma(far, inverse, -far_slope) + far_error * inverse
+    plain = far_slope - near_slope * size
+    slope = plain * scale
+    slope += finite(fma(plain, scale, -slope) + (far_lost - near_lost * size) * scale)
+    slope = slope if x > 0 else -slope
     return 0.0 if weight == 0 else (first + second) + rest, 0.0 if weight == 0 else slope
 
 

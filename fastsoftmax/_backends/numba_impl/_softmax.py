@@ -129,7 +129,7 @@ def backward_tile(grad, forward, depth, split, is_log, lanes):
         for i in range(LANES):
             g, p, size = grad[at + i] * lanes[SIZE + i], forward[at + i], lanes[SIZE + i]
             if is_log:
-                e = exp_term(p, 0.0) / TOP if p < 650.0 else math.inf
+                e = math.inf if p >= 650.0 else exp_term(p, 0.0) / TOP
                 grad[at + i] = (g - e * lanes[SUM + i]) / size
             else:
                 grad[at + i] = p * (g - lanes[SUM + i]) / size
