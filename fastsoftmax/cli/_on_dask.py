@@ -4,10 +4,8 @@ Each pass over the rows reads the files anew, a few row groups at a time, unless
 memory. The columns are numbers.
 """
 
-import contextlib
 import functools
 import glob
-import logging
 import os
 import warnings
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from . import _models
 from ._columns import Rule
 from ._csv import Format, Wanted
+from ._dask_workers import MB, client_of, memory_of_a_thread, told_of_workers
 from ._errors import CommandError
 from ._fitting import BATCH_SIZE, EPOCHS, LEARNING_RATE, batch_options, fit_or_stop, told
 from ._notes import Notes
@@ -42,11 +41,6 @@ PARTS_OF_MEMORY = 24
 
 COPIES = 4
 """How many times a task holds its part: as it is read, as it is learned from, and in between."""
-
-MOST_OCCUPIED = 0.7
-"""Of a worker's memory by the libraries alone: at 0.8 Dask gives it nothing more to do."""
-
-MB = 10**6
 
 MOST_BYTES = 64 << 20
 """Of a part, whatever memory there is."""
@@ -131,7 +125,7 @@ def run(args, path):
     """Read, train, test, save; print each as it is known."""
     module = _module()
     files = files_of(args.data)
-    with _client(args) as client, _told():
+    with client_of(args) as client, told_of_workers():
         data = _look(args, files, client)
         if not args.json:
             print_fields(_shown(args, data, client))
@@ -172,87 +166,6 @@ def _module():
     return module
 
 
-@contextlib.contextmanager
-def _client(args):
-    """Return a client of the cluster that was asked for; one that was started here ends with it."""
-    import psutil
-    from distributed import Client, LocalCluster
-
-    if args.scheduler is not None:
-        try:
-            _check_address(args.scheduler)
-            client = Client(args.scheduler, timeout=30, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise CommandError(f"--scheduler {args.scheduler}: {error}") from error
-        with client:
-            yield client
-        return
-    n_workers = args.workers or 1
-    _require_memory(
-        args.memory_limit, psutil.Process().memory_info().rss
-    )  # with the same libraries
-    options = {} if args.memory_limit is None else {"memory_limit": args.memory_limit}
-    with (
-        LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=max(1, _n_processors() // n_workers),
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-            **options,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        for worker in client.scheduler_info(n_workers=-1)["workers"].values():
-            _require_memory(worker["memory_limit"], worker["metrics"].get("memory", 0))
-        yield client
-
-
-def _check_address(address):
-    """Raise ValueError unless an address is one of TCP: a client of another one cannot be closed."""
-    from distributed.comm import get_address_host_port, parse_address
-
-    if parse_address(address)[0] != "tcp":
-        raise ValueError("expected an address such as tcp://10.0.0.1:8786")
-    host, _ = get_address_host_port(address, strict=True)
-    if not host:
-        raise ValueError(f"there is no host in {address!r}")
-
-
-@contextlib.contextmanager
-def _told():
-    """Tell in one line what becomes of a cluster: workers that die or lose the scheduler, full memory."""
-    from concurrent.futures import CancelledError
-
-    from distributed import KilledWorker
-
-    try:
-        yield
-    except KilledWorker as error:
-        raise CommandError(
-            f"{error.allowed_failures + 1} workers died one after the other while they ran "
-            f"{error.task}: raise --memory-limit, or see their logs"
-        ) from error
-    except CancelledError as error:
-        raise CommandError(f"the cluster gave up the work: {error.__cause__ or error}") from error
-    except RuntimeError as error:
-        raise CommandError(str(error)) from error
-
-
-def _require_memory(limit, occupied):
-    """Raise if a worker has hardly any memory beside what it occupies before it reads a row."""
-    if limit and occupied > MOST_OCCUPIED * limit:
-        raise CommandError(
-            f"--memory-limit must leave room for rows: a worker occupies {occupied / MB:.0f} MB of "
-            f"{limit / MB:.0f} MB before it has read any; give it at least {2 * occupied / MB:.0f} MB"
-        )
-
-
-def _n_processors():
-    from dask.system import CPU_COUNT
-
-    return CPU_COUNT
-
-
 class Data(NamedTuple):
     """The parts of the files, and how each is read."""
 
@@ -272,17 +185,11 @@ def _look(args, files, client):
     dtype = np.dtype(np.float64) if standardize else dtype_for(files, features)
     test_size = DEFAULT_TEST_SIZE if args.test_size is None else args.test_size
     source = Source(features, args.target, dtype, test_size, args.seed)
-    row_bytes, memory = len(features) * dtype.itemsize, _memory_of_a_thread(client)
+    row_bytes, memory = len(features) * dtype.itemsize, memory_of_a_thread(client)
     n_bytes = min(MOST_BYTES, memory / PARTS_OF_MEMORY)
     parts = parts_of(files, row_bytes, n_bytes)
     _warn_of_row_groups(max(parts, key=lambda part: part.n_rows), row_bytes, memory)
     return Data(parts, source, sum(part.n_rows for part in parts), standardize)
-
-
-def _memory_of_a_thread(client):
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [w["memory_limit"] / w["nthreads"] for w in workers if w["memory_limit"]]
-    return min(limits, default=np.inf)
 
 
 def _warn_of_row_groups(part, row_bytes, memory):

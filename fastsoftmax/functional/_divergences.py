@@ -218,8 +218,9 @@ def kl_div_with_logits_with_grad(
 
     Notes
     -----
-    Error of the gradients: at most 4 ULP of the sum of the absolute values of their terms; with respect to `p_logits`
-    8 ULP where the divergence of the row is 10 or more. A class with p = 0 has gradient 0 there.
+    Error of the gradients: at most 4 ULP of the sum of the absolute values of their terms; of the gradient with respect
+    to `p_logits` 8 ULP where the divergence of the row is 10 or more. A class with p = 0 has gradient 0 with respect to
+    `p_logits`.
 
     Examples
     --------

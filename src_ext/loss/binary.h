@@ -48,8 +48,8 @@ INLINE FN(binary_weights)
     return a;
 }
 
-/* LANES_F64 losses, and gradients times `scale` where asked. `term` is exp(-abs(v)) * unit. Losses and gradients are put together in
- * double; what the products of doubles lose by rounding is added, float has digits to spare. */
+/* LANES_F64 losses, and gradients times `scale` where asked. `term` is exp(-abs(v)) * unit. Losses and gradients are
+ * put together in double; what the products of doubles lose by rounding is added, float has digits to spare. */
 INLINE void FN(binary_lanes)(vec_f64 v, vec_f64 target, vec_f64 term, double unit, vec_f64 weight, vec_f64 factor,
                              int weighted, double scale, vec_f64 *loss, vec_f64 *grad /* OUT, or NULL */) {
     const ivec_f64 positive = v > 0.0;

@@ -141,7 +141,6 @@ cdef inline double divergence_of_pair(const Pair *pair, Py_ssize_t n_classes, co
                                       DivergenceRow *d, const real *dtype) noexcept nogil:
     """The divergence of a pair of rows; its shift is left corrected."""
     cdef double terms, excess, divergence, least = least_divergence(real is double)
-    d.is_wide = False
     sum_divergence(pair, n_classes, parts, stats, d, dtype, &terms, &excess)
     if terms < least and d.shift != 0:
         d.shift = d.shift_error = 0

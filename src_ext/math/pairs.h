@@ -90,7 +90,7 @@ PAIR_INLINE DoublePair pair_scaled(DoublePair a, int exponent) {
 
 /* (a - b) / temperature, where a - b may be beyond the range of double. */
 PAIR_INLINE DoublePair pair_distance(double a, double b, double temperature) {
-    /* near the end of the range of double the distance leaves it, and so may the product that tells a quotient's error */
+    /* at the end of double's range the distance leaves it, and so may the product that tells a quotient's error */
     const double size = fabs(a) < 0x1p1020 && fabs(b) < 0x1p1020 ? 1 : 0.25;
     const DoublePair part = pair_plus(pair_of(size * a, 0), -size * b);
     const DoublePair quotient = temperature == 1 ? part : pair_quotient(part, pair_of(temperature, 0));
