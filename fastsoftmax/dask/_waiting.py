@@ -1,6 +1,8 @@
 """Waiting for workers, with a look now and then whether there are any that could go on."""
 
 import asyncio
+import ctypes
+import sys
 import time
 import warnings
 from concurrent.futures import CancelledError
@@ -49,7 +51,8 @@ async def _watched(client, start, watch, futures):
                 ended = await watch.ended(client)
             except OSError:  # the scheduler is away, which the client tells the task
                 continue
-            watch.look(found["workers"], time.monotonic(), ended)
+            if watch.look(found["workers"], time.monotonic(), ended):
+                await _free_unused(client)
         return task.result()
     except KilledWorker as error:
         ended = await watch.ended(client)
@@ -89,15 +92,17 @@ class Watch:
         return [event for time, event in await _ends(client) if time > self._last_before]
 
     def look(self, workers, now, ended=()):
-        """Warn if there are no workers; raise MemoryError if memory has held up all for long.
+        """Return whether all workers have just become full; raise MemoryError if they are for long.
 
+        Where there are no workers, it warns.
         Workers that are full before they have done anything come and go: Dask starts them anew.
         Others that it has ended for their memory may never come back.
         """
         if not all(map(_is_stuck, workers.values())):
             self._stuck_since = self._fullest = None
-            return
-        if self._stuck_since is None:
+            return False
+        have_just_become_full = self._stuck_since is None
+        if have_just_become_full:
             self._stuck_since = now
         if workers:
             self._fullest = fullest_if_stuck(workers)
@@ -107,6 +112,26 @@ class Watch:
             warnings.warn("the cluster has no workers: tasks wait for one", stacklevel=2)
         if why and now - self._stuck_since >= _PATIENCE:
             raise MemoryError(f"no worker has memory to go on: {why}. {_ADVICE}")
+        return have_just_become_full
+
+
+async def _free_unused(client):
+    """Let all workers free what they do not use; those that do not answer in time may do it later."""
+    try:
+        await asyncio.wait_for(client.run(free_unused, on_error="ignore"), _LOOK_EVERY)
+    except (OSError, asyncio.TimeoutError):
+        return
+
+
+def free_unused():
+    """Give the system the memory that malloc and Arrow keep for later: Dask counts it as occupied."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of the GNU C library
+        if trim is not None:
+            trim(0)
 
 
 async def _ends(client):

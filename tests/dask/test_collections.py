@@ -3,9 +3,12 @@
 import asyncio
 import gc
 import itertools
+import os
+import sys
 import time
 import warnings
 from concurrent.futures import CancelledError
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -292,6 +295,37 @@ def test_full_workers_are_given_up_after_a_while():
     watch.look({}, 0)
     with pytest.raises(MemoryError, match="one occupies 820 MB"):
         watch.look({}, 20)
+
+
+def test_full_workers_free_what_they_do_not_use_once():
+    full = {"a": worker(820 * 10**6, "paused")}
+    watch = Watch()
+    assert watch.look(full, 0)
+    assert not watch.look(full, 5)
+    assert not watch.look({"a": worker(10**6)}, 10)
+    assert watch.look(full, 15)
+
+
+def test_workers_free_what_they_do_not_use(two_workers, monkeypatch, tmp_path):
+    monkeypatch.setattr(_waiting, "free_unused", lambda: (tmp_path / str(os.getpid())).touch())
+    two_workers.sync(_waiting._free_unused, two_workers)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_that_malloc_keeps_is_freed():
+    blocks = [bytearray(60_000) for _ in range(2000)]
+    few_alive = blocks[1::40]  # malloc alone gives back what is free at the end of its heap
+    before = memory_of_this_process()
+    del blocks
+    _waiting.free_unused()
+    assert before - memory_of_this_process() > 60 * 10**6
+    assert len(few_alive) == 50
+
+
+def memory_of_this_process():
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_workers_that_were_ended_for_their_memory_are_not_waited_for():
