@@ -172,9 +172,13 @@ def _probabilities(graph, estimator, logits):
         graph.node("Softmax", [logits], "probabilities", axis=1)
         return
     if estimator._is_binary:
-        opposite = graph.node("Neg", [logits], "opposite_logits")
-        logits = graph.node("Concat", [opposite, logits], "both_logits", axis=1)
+        logits = _of_both_classes(graph, logits, "both_logits")
     graph.node("Sigmoid", [logits], "probabilities")
+
+
+def _of_both_classes(graph, logits, output):
+    opposite = graph.node("Neg", [logits], "opposite_logits")
+    return graph.node("Concat", [opposite, logits], output, axis=1)
 
 
 def _classes(estimator):
@@ -200,7 +204,7 @@ def _type_of_label(graph, estimator):
     return kind, ["n_rows"]
 
 
-def _label(graph, estimator, logits):
+def _label(graph, estimator, logits, classes_of=_classes):
     """Append what `predict` does to logits."""
     int64 = graph.element_type(np.int64)
     if estimator._labels.logistic:
@@ -214,15 +218,18 @@ def _label(graph, estimator, logits):
         number = graph.node("Reshape", [column, flat], "class_number")
     else:
         number = graph.node("ArgMax", [logits], "class_number", axis=1, keepdims=0)
-    classes = _classes(estimator)
+    classes = classes_of(estimator)
     graph.node("Gather", [graph.constant("classes", classes, classes.dtype), number], "label")
 
 
 def register_skl2onnx() -> None:
     """Teach skl2onnx both estimators, so that `skl2onnx.to_onnx` converts pipelines that end in one.
 
-    They have the outputs of a classifier, labels and probabilities, and its options "zipmap" and
-    "nocl". Floats are computed in the dtype of the pipeline's input.
+    They have the outputs of a classifier, labels and probabilities, and its options "zipmap", "nocl"
+    and "raw_scores": with it there are logits instead of probabilities, which is what estimators
+    over them, such as `CalibratedClassifierCV`, learn from; of two classes they are (-x, x). Floats
+    are computed in the dtype of the pipeline's input. Labels that are booleans or whole numbers
+    become int64, as those of scikit-learn's classifiers do.
 
     Raises
     ------
@@ -249,7 +256,11 @@ def register_skl2onnx() -> None:
             f"Fastsoftmax{cls.__name__}",
             _output_shapes,
             _convert,
-            options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+            options={
+                "zipmap": [True, False, "columns"],
+                "nocl": [True, False],
+                "raw_scores": [True, False],
+            },
         )
 
 
@@ -259,7 +270,7 @@ def _output_shapes(operator):
 
     estimator = operator.raw_operator
     real = data_types.guess_tensor_type(operator.inputs[0].type)
-    classes, n = _classes(estimator), len(estimator.classes_)
+    classes, n = _classes_as_skl2onnx_has_them(estimator), len(estimator.classes_)
     if estimator._labels.is_multilabel:
         label = data_types.Int64TensorType([None, n])
     elif classes.dtype == object:
@@ -268,6 +279,20 @@ def _output_shapes(operator):
         label = data_types.guess_data_type(classes)[0][1].__class__([None])
     operator.outputs[0].type = label
     operator.outputs[1].type = type(real)([None, n])
+
+
+def _classes_as_skl2onnx_has_them(estimator):
+    classes = _classes(estimator)
+    is_whole = classes.dtype.kind in "bf" and (classes == classes.astype(np.int64)).all()
+    return classes.astype(np.int64) if is_whole else classes
+
+
+def _raw_scores(graph, estimator, logits):
+    """Append logits under the name of the output that probabilities have otherwise."""
+    if estimator._is_binary:
+        _of_both_classes(graph, logits, "probabilities")
+    else:
+        graph.node("Identity", [logits], "probabilities")
 
 
 def _convert(scope, operator, container):
@@ -281,8 +306,11 @@ def _convert(scope, operator, container):
     is_double = isinstance(real, data_types.DoubleTensorType)
     graph = _Graph(onnx, np.float64 if is_double else np.float32)
     logits = _layers(graph, estimator, fitted_network(estimator, finite=True), cast=True)
-    _probabilities(graph, estimator, logits)
-    _label(graph, estimator, logits)
+    if container.get_options(estimator, {"raw_scores": False})["raw_scores"]:
+        _raw_scores(graph, estimator, logits)
+    else:
+        _probabilities(graph, estimator, logits)
+    _label(graph, estimator, logits, _classes_as_skl2onnx_has_them)
     names = {"X": operator.inputs[0].full_name}
     names |= {
         "label": operator.outputs[0].full_name,

@@ -25,6 +25,7 @@ import inspect
 import numpy as np
 
 from ._backends.numba_impl import _rows
+from ._validate._arrays import wrong_array
 
 import numba  # isort: skip - the line above says what to install where it is missing
 from numba import types  # isort: skip
@@ -55,6 +56,8 @@ def _compiled_by(typed):
         def call(*arguments, **keywords):
             bound = inspect.signature(function).bind(*arguments, **keywords)
             bound.apply_defaults()
+            for name, value in bound.arguments.items():
+                _require_known(name, value)
             try:
                 return compiled(*bound.args)
             except TypingError:
@@ -72,6 +75,18 @@ def _compiled_by(typed):
         return call
 
     return decorate
+
+
+def _require_known(name, value):
+    """Raise about what Numba would take for something else where Python calls: it looks at types in haste."""
+    if isinstance(value, np.ndarray):
+        if not value.dtype.isnative:
+            raise TypeError(f"{name} must be in native byte order, got dtype {value.dtype.str}")
+        wrong = wrong_array(value, name)
+        if wrong:
+            raise TypeError(wrong)
+    elif name == "target" and isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise IndexError(f"target must be in [0, n_classes), got {value}")
 
 
 def _tiny_of(row, name):

@@ -138,7 +138,7 @@ def test_numbers(rng):
         assert ulp_error(got, want) <= ULP
 
 
-@pytest.mark.parametrize("target", [-1, 3])
+@pytest.mark.parametrize("target", [-1, 3, 2**63, -(2**70), np.uint64(2**63)])
 def test_a_target_out_of_range(target):
     with pytest.raises(IndexError, match="target must be in"):
         nf.cross_entropy(np.zeros(3), target)
@@ -151,6 +151,17 @@ def test_bad_arguments():
     for bad in (np.zeros((2, 2)), np.zeros(3, int), 1.0, [1.0, 2.0]):
         with pytest.raises(TypeError, match="logits must be a one-dimensional array of float32"):
             nf.logsumexp(bad)
+    nf.softmax(row)
+    for dtype in (np.float32, np.float64):  # once compiled, it would take them for native ones
+        foreign = np.zeros(3, np.dtype(dtype).newbyteorder())
+        with pytest.raises(TypeError, match="logits must be in native byte order, got"):
+            nf.softmax(foreign)
+        with pytest.raises(TypeError, match="out must be in native byte order, got"):
+            nf.softmax(row, foreign)
+    with pytest.raises(TypeError, match="logits must have no masked values"):
+        nf.softmax(np.ma.masked_array(row, [1, 0, 0]))
+    with pytest.raises(TypeError, match="logits must be a plain array, got the subclass matrix"):
+        nf.softmax(np.zeros((1, 3)).view(np.matrix))
     with pytest.raises(TypeError, match="target must be an integer"):
         nf.cross_entropy(row, 1.0)
     with pytest.raises(TypeError, match="out must be a writable array of float64"):

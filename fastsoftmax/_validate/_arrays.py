@@ -27,7 +27,7 @@ def is_masked_array(value):
     return ma is not None and isinstance(value, ma.MaskedArray)
 
 
-def _wrong_array(value, name):
+def wrong_array(value, name):
     """Return what is wrong with an instance of a subclass of ndarray, None if nothing is."""
     if is_masked_array(value):
         if not np.ma.is_masked(value):
@@ -55,7 +55,7 @@ def _check_items(items, name):
 
 def _view(array, name):
     """Return the plain array under an ndarray of any class, or raise about the class."""
-    wrong = None if type(array) is np.ndarray else _wrong_array(array, name)
+    wrong = None if type(array) is np.ndarray else wrong_array(array, name)
     if wrong:
         raise TypeError(wrong)
     return np.asarray(array)
@@ -176,7 +176,7 @@ def as_real(value, name):
 def out_array(out, shape, dtype, name="out"):
     """Check that `out` can take a result of this shape and dtype."""
     is_array = isinstance(out, np.ndarray) and not is_masked_array(out)
-    if not is_array or _wrong_array(out, name):
+    if not is_array or wrong_array(out, name):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type(out).__name__}")
     if out.dtype != dtype:
         raise TypeError(f"{name} must have {describe(dtype)}, got {describe(out.dtype)}")

@@ -5,8 +5,11 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -147,6 +150,49 @@ def test_skl2onnx_converts_pipelines(problem, dtype, images):
     np.testing.assert_allclose(probabilities, pipeline.predict_proba(X), rtol=1e-3, atol=1e-5)
     assert (labels == pipeline.predict(X)).mean() > 0.99
     assert probabilities.dtype == dtype
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("kind", ["calibrated", "stacked", "one_vs_one", "one_vs_rest"])
+def test_skl2onnx_converts_what_learns_from_logits(kind, n_classes, images):
+    """They take decision_function: probabilities in its place were wrong by up to 0.5."""
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is absent")
+    export.register_skl2onnx()
+    X, y = images(dtype="float32")
+    y = y % n_classes
+    inner = fs.SoftmaxRegression()
+    model = {
+        "calibrated": lambda: CalibratedClassifierCV(inner, cv=3),
+        "stacked": lambda: StackingClassifier(
+            [("inner", inner)],
+            LogisticRegression(),
+            stack_method="decision_function" if n_classes > 2 else "predict_proba",
+        ),
+        "one_vs_one": lambda: OneVsOneClassifier(inner),
+        "one_vs_rest": lambda: OneVsRestClassifier(inner),
+    }[kind]().fit(X, y)
+    converted = skl2onnx.to_onnx(model, X[:1], options={"zipmap": False})
+    labels, scores = run_onnx(converted, X=X)
+    assert (labels.ravel() == model.predict(X)).mean() > 0.98
+    if kind != "one_vs_one":
+        np.testing.assert_allclose(scores, model.predict_proba(X), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("zipmap", [True, False, "columns"])
+@pytest.mark.parametrize("names", ["booleans", "reals", "integers", "strings"])
+def test_skl2onnx_has_labels_of_every_kind(names, zipmap, images):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is absent")
+    export.register_skl2onnx()
+    X, y = images(dtype="float32")
+    kinds = {"booleans": y < 2, "reals": y + 1.0, "integers": y, "strings": y.astype(str)}
+    clf = fs.SoftmaxRegression().fit(X, kinds[names])
+    options = {id(clf): {"zipmap": zipmap}}
+    labels, *_ = run_onnx(skl2onnx.to_onnx(clf, X[:1], options=options), X=X)
+    assert (labels == clf.predict(X)).all()
 
 
 @pytest.mark.peer
