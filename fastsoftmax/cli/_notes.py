@@ -34,6 +34,7 @@ class Notes(NamedTuple):
     form: Format = Format()
     held: Held | None = None
     class_names: list[str] | None = None  # where labels are numbers of things
+    on_dask: bool = False  # each part of the files held out rows of its own
 
     def to_json(self):
         """Return the notes as JSON has them."""
@@ -43,6 +44,7 @@ class Notes(NamedTuple):
             "format": self.form._asdict(),
             "held_out": None if self.held is None else self.held._asdict(),
             "class_names": self.class_names,
+            "on_dask": self.on_dask,
         }
 
 
@@ -59,7 +61,10 @@ def read_notes(path, estimator):
             form=_format(found["format"]),
             held=None if found["held_out"] is None else _held(found["held_out"]),
             class_names=None if found["class_names"] is None else _texts(found["class_names"]),
+            on_dask=found.get("on_dask", False),  # models of before lack it
         )
+        if type(notes.on_dask) is not bool:
+            raise TypeError(f"on_dask must be true or false, got {notes.on_dask!r:.40}")
         if notes.class_names is not None and len(notes.class_names) != len(estimator.classes_):
             raise ValueError("a name for each class")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

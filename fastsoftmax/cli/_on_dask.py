@@ -132,7 +132,7 @@ def run(args, path):
             print(flush=True)
         estimator = _fit(args, module, client, data)
         rules = [Rule(name, None, None) for name in data.source.features]
-        estimator._notes = Notes(target=args.target, rules=rules).to_json()
+        estimator._notes = Notes(target=args.target, rules=rules, on_dask=True).to_json()
         _models.save(estimator, path)
         found = _assess(client, estimator, data)
     written = {"model": str(path)}

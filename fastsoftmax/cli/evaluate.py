@@ -1,7 +1,7 @@
 """Score a model on a table with labels, or on a dataset's test rows.
 
 On the data that `train` has trained it on, the rows that `train` held out are scored; on other data
-all rows.
+all rows, and so after `train --dask`, with a warning.
 """
 
 import warnings
@@ -39,7 +39,7 @@ def add_arguments(parser):
         "--all-rows",
         action="store_true",
         help="score every row, those it was trained on too (default: the rows that training held out, "
-        "where FILE is what it was trained on)",
+        "where FILE is what it was trained on; all after train --dask)",
     )
     add_dataset_arguments(parser)
     add_format_arguments(parser)
@@ -88,6 +88,13 @@ def run(args):
 def _choose(args, estimator, notes, rows, y):
     """Return which rows to score: those held out, if these are the data of the training."""
     held = notes.held
+    if notes.on_dask and rows.test is None and not args.all_rows:
+        warnings.warn(
+            f"{args.model} was trained with --dask, which does not keep what rows it held out: all rows of "
+            f"{rows.name} are scored, also those that it may have learned from",
+            UserWarning,
+            stacklevel=2,
+        )
     is_own = (
         held is not None
         and rows.test is None

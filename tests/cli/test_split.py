@@ -148,6 +148,7 @@ def test_one_row(refused, tmp_path):
         (("format", "na_values"), "x"),
         (("target",), 3),
         (("class_names",), ["a"]),
+        (("on_dask",), 1),
     ],
 )
 def test_damaged_notes(refused, trained, where, value):

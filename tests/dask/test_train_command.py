@@ -66,6 +66,10 @@ def test_train_on_parquet(flowers, tmp_path, capsys, two_workers):
     whole = fs.SoftmaxRegression().fit(X, labels).score(X, labels)
     assert accuracy == pytest.approx(whole, abs=0.01)
     assert main(["predict", str(path), str(folder / "0.parquet")]) == 0
+    capsys.readouterr()
+    for options, warned in ([], True), (["--all-rows"], False):
+        assert main(["evaluate", str(path), str(folder / "0.parquet"), *options]) == 0
+        assert ("also those that it may have learned from" in capsys.readouterr().err) is warned
 
 
 def test_weights_and_early_stopping(flowers, tmp_path, two_workers):
