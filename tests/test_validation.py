@@ -365,6 +365,21 @@ def test_hints():
     assert "axis=0" in _validate._targets._hint((3,), (2, 3), 1)
     assert "axis=0 or axis=1" in _validate._targets._hint((2, 3), (2, 2, 3), 2)
     assert "targets[..., 0]" in _validate._targets._hint((5, 1), (5, 3), 1)
+    assert "one-hot, pass targets.argmax(axis=1)" in _validate._targets._hint((5, 3), (5, 3), 1)
+    for got, shape, is_swapped in (
+        ((8, 3), (8, 1), True),
+        ((4, 8, 3), (4, 8, 1), True),
+        ((4, 1, 3), (4, 1, 1), True),
+        ((8, 3), (7, 1), False),
+        ((8, 3), (8, 2), False),
+        ((8, 1), (8, 1), False),
+        ((8, 3), (1,), False),
+        ((8,), (1,), False),
+        ((3,), (1,), False),
+        ((8, 3, 2), (8, 1), False),
+        ((8,), (8, 1), False),
+    ):
+        assert ("swapped" in _validate._targets._swapped(got, shape)) is is_swapped, (got, shape)
     assert "swapped" in _validate._targets._hint((5, 3), (5,), 0)
     assert "swapped" in _validate._targets._hint((3, 5), (5,), 0)
     for got, shape, axis in (

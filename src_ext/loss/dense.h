@@ -70,10 +70,42 @@ static double FN(row_target_gap)(const REAL *t, const REAL *z, const REAL *low, 
     return isinf(target_gap) ? FN(wide_target_gap)(t, 1, z, 1, n, m, temperature) : target_gap / temperature;
 }
 
-/* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. */
+/* What label smoothing makes of probabilities: kept * y + uniform, each factor in two parts. */
+typedef struct {
+    VEC kept, kept_low, uniform, uniform_low;
+} FN(smoothing);
+
+INLINE FN(smoothing) FN(smoothing_of)(double smoothing, ptrdiff_t n_classes) {
+    const VEC share = FN(all)((REAL)smoothing), n = FN(all)((REAL)n_classes), one = FN(all)(1);
+    const VEC kept = one - share, uniform = share / n, product = uniform * n;
+    const VEC rest = (share - product) - FN(product_error)(uniform, n, product);
+    return (FN(smoothing)){kept, (one - kept) - share, uniform, rest / n};
+}
+
+/* (kept * y + uniform) * w, rounded once: of four roundings, as of doubles one by one, too much would be left of the
+ * bound for the rest. */
+INLINE VEC FN(dense_target)(VEC y, VEC w, const FN(smoothing) * s) {
+    const VEC product = s->kept * y, sum = product + s->uniform, part = sum - product, t = sum * w;
+    const VEC lost = ((product - (sum - part)) + (s->uniform - part)) +
+                     (FN(product_error)(s->kept, y, product) + s->kept_low * y + s->uniform_low);
+    return t + FN(zero_less)(FN(product_error)(sum, w, t) + lost * w, FN(all)(REAL_MAX), FN(abs)(t));
+}
+
+/* out = w * (1 - smoothing) * y + uniform * w: the dense target t of a row of probabilities y; w may be NULL. Those of
+ * floats are computed in double, which has digits to spare. */
 static void FN(row_target)(const REAL *y, const double *w, double smoothing, REAL *t, ptrdiff_t n) {
-    const double kept = 1 - smoothing, uniform = smoothing / (double)n;
-    for (ptrdiff_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
+    if (sizeof(REAL) == sizeof(float)) {
+        const double kept = 1 - smoothing, uniform = smoothing / (double)n;
+        for (ptrdiff_t i = 0; i < n; i++) t[i] = (REAL)((kept * y[i] + uniform) * (w ? w[i] : 1.0));
+        return;
+    }
+    const FN(smoothing) s = FN(smoothing_of)(smoothing, n);
+    const VEC zero = {0}, one = FN(all)(1);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t k = n - i < LANES ? n - i : LANES;
+        const VEC weight = w ? FN(load_part)((const REAL *)w + i, k, zero) : one;
+        FN(store_part)(t + i, k, FN(dense_target)(FN(load_part)(y + i, k, zero), weight, &s));
+    }
 }
 
 /* out = (factor + error) * stage - (scale + scale_error) * t; out may be stage. A product with a factor in two parts is
@@ -122,9 +154,14 @@ static void FN(lanes_mask)(REAL *tile, const REAL *mask, ptrdiff_t n, REAL value
 /* row_target for each lane, in place. */
 static void FN(lanes_target)(REAL *t, ptrdiff_t stride, ptrdiff_t n_classes, const double *w, double smoothing) {
     const double kept = 1 - smoothing, uniform = smoothing / (double)n_classes;
+    const FN(smoothing) s = FN(smoothing_of)(smoothing, n_classes);
     for (ptrdiff_t c = 0; c < n_classes; c++) {
         const double weight = w ? w[c] : 1;
-        for (ptrdiff_t i = c * stride; i < (c + 1) * stride; i++) t[i] = (REAL)((kept * t[i] + uniform) * weight);
+        if (sizeof(REAL) == sizeof(float))
+            for (ptrdiff_t i = c * stride; i < (c + 1) * stride; i++) t[i] = (REAL)((kept * t[i] + uniform) * weight);
+        else
+            for (ptrdiff_t i = c * stride; i < (c + 1) * stride; i += LANES)
+                FN(store)(t + i, FN(dense_target)(FN(load)(t + i), FN(all)((REAL)weight), &s));
     }
 }
 

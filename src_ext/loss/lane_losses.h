@@ -67,6 +67,20 @@ INLINE vec_f64 with_z_loss_of_doubles(vec_f64 loss, vec_f64 log_sum, vec_f64 lse
     return sum.high + (vec_f64)((ivec_f64)lost & (lost - lost == 0)); /* beside an infinity nothing is lost */
 }
 
+/* What multiplies the probabilities of doubles, T + 2 * z_loss * lse, times `size`; in two parts. */
+INLINE PairLanes prob_scale_of_doubles(PairLanes total, vec_f64 log_sum, vec_f64 lse_max, double temperature,
+                                       double z_loss, double size) {
+    const vec_f64 none = {0};
+    const PairLanes at_max = lanes_quotient((PairLanes){size * lse_max, none}, (PairLanes){temperature - none, none});
+    PairLanes lse = lanes_two_sum(at_max.high, size * log_sum);
+    lse.low += at_max.low;
+    const PairLanes slope = lanes_times(lse, 2 * z_loss - none);
+    PairLanes sum = lanes_two_sum(size * total.high, slope.high);
+    sum.low += size * total.low + slope.low;
+    sum.low = (vec_f64)((ivec_f64)sum.low & (sum.low - sum.low == 0)); /* an infinite one has none */
+    return sum;
+}
+
 /* Returns whether a lane has terms to shrink. */
 INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
     int shrinks = 0;
@@ -110,17 +124,31 @@ INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
         /* with a z_loss a part of each, which is in range where the whole may not be */
         const double size = k.dense && k.is_double && k.z_loss != 0 ? 1 / UNIT_F64 : 1;
         vec_f64 shrink = (k.is_double ? 1 / UNIT_F64 : (double)(1 / UNIT_F32)) - (vec_f64){0};
-        vec_f64 lane_size = size - (vec_f64){0}, prob_scale = size * total;
+        vec_f64 lane_size = size - (vec_f64){0}, prob_scale = size * total, prob_scale_error = {0};
+        const PairLanes exact =
+            k.dense && k.is_double ? lanes_two_sum(load_doubles(a->dense + i), t) : (PairLanes){total, {0}};
+        if (k.dense && k.is_double && k.z_loss == 0)
+            prob_scale_error = (vec_f64)((ivec_f64)exact.low & (exact.low - exact.low == 0));
         if (k.dense && k.z_loss != 0) {
-            prob_scale += (2 * k.z_loss) * (size * log_sum + size * load_doubles(a->lse_max + i) / k.temperature);
-            /* Without a target, and with a log-sum-exp near 0, the factor would be below the range: it is left larger
-             * by what the terms are then made smaller with. */
-            const double small = k.is_double ? 0x1p-500 : 0x1p-20;
-            const ivec_f64 is_small = (prob_scale < small) & (prob_scale > -small);
-            const vec_f64 whole = total + (2 * k.z_loss) * (log_sum + load_doubles(a->lse_max + i) / k.temperature);
-            lane_size = (vec_f64)((is_small & (ivec_f64)one) | (~is_small & (ivec_f64)lane_size));
-            prob_scale = (vec_f64)((is_small & (ivec_f64)whole) | (~is_small & (ivec_f64)prob_scale));
-            shrink = (vec_f64)((is_small & (ivec_f64)shrink) | (~is_small & (ivec_f64)one));
+            const vec_f64 lse_max = load_doubles(a->lse_max + i);
+            PairLanes part = {prob_scale + (2 * k.z_loss) * (size * log_sum + size * lse_max / k.temperature), {0}},
+                      whole = part;
+            if (k.is_double) {
+                part = prob_scale_of_doubles(exact, log_sum, lse_max, k.temperature, k.z_loss, size);
+                whole = prob_scale_of_doubles(exact, log_sum, lse_max, k.temperature, k.z_loss, 1);
+            }
+            prob_scale = part.high;
+            /* Without a target, and with a log-sum-exp near 0 or a small scale, the factor would be below the range: it
+             * is left larger by what the terms are then made smaller with. */
+            const double small = k.is_double ? 0x1p-500 : 0x1p-20, least = 0x1p-900, most = 0x1p500;
+            const vec_f64 product = prob_scale * scale;
+            const ivec_f64 is_small =
+                ((prob_scale < small) & (prob_scale > -small)) |
+                ((product < least) & (product > -least) & (prob_scale < most) & (prob_scale > -most));
+            lane_size = select_f64(is_small, one, lane_size);
+            prob_scale = select_f64(is_small, whole.high, part.high);
+            prob_scale_error = select_f64(is_small, whole.low, part.low);
+            shrink = select_f64(is_small, shrink, one);
             store_doubles(a->shrink + i, shrink);
             for (int lane = 0; lane < LANES_F64; lane++) shrinks |= is_small[lane] != 0;
         }
@@ -134,7 +162,8 @@ INLINE int lanes_finish_body(const LossLanes *a, ptrdiff_t n, LossOptions k) {
                 ((sum - (whole - part)) + (maxima - part));
             vec_f64 numerator_error = scale_error;
             if (k.weighted) {
-                numerator_error = product_error_f64(prob_scale, scale, numerator) + prob_scale * scale_error;
+                numerator_error = product_error_f64(prob_scale, scale, numerator) + prob_scale * scale_error +
+                                  prob_scale_error * scale;
                 numerator_error = (vec_f64)((ivec_f64)numerator_error & (numerator_error - numerator_error == 0));
             }
             factor = numerator / terms;

@@ -55,7 +55,7 @@ cdef struct RowTarget:
 
 cdef struct RowLoss:
     double loss
-    double prob_scale           # T + 2 * z_loss * lse: what multiplies the probabilities
+    double prob_scale, prob_scale_error  # T + 2 * z_loss * lse, what multiplies the probabilities, in two parts
     Wide huge_prob_scale        # the same where that is infinite
     double scale, scale_error   # s * slope, in two parts
 
@@ -89,15 +89,16 @@ cdef inline void set_scale(LossTask *task, double scale, double error) noexcept 
         task.slope_error = 0
 
 
-cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, double total,
+cdef inline void row_loss(const LossTask *task, const RowTarget *r, double max, double log_sum, DoublePair dense,
                           double target_gap, RowLoss *result) noexcept nogil:
-    """Loss and factors of one row; `target_gap` is the sum of t * (m - z) / temperature over dense targets."""
+    """Loss and factors of one row; `dense` and `target_gap` sum t and t * (m - z) / temperature over dense targets."""
+    cdef DoublePair total = pair_plus(dense, r.t)
     if r.t != 0:
         target_gap += r.t * (gap_of(max, r.z, task.temperature) - r.low)
-    result.loss = r.s * (total * log_sum + target_gap)
-    result.prob_scale = total
-    if isinf(total):
-        result.huge_prob_scale = wide_of(total)
+    result.loss = r.s * (total.high * log_sum + target_gap)
+    result.prob_scale, result.prob_scale_error = total.high, total.low if isfinite(total.high) else 0
+    if isinf(total.high):
+        result.huge_prob_scale = wide_of(total.high)
     result.scale = r.s * task.slope
     result.scale_error = fma(r.s, task.slope, -result.scale) + r.s * task.slope_error
     if not isfinite(result.scale_error):
@@ -111,16 +112,17 @@ cdef inline bint is_ordinary(double value) noexcept nogil:
     return 1e-50 < fabs(value) < 1e50
 
 
-cdef inline void add_z_loss(const LossTask *task, double s, double max, double log_sum, double total,
+cdef inline void add_z_loss(const LossTask *task, double s, double max, double log_sum, DoublePair total,
                             RowLoss *result) noexcept nogil:
     """Add s * z_loss * lse**2 to the loss and 2 * z_loss * lse to what multiplies the probabilities."""
-    cdef DoublePair lse = pair_quotient(two_sum(max, task.shift), pair_of(task.temperature, 0))
+    cdef DoublePair prob_scale, lse = pair_quotient(two_sum(max, task.shift), pair_of(task.temperature, 0))
     lse = pair_plus(lse, log_sum)
     if is_ordinary(lse.high) and is_ordinary(task.z_loss) and is_ordinary(s):
         result.loss += s * (task.z_loss * pair_value(pair_product(lse, lse)))
-        result.prob_scale = pair_value(pair_plus(pair_times(lse, 2 * task.z_loss), total))
+        prob_scale = pair_sum(pair_times(lse, 2 * task.z_loss), total)
+        result.prob_scale, result.prob_scale_error = prob_scale.high, prob_scale.low
     else:
-        add_wide_z_loss(task, s, max, log_sum, total, result)
+        add_wide_z_loss(task, s, max, log_sum, total.high, result)
 
 
 cdef void add_wide_z_loss(const LossTask *task, double s, double max, double log_sum, double total,
@@ -131,7 +133,7 @@ cdef void add_wide_z_loss(const LossTask *task, double s, double max, double log
     lse = wide_sum(lse, wide_of(log_sum))
     result.loss += wide_value(wide_product(wide_product(wide_of(s), z_loss), wide_product(lse, lse)))
     result.huge_prob_scale = wide_sum(wide_of(total), wide_product(wide_product(wide_of(2), z_loss), lse))
-    result.prob_scale = wide_value(result.huge_prob_scale)
+    result.prob_scale, result.prob_scale_error = wide_value(result.huge_prob_scale), 0
 
 
 cdef inline double target_entry(const RowTarget *r, const RowLoss *loss, double base, const Stat *stat,
@@ -149,7 +151,7 @@ cdef inline double target_entry(const RowTarget *r, const RowLoss *loss, double 
         return wide_value(wide_product(wide, wide_of(loss.scale)))
     entry = pair_times(entry, r.t)
     if probability != 0 and loss.prob_scale != r.t:
-        entry = pair_sum(entry, two_product(loss.prob_scale - r.t, probability))
+        entry = pair_sum(entry, two_product(loss.prob_scale - r.t + loss.prob_scale_error, probability))
     return pair_value(pair_product(pair_plus(entry, -base), scale))
 
 
@@ -176,7 +178,7 @@ cdef inline void subtract_target(const LossTask *task, const RowTarget *r, const
         if isinf(loss.prob_scale):
             factor = times_huge(&factor, wide_product(loss.huge_prob_scale, wide_of(loss.scale)))
         else:
-            factor = times(&factor, loss.prob_scale, 0)
+            factor = times(&factor, loss.prob_scale, loss.prob_scale_error)
             factor = times(&factor, loss.scale, loss.scale_error)
         if t == NULL:
             scale_chunk(grad + at, at, chunk_size(n, k), &factor, plan)
@@ -225,8 +227,8 @@ cdef inline void loss_rows(const LossTask *task, Py_ssize_t first, Row *rows, Py
         return
     reduce_rows(rows, used, task.g.n_classes, dtype, parts, stats)
     for i in range(used):
-        row_loss(task, r + i, stats[i].max, log1p(stats[i].sum_rest), stats[i].target + r[i].t,
-                 stats[i].target_gap, &loss)
+        row_loss(task, r + i, stats[i].max, log1p(stats[i].sum_rest),
+                 pair_of(stats[i].target, stats[i].target_error), stats[i].target_gap, &loss)
         task.losses[lanes[i]] = loss.loss
         if rows[i].stage != NULL:
             subtract_target(task, r + i, &loss, stats + i, &rows[i].plan, parts + i * n_chunks(task.g.n_classes),

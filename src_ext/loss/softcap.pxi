@@ -114,7 +114,7 @@ cdef inline void capped_row_f64(const LossTask *task, Py_ssize_t lane, const dou
     if r.t != 0:
         distance = cap_sum(distance, cap_product(z[r.y], cap_of(-r.t)))
     r.z = stat.max = 0
-    row_loss(&capped, &r, 0, log1p(stat.sum_rest), total + r.t, cap_value(distance), &loss)
+    row_loss(&capped, &r, 0, log1p(stat.sum_rest), pair_of(total, 0), cap_value(distance), &loss)
     task.losses[lane] = loss.loss
     if grad == NULL:
         return

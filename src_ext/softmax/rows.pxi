@@ -58,7 +58,7 @@ cdef struct Stat:
     double max
     double sum_rest, sum_rest_error  # S': the sum over all but one maximum, in units of the maximum's term
     double total, total_error        # 1 + S'
-    double target_gap, target        # those of the row
+    double target_gap, target, target_error  # those of the row
 
 
 # How a row is computed: how its sum is taken, what to fetch meanwhile, and, for a row of 16 bits, where it lies.
@@ -195,7 +195,7 @@ cdef void merge_targets(const Part *parts, Py_ssize_t n_parts, double temperatur
         if parts[k].max != stat.max and parts[k].target != 0:
             gap = pair_plus(gap, parts[k].target * gap_of(stat.max, parts[k].max if parts[k].max > -INFINITY else 0,
                                                           temperature))
-    stat.target_gap, stat.target = pair_value(gap), pair_value(total)
+    stat.target_gap, stat.target, stat.target_error = pair_value(gap), total.high, total.low
 
 
 cdef inline Upcoming shifted(const Upcoming *ahead, Py_ssize_t n) noexcept nogil:

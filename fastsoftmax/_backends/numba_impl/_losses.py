@@ -25,7 +25,7 @@ from ._run import cached
 from ._tiles import FACTOR, FACTOR_ERROR, FREE, LANES, LARGEST, LOG, MAX, WHOLE, WHOLE_ERROR
 
 PART = 2.0**-40
-SMALL_SHARE = 2.0**-500
+SMALL_SHARE, SMALL_PRODUCT = 2.0**-500, 2.0**-900
 USED, IGNORED, BAD = 0.0, 1.0, 2.0
 STATE, CLASS, TARGET, SAMPLE, LOGIT, DISTANCE, DISTANCE_ERROR, SUM, SUM_ERROR = (
     FREE + LANES * i for i in range(1, 10)
@@ -135,7 +135,8 @@ def find_shares(tile, depth, split, lanes, n_lanes, temperature, z_loss, scale, 
         share, share_lost = part * total, 0.0
         if z_loss != 0:
             share, share_lost = share_with_z_loss(lanes, i, total, temperature, z_loss, part)
-            if abs(share) < SMALL_SHARE:
+            is_small = abs(share) < SMALL_SHARE
+            if is_small or (abs(share) < 1 and abs(share * row_scale) < SMALL_PRODUCT):
                 part, of_terms = 1.0, 1.0 / TOP
                 share, share_lost = share_with_z_loss(lanes, i, total, temperature, z_loss, part)
         whole, error = lanes[WHOLE + i], lanes[WHOLE_ERROR + i]
