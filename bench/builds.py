@@ -3,11 +3,14 @@
     python -m bench builds OTHER/bin/python              the shapes and calls below, about two minutes
     python -m bench builds OTHER/bin/python --shape 64x37
 
-OTHER is an environment with another fastsoftmax: of a release, or of a commit before a change. The time of a call is
-the least of a process, so that a change of a hundredth shows; of five processes of each build the medians are compared.
+OTHER is an environment with another fastsoftmax: of a release, or of a commit before a change. It is started without
+PYTHONPATH, which would lead both to the same files; where both find the same, the command says so. The time of a call
+is the least of a process, so that a change of a hundredth shows; of five processes of each build the medians are
+compared.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +23,7 @@ from fastsoftmax._measuring.results import make_report, make_row
 from fastsoftmax._measuring.timer import Timing
 
 from . import options, table
-from .results import Layout, our_share, shape_of
+from .results import Layout, our_share, shape_of, tell
 
 SHAPES = (
     (1, 10),
@@ -48,7 +51,7 @@ calls = {
     "cross_entropy": lambda: fs.cross_entropy(x, y),
     "cross_entropy_with_grad": lambda: fs.cross_entropy_with_grad(x, y, out=out),
 }
-found = {"version": fs.__version__, "calls": {}}
+found = {"version": fs.__version__, "file": fs.__file__, "calls": {}}
 for name, call in calls.items():
     call()
     start = time.perf_counter()
@@ -89,8 +92,10 @@ def run(args):
 
 
 def start(args):
-    version = measure_in(args.python, (1, 10), 0.0)["version"]
-    return make_report({OTHER: version}, {}, dtype="float32"), rows(args)
+    ours, theirs = (measure_in(python, (1, 10), 0.0) for python in (sys.executable, args.python))
+    if ours["file"] == theirs["file"]:
+        tell(f"both import {ours['file']}: their ratio is the noise of this measurement")
+    return make_report({OTHER: theirs["version"]}, {}, dtype="float32"), rows(args)
 
 
 def rows(args):
@@ -119,9 +124,14 @@ def measure(interpreters, shape, processes, seconds):
 
 def measure_in(python, shape, seconds):
     """Return what the script measures in another interpreter, away from the modules of this directory."""
+    environment = dict(os.environ)
+    if python != sys.executable:
+        environment.pop("PYTHONPATH", None)
+    command = [python, "-c", SCRIPT, json.dumps([*shape, seconds])]
     with tempfile.TemporaryDirectory() as elsewhere:
-        command = [python, "-c", SCRIPT, json.dumps([*shape, seconds])]
-        ran = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
+        )
     if ran.returncode:
         raise SystemExit(f"{python}: {ran.stderr.strip().splitlines()[-1]}")
     return json.loads(ran.stdout)

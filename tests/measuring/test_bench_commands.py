@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,19 @@ def test_builds_measures_another_interpreter(capsys):
     for operation in ("softmax", "log_softmax", "cross_entropy", "cross_entropy_with_grad"):
         assert re.search(rf"^{operation}( \*)? +3 x 4 ", printed, re.MULTILINE)
     assert f"other build {fs.__version__}" in printed
+    assert f"both import {fs.__file__}" in printed
+
+
+def test_builds_leaves_the_other_interpreter_its_own_package(tmp_path, monkeypatch, capsys):
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "[$PYTHONPATH]" >> {tmp_path}/seen\n'
+        f'PYTHONPATH="{Path(fs.__file__).parents[1]}" exec "{sys.executable}" "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "nothing"))
+    assert main.main(["builds", str(python), "--small", "--shape", "3x4"]) == 0
+    assert set((tmp_path / "seen").read_text().split()) == {"[]"}
 
 
 def test_builds_tells_what_another_interpreter_lacks(tmp_path):
