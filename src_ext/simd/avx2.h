@@ -57,8 +57,39 @@ INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
     __m256i first = first_lanes_f64(k);
     return _mm256_blendv_pd(fill, _mm256_maskload_pd(p, first), (__m256d)first);
 }
-INLINE void store_part_f32(float *p, size_t k, vec_f32 v) { _mm256_maskstore_ps(p, first_lanes_f32(k), v); }
-INLINE void store_part_f64(double *p, size_t k, vec_f64 v) { _mm256_maskstore_pd(p, first_lanes_f64(k), v); }
+
+/* In halves, as a masked store takes 12 cycles and more on AMD's processors. */
+INLINE void store_part_f32(float *p, size_t k, vec_f32 v) {
+    if (k == LANES_F32) {
+        memcpy(p, &v, sizeof v);
+        return;
+    }
+    __m128 rest = _mm256_castps256_ps128(v);
+    if (k & 4) {
+        memcpy(p, &rest, sizeof rest);
+        rest = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (k & 2) {
+        memcpy(p, &rest, 8);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (k & 1) memcpy(p, &rest, 4);
+}
+INLINE void store_part_f64(double *p, size_t k, vec_f64 v) {
+    if (k == LANES_F64) {
+        memcpy(p, &v, sizeof v);
+        return;
+    }
+    __m128d rest = _mm256_castpd256_pd128(v);
+    if (k & 2) {
+        memcpy(p, &rest, sizeof rest);
+        rest = _mm256_extractf128_pd(v, 1);
+        p += 2;
+    }
+    if (k & 1) memcpy(p, &rest, 8);
+}
 
 /* ---- conversions ---- */
 
