@@ -23,29 +23,33 @@ INLINE vec_f64 where_at_most_f64(vec_f64 kept, vec_f64 a, vec_f64 b, vec_f64 oth
     return (vec_f64)(((a <= b) & (ivec_f64)other) | (~(a <= b) & (ivec_f64)kept));
 }
 
-/* ---- the first k lanes ---- */
+/* ---- the first k lanes: a lane whose number is a variable would send the vector through memory ---- */
 
 INLINE vec_f32 load_part_f32(const float *p, size_t k, vec_f32 fill) {
     if (k == LANES_F32) memcpy(&fill, p, sizeof fill);
     else
-        for (size_t i = 0; i < k; i++) fill[i] = p[i];
+        for (size_t i = 0; i < LANES_F32 - 1; i++)
+            if (i < k) fill[i] = p[i];
     return fill;
 }
 INLINE vec_f64 load_part_f64(const double *p, size_t k, vec_f64 fill) {
     if (k == LANES_F64) memcpy(&fill, p, sizeof fill);
     else
-        for (size_t i = 0; i < k; i++) fill[i] = p[i];
+        for (size_t i = 0; i < LANES_F64 - 1; i++)
+            if (i < k) fill[i] = p[i];
     return fill;
 }
 INLINE void store_part_f32(float *p, size_t k, vec_f32 v) {
     if (k == LANES_F32) memcpy(p, &v, sizeof v);
     else
-        for (size_t i = 0; i < k; i++) p[i] = v[i];
+        for (size_t i = 0; i < LANES_F32 - 1; i++)
+            if (i < k) p[i] = v[i];
 }
 INLINE void store_part_f64(double *p, size_t k, vec_f64 v) {
     if (k == LANES_F64) memcpy(p, &v, sizeof v);
     else
-        for (size_t i = 0; i < k; i++) p[i] = v[i];
+        for (size_t i = 0; i < LANES_F64 - 1; i++)
+            if (i < k) p[i] = v[i];
 }
 
 /* ---- arithmetic ---- */

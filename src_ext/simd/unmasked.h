@@ -38,22 +38,29 @@ INLINE vec_f32 product_from_f32(vec_f32 least, vec_f32 v, vec_f32 e) { return ze
 INLINE vec_f64 product_from_f64(vec_f64 least, vec_f64 v, vec_f64 e) { return zero_less_f64(v, v, least) * e; }
 INLINE ivec_f32 where_number_f32(ivec_f32 kept, vec_f32 v, ivec_f32 other) { return choose(v == v, kept, other); }
 
-/* ---- the first k lanes ---- */
+/* ---- the first k lanes: a lane whose number is a variable would send the vector through memory ---- */
 
 INLINE vec_f32 fill_rest_f32(vec_f32 v, size_t k, vec_f32 fill) {
     if (k == LANES_F32) return v;
-    for (size_t i = k; i < LANES_F32; i++) v[i] = fill[i];
+    for (size_t i = 0; i < LANES_F32; i++)
+        if (i >= k) v[i] = fill[i];
     return v;
 }
 INLINE vec_u16 load_part_u16(const void *p, size_t k) {
+    const uint16_t *from = p;
     vec_u16 v = {0};
     if (k == LANES_F32) memcpy(&v, p, sizeof v);
-    else memcpy(&v, p, 2 * k);
+    else
+        for (size_t i = 0; i < LANES_F32 - 1; i++)
+            if (i < k) v[i] = from[i];
     return v;
 }
 INLINE void store_part_u16(void *p, size_t k, vec_u16 v) {
+    uint16_t *to = p;
     if (k == LANES_F32) memcpy(p, &v, sizeof v);
-    else memcpy(p, &v, 2 * k);
+    else
+        for (size_t i = 0; i < LANES_F32 - 1; i++)
+            if (i < k) to[i] = v[i];
 }
 
 /* ---- arithmetic ---- */
