@@ -74,6 +74,14 @@ def test_python_blocks_run(path, codes, tmp_path, monkeypatch):
     run_in_order(path, codes)
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_powers_are_code(path):
+    prose = re.sub(r"```.*?```|`[^`]*`", "", path.read_text(), flags=re.DOTALL)
+    assert not re.findall(r"\w\*\*[-\w]+", prose), (
+        "two of them in a paragraph make bold type of what is between"
+    )
+
+
 def test_the_server_of_the_documents_answers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "deploying.md"
