@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 if not (ROOT / "build_support").is_dir():
     pytest.skip("needs the source tree", allow_module_level=True)
 pytest.importorskip("setuptools", minversion="77.0.1")
-sys.path.insert(0, str(ROOT))
+# At the end: processes inherit it, and the installed package comes first.
+sys.path.append(str(ROOT))
 from build_support import targets  # noqa: E402
 from build_support.compiler import CannotCompile, Compiler  # noqa: E402
 

@@ -17,6 +17,8 @@ def test_onnx_node_cases():
     cases = [c for c in load_model_tests(kind="node") if c.name.startswith(kinds)]
     cases = [c for c in cases if "expanded" not in c.name]
     assert len(cases) == 48
+    if cases[0].model is None:
+        pytest.skip("this version of ONNX keeps its cases in files")
     for case in cases:
         (node,) = case.model.graph.node
         attributes = {a.name: a for a in node.attribute}

@@ -170,10 +170,12 @@ def test_tracemalloc_counts_results():
     try:
         before = tracemalloc.get_traced_memory()[0]
         result = fs.softmax(x)
-        assert tracemalloc.get_traced_memory()[0] - before >= result.nbytes
+        n_bytes = result.nbytes
+        assert tracemalloc.get_traced_memory()[0] - before >= n_bytes
         del result
         gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - before < 100_000
+        # Other threads allocate, too.
+        assert tracemalloc.get_traced_memory()[0] - before < n_bytes / 2
     finally:
         tracemalloc.stop()
 
