@@ -1,4 +1,4 @@
-"""Clusters that all tests share: two worker processes, and one."""
+"""Clusters that the tests of a file share: two worker processes, and one. None is left running beside other tests."""
 
 import pytest
 
@@ -12,11 +12,11 @@ def started(**options):
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_workers():
     yield from started(n_workers=2, threads_per_worker=2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def one_worker():
     yield from started(n_workers=1, threads_per_worker=1)
