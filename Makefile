@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial narrow uncompiled bench guard kernels lint format docs sanitize clean \
-	wheel sdist types oldest newest clang arm workflows compile_commands
+	wheel sdist types oldest newest free-threaded races clang arm workflows compile_commands
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -29,11 +29,13 @@ help:
 	@echo "compile_commands  compile_commands.json, by which clangd reads the C headers"
 	@echo "docs       the documentation site, in docs/_build/html; site builds it without installing anything"
 	@echo "sanitize   the suite under the address and undefined-behaviour sanitizers"
+	@echo "races      calls from many threads under the thread sanitizer"
 	@echo "types      mypy, pyright and stubtest on the public names and a user's program"
 	@echo "sdist      the source distribution, with everything that git has"
 	@echo "wheel      a wheel with every instruction set and libgomp, tried in an environment without a compiler"
 	@echo "oldest     the suite with the declared minimum of every dependency but torch; OLDEST_PYTHON=python3.10"
 	@echo "newest     the suite with the newest of everything, pre-releases too; NEWEST_PYTHON=python3"
+	@echo "free-threaded  the suite without the GIL; FREE_THREADED_PYTHON=python3.14t"
 	@echo "clang      the suite over a build by Clang with libomp; CLANG=clang-16"
 	@echo "arm        tests and accuracy on aarch64, under qemu"
 	@echo "workflows  actionlint on .github/workflows"
@@ -58,7 +60,7 @@ hunt:
 # have environments of their own under build/.
 check-all:
 	$(BIN)/python tools/check_all.py --at-once 2 sanitize test coverage clang serial soak seeds arm hunt kernels uncompiled \
-		narrow fuzz-seeds mutants types
+		narrow races fuzz-seeds mutants types
 
 seeds:
 	set -e; for seed in 1 2 3; do FASTSOFTMAX_TEST_SEED=$$seed $(BIN)/pytest -q -m random tests; done
@@ -124,6 +126,16 @@ newest:
 	$(NEWEST_PYTHON) -m venv build/newest
 	FASTSOFTMAX_COMPILED=1 build/newest/bin/pip install --quiet --pre ".[test]"
 	cd build/newest && bin/pytest $(KERNEL_TESTS)
+
+# The modules say that they do not need the GIL, and a test that it stays off; PYTHON_GIL=0 keeps it so for those of others.
+FREE_THREADED_PYTHON ?= python3.14t
+
+free-threaded:
+	@if ! command -v $(FREE_THREADED_PYTHON) >/dev/null; then \
+		echo "make free-threaded: skipped, $(FREE_THREADED_PYTHON) is missing"; exit 0; fi; set -e; \
+	$(FREE_THREADED_PYTHON) -m venv build/free-threaded; \
+	FASTSOFTMAX_COMPILED=1 build/free-threaded/bin/pip install --quiet ".[plots,numba,bench]" hypothesis ml_dtypes mpmath; \
+	cd build/free-threaded && PYTHON_GIL=0 bin/pytest $(KERNEL_TESTS)
 
 arm:
 	PYTHON_HERE=$(BIN)/python tools/arm/run.sh
@@ -203,6 +215,17 @@ sanitize:
 	$(PYTHON) -m venv build/sanitize
 	FASTSOFTMAX_SANITIZE=1 build/sanitize/bin/pip install --quiet ".[test]"
 	cd build/sanitize && $(SANITIZERS) bin/pytest $(KERNEL_TESTS) -k "not numba and not as_a_whole"
+
+# What is left out counts threads, mappings or the time of the CPU, to which the sanitizer adds its own.
+RACE_TESTS = $(addprefix ../../tests/,test_concurrency.py test_team.py test_threads.py test_result_pool.py test_small_results.py)
+
+races:
+	$(PYTHON) -m venv build/races
+	FASTSOFTMAX_SANITIZE=thread FASTSOFTMAX_COMPILED=1 FASTSOFTMAX_OPENMP=1 build/races/bin/pip install --quiet ".[test]"
+	cd build/races && LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+		TSAN_OPTIONS="die_after_fork=0 suppressions=$(abspath tests/runtime/races.supp)" \
+		bin/pytest $(RACE_TESTS) -c ../../pyproject.toml --rootdir=../.. -p no:cacheprovider -q --capture=no \
+		-m "not counts_resources" -k "not numba"
 
 # One instruction set, the widest that GCC knows; functions of Numba are no Python. What the tests of documents, peers and
 # the command line reach is reached by others too.

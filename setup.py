@@ -99,7 +99,7 @@ def extension(module, source, flags, link_flags):
         "initializedcheck": DEBUG,
         "cdivision": True,
         "embedsignature": True,
-        "freethreading_compatible": False,
+        "freethreading_compatible": True,
     }
     built = cythonize(
         Extension(

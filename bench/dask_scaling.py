@@ -153,13 +153,14 @@ def fitted(results):
 
 
 def _least(columns, values):
-    """Return coefficients >= 0 with the least squares of relative errors."""
-    from scipy.optimize import nnls
+    """Return coefficients >= 0 with the least squares of relative errors; small measurements do not tell all apart."""
+    from scipy.optimize import lsq_linear
 
     columns = np.array(columns, dtype=float)
     scale = columns.max(axis=0)
-    found, _ = nnls(columns / scale / values[:, None], np.ones(len(values)))
-    return found / scale
+    relative = columns / scale / values[:, None]
+    found = lsq_linear(relative, np.ones(len(values)), bounds=(0, np.inf), method="bvls")
+    return found.x / scale
 
 
 def predict(model, shape, n_workers, n_threads=1):

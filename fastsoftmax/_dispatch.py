@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from . import _compiled, _threads
 from ._backends import NAMES
 from ._compiled import fast_path
+from ._locks import ProcessLock
 from ._validate import integer
 from ._version import __version__
 
@@ -31,6 +32,9 @@ def load(name):
     return importlib.import_module(f"{__package__}._backends.{name}_impl")
 
 
+_selecting = ProcessLock()
+
+
 def select(name, reason, implementation=None):
     """Choose a back end, as a whole: the module behind the general path, and what it has for the fast path.
 
@@ -38,9 +42,10 @@ def select(name, reason, implementation=None):
     """
     global _selection, _plain_calls
     implementation = load(name) if implementation is None else implementation
-    _selection = Selection(name, implementation, reason)
-    _plain_calls = getattr(implementation, "plain_calls", {})
-    fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MAX_THREADS)
+    with _selecting.held():
+        _selection = Selection(name, implementation, reason)
+        _plain_calls = getattr(implementation, "plain_calls", {})
+        fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MAX_THREADS)
 
 
 def with_fast_path(function):

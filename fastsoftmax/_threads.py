@@ -5,11 +5,13 @@ import os
 import sys
 
 from ._compiled import runtime
+from ._locks import ProcessLock
 
 MAX_THREADS = max(256, os.cpu_count() or 1)
 """No call asks for more threads than this."""
 
 _wanted = None
+_wanting = ProcessLock()
 
 
 def wanted():
@@ -20,8 +22,9 @@ def wanted():
 def want(n):
     """Remember the number that was asked for; None for the default."""
     global _wanted
-    _wanted = n
-    _tell_runtime()
+    with _wanting.held():
+        _wanted = n
+        _tell_runtime()
 
 
 def _tell_runtime():

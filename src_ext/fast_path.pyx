@@ -38,9 +38,15 @@ include "fast_path/sums.pxi"
 include "fast_path/scalars.pxi"
 
 
-cdef KernelTable *kernels = NULL      # of the chosen back end; NULL where it has none
+cdef extern from *:
+    """
+    /* Of the chosen back end; NULL where it has none. A call reads it once: another thread may choose meanwhile. */
+    static const KernelTable *_Atomic chosen_kernels;
+    """
+    const KernelTable *chosen_kernels
+
 cdef dict general = {}                      # the Python function behind each public name
-cdef int MAX_THREADS = 256
+cdef int MAX_THREADS = 256                  # set once, while the package is imported
 cdef object ABSENT = object()
 
 
@@ -51,14 +57,16 @@ cdef refuse_dim(str name):
 
 def use_kernels(table, int max_threads):
     """Call these kernels from now on: the `kernel_table` of a back end, or None for the general path alone."""
-    global kernels, MAX_THREADS
-    cdef KernelTable *found = NULL
+    global chosen_kernels, MAX_THREADS
+    cdef const KernelTable *found = NULL
     if table is not None:
-        found = <KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
+        found = <const KernelTable *>PyCapsule_GetPointer(table, "fastsoftmax.kernels")
         if found.layout != CALL_LAYOUT:
             raise ImportError("the compiled modules of fastsoftmax were built from different sources; "
                               "build all of them again")
-    kernels, MAX_THREADS = found, max_threads
+    if max_threads != MAX_THREADS:
+        MAX_THREADS = max_threads
+    chosen_kernels = found
 
 
 def with_fast_path(function):
@@ -70,6 +78,7 @@ def with_fast_path(function):
 # softmax, log_softmax, logsumexp.
 
 cdef normalise(x, axis, out, where, temperature, n_threads, bint log):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef SoftmaxCall call
     cdef Layout layout
     cdef int n = 1
@@ -109,6 +118,7 @@ def log_softmax(x, axis=-1, *, out=None, where=None, temperature=1.0, n_threads=
 
 
 cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef SoftmaxCall call
     cdef Layout layout
     cdef int n = 1
@@ -157,6 +167,7 @@ def logsumexp(x, axis=-1, *, keepdims=False, out=None, where=None, n_threads=Non
 # Their gradients.
 
 cdef backward(grad, forward, axis, out, n_threads, bint log):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef BackwardCall call
     cdef Layout layout
     cdef Operand placed
@@ -201,6 +212,7 @@ def log_softmax_backward(grad, log_probs, axis=-1, *, out=None, n_threads=None, 
 # The largest probabilities.
 
 cdef top_k(x, k, axis, n_threads):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef TopKCall call
     cdef Layout layout
     cdef int overflow = 0

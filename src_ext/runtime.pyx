@@ -130,7 +130,9 @@ thread_limits.n_cpus = os.cpu_count() or 1
 
 def set_thread_limits(int wanted, int quota):
     """Take what set_num_threads asked for and what the cgroup grants; 0 for neither."""
-    thread_limits.wanted, thread_limits.quota = wanted, quota
+    thread_limits.wanted = wanted
+    if quota != thread_limits.quota:
+        thread_limits.quota = quota
 
 
 def thread_default():

@@ -9,6 +9,8 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport PTRDIFF_MAX, int32_t, int64_t, uint8_t
 
+import threading
+
 import numpy as np
 
 cimport numpy as cnp

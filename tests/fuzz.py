@@ -391,26 +391,23 @@ def recorded_call(rng):
         rng.integers(0, 2, (len(X), n_outputs)).astype(np.uint8) if multi else y.astype(np.int32)
     )
     weights = rng.random(len(X)) if rng.random() < 0.5 else None
-    loss, before = (LogisticLoss if multi else SoftmaxLoss)(), _compiled.kernels
-    _compiled.kernels = Recorder
-    try:
-        if rng.random() < 0.5:
-            network = glorot_network((5, 9, n_outputs), dtype, rng)
-            state = OptimizerState.zeros(network)
-            rule = Rule(str(rng.choice(["adam", "sgd"])))
-            options = (rule, 0.0, multi, 8, 1)
-            order = rng.permutation(len(X))
-            data = (X, 1.0, targets, weights, order, 0.01, 0)
-            Recorder().Trainer(network.arrays, state.first, state.second, *options, *data)
-        elif rng.random() < 0.5:
-            network = glorot_network((5, n_outputs), dtype, rng)
-            CompiledLinear(network, loss, Split(Rows(X, 1.0), targets, weights))(network)
-        else:
-            network = glorot_network((5, 9, n_outputs), dtype, rng)
-            out = np.empty((len(X), n_outputs), dtype)
-            Recorder().forward(X, 1.0, network.coefs, network.intercepts, out, 2)
-    finally:
-        _compiled.kernels = before
+    loss, recorder = (LogisticLoss if multi else SoftmaxLoss)(), Recorder()
+    if rng.random() < 0.5:
+        network = glorot_network((5, 9, n_outputs), dtype, rng)
+        state = OptimizerState.zeros(network)
+        rule = Rule(str(rng.choice(["adam", "sgd"])))
+        options = (rule, 0.0, multi, 8, 1)
+        order = rng.permutation(len(X))
+        data = (X, 1.0, targets, weights, order, 0.01, 0)
+        recorder.Trainer(network.arrays, state.first, state.second, *options, *data)
+    elif rng.random() < 0.5:
+        network = glorot_network((5, n_outputs), dtype, rng)
+        split = Split(Rows(X, 1.0), targets, weights)
+        CompiledLinear(recorder, network, loss, split)(network)
+    else:
+        network = glorot_network((5, 9, n_outputs), dtype, rng)
+        out = np.empty((len(X), n_outputs), dtype)
+        recorder.forward(X, 1.0, network.coefs, network.intercepts, out, 2)
     return calls[0]
 
 

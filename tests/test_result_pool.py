@@ -217,6 +217,7 @@ def test_sizes_that_no_memory_has():
     assert runtime.zeros((3, 200_000)).sum() == 0
 
 
+@pytest.mark.counts_resources
 @pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs Linux")
 def test_many_results_leave_mappings_to_others():
     """Linux has 65530 of them for a process; who asks for more gets no thread, and frees in vain."""

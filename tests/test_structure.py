@@ -17,7 +17,7 @@ LAYERS = [
     {"functional"},
     {"_layout", "_validate", "_dispatch"},
     {"_threads", "_memory", "_tables"},
-    {"_backends"},
+    {"_backends", "_locks"},
     {"_compiled"},
     {"_uncompiled"},
     {"_ext", "_version"},

@@ -174,6 +174,7 @@ def test_forks_while_other_threads_compute():
     assert run_python(code) == "done\n"
 
 
+@pytest.mark.counts_resources
 @needs_plain_memory
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
 @pytest.mark.parametrize(
@@ -261,6 +262,7 @@ def test_a_thread_with_a_small_stack_computes():
     assert run_python(code) == "[1]\n"
 
 
+@pytest.mark.counts_resources
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the CPU time of threads from /proc")
 def test_an_idle_process_uses_no_cpu():
     code = """
@@ -334,6 +336,7 @@ def test_a_child_that_a_signal_handler_forks_goes_on_with_the_call():
     assert run_python(code) == "[0]\n"
 
 
+@pytest.mark.counts_resources
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity of Linux")
 def test_helpers_use_the_cpus_of_their_caller():
     code = """
@@ -358,6 +361,7 @@ def test_helpers_use_the_cpus_of_their_caller():
     assert run_python(code, OPENBLAS_NUM_THREADS="1") == "done\n"
 
 
+@pytest.mark.counts_resources
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
 def test_helpers_that_come_to_life_late_use_the_cpus_of_their_caller():
     code = """

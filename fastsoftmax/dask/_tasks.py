@@ -138,7 +138,7 @@ class LossAndGradient(NamedTuple):
 
     @np.errstate(all="ignore")  # a line search may try what leaves the range
     def __call__(self, split, loss):
-        with on_threads(compiled=CompiledLinear.fits(self.network, split)):
+        with on_threads(compiled=CompiledLinear.kernels_for(self.network, split) is not None):
             tally, gradients = sums_over(split, loss, self.network)(self.network)
         return Sums(tally, (np.concatenate([array.ravel() for array in gradients]),))
 
@@ -236,10 +236,10 @@ def train_on(reached, piece, given, number, plan, epoch):
     rng = np.random.default_rng((epoch.seed, 1, epoch.number, number))
     order, tally = rng.permutation(split.n_rows), reached.tally
     rows_a_call = max(1, BLOCK_ROWS // epoch.batch_size) * epoch.batch_size
-    is_fused = _compiled.fits(split.rows, reached.network, epoch.rule, epoch.batch_size)
+    module = _compiled.kernels_for_steps(split.rows, reached.network, epoch.rule, epoch.batch_size)
     network, (step, *moments) = aligned_network(reached.network), reached.optimizer
     optimizer = OptimizerState(step, *([aligned(array) for array in part] for part in moments))
-    with on_threads(compiled=is_fused):
+    with on_threads(compiled=module is not None):
         step = make_step(network, optimizer, *arguments, epoch.rule, epoch.batch_size)
         for start in range(0, len(order), rows_a_call):
             tally += step.run(order[start : start + rows_a_call], epoch.rate)

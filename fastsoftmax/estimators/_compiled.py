@@ -33,7 +33,10 @@ _ROWS_AT_A_TIME = 4096
 
 
 def kernels():
-    """Return the compiled module for the instruction set in use; None with other back ends."""
+    """Return the compiled module for the instruction set in use; None with other back ends.
+
+    Another thread may choose a back end meanwhile: who has asked uses what was returned, and does not ask again.
+    """
     selection = _dispatch.selection()
     if selection.name != "cython":
         return None
@@ -67,15 +70,15 @@ def all_finite(array):
     return bool(np.isfinite(array).all()) if module is None else module.all_finite(array)
 
 
-def fits(rows, network, rule, batch_size):
-    """Whether the compiled step serves: any network of reasonable depth, rows that can be dense."""
+def kernels_for_steps(rows, network, rule, batch_size):
+    """Return the kernels if the compiled step serves: any network of reasonable depth, rows that can be dense."""
     dense_batch = min(batch_size, rows.n_rows) * rows.n_features * rows.dtype.itemsize
-    return (
-        kernels() is not None
-        and (rows.is_dense or dense_batch <= _DENSE_BYTES)
+    serves = (
+        (rows.is_dense or dense_batch <= _DENSE_BYTES)
         and len(network.coefs) <= MOST_LAYERS
         and rule.epsilon >= MIN_EPSILON
     )
+    return kernels() if serves else None
 
 
 # Training
@@ -84,12 +87,13 @@ def fits(rows, network, rule, batch_size):
 class FusedStep:
     """Train with the compiled step; the contract of `_steps.NumpyStep`.
 
-    `held` is what an earlier step has left, or None: where `optimizer` is what that one has reached,
-    its compiled trainer goes on, which has the moments and the memory of a batch already.
+    `module` has the kernels: what `kernels_for_steps` returned. `held` is what an earlier step has
+    left, or None: where `optimizer` is what that one has reached, its compiled trainer goes on,
+    which has the moments and the memory of a batch already.
     """
 
     def __init__(
-        self, network, optimizer, rows, targets, weights, loss, rule, batch_size, held=None
+        self, module, network, optimizer, rows, targets, weights, loss, rule, batch_size, held=None
     ):
         self._rows, self._targets, self._weights = rows, targets, weights
         batch_size = min(batch_size, max(1, rows.n_rows))  # memory is made for whole batches
@@ -97,7 +101,7 @@ class FusedStep:
         work = batch_size * sum(coef.size for coef in network.coefs)
         n_threads = max(1, min(thread_count(), work // WORK_A_THREAD))
         options = (rule, loss.label_smoothing, loss.logistic, batch_size, n_threads)
-        make, self._reached = kernels().Trainer, None
+        make, self._reached = module.Trainer, None
         self._trainer, reached = held or (None, None)
         if type(self._trainer) is make and reached is optimizer:
             self._trainer.go_on(network.arrays, *options)
@@ -150,8 +154,8 @@ class FusedStep:
 class CompiledLinear:
     """Sum of the losses and its gradient for a linear model, in one pass over the data."""
 
-    def __init__(self, network, loss, split):
-        self._kernels, self._n_threads = kernels(), thread_count()
+    def __init__(self, module, network, loss, split):
+        self._kernels, self._n_threads = module, thread_count()
         self._loss, self._split = loss, split
         n_features, n_outputs = network.coefs[0].shape
         self._dtype = network.dtype
@@ -174,9 +178,9 @@ class CompiledLinear:
         return max(1, blocks) * block
 
     @staticmethod
-    def fits(network, split):
-        """Whether this serves."""
-        return len(network.coefs) == 1 and split.rows.is_dense and kernels() is not None
+    def kernels_for(network, split):
+        """Return the kernels if this serves."""
+        return kernels() if len(network.coefs) == 1 and split.rows.is_dense else None
 
     def __call__(self, network):
         """Return (Tally, [gradient of coef, of intercept] in double)."""
@@ -217,9 +221,9 @@ class CompiledLinear:
 # Inference
 
 
-def is_compiled(network, rows):
-    """Whether compiled kernels serve, which check every array for themselves."""
-    return kernels() is not None and rows.is_dense and len(network.coefs) <= MOST_LAYERS
+def kernels_for_logits(network, rows):
+    """Return the kernels if they serve; they check every array for themselves."""
+    return kernels() if rows.is_dense and len(network.coefs) <= MOST_LAYERS else None
 
 
 def logits_of_few(network, X, n_outputs):
@@ -235,13 +239,19 @@ def logits_of_few(network, X, n_outputs):
 
 def logits_of(network, rows, n_outputs):
     """Return the logits (n_rows, n_outputs), and whether X and they are known to be finite."""
-    if not is_compiled(network, rows):
+    module = kernels_for_logits(network, rows)
+    if module is None:
         return numpy_logits(network, rows)
+    return compiled_logits(module, network, rows, n_outputs)
+
+
+def compiled_logits(module, network, rows, n_outputs):
+    """Return what `logits_of` does, by the kernels of a module."""
     out = _threads.runtime.empty((rows.n_rows, n_outputs), network.dtype)
     work = rows.n_rows * sum(coef.size for coef in network.coefs)
     n_threads = 1 if work < SERIAL_BELOW else thread_count()
     coefs, intercepts = list(network.coefs), list(network.intercepts)
-    forward, finite, known = kernels().forward, True, True
+    forward, finite, known = module.forward, True, True
     if rows.n_rows <= _ROWS_A_CALL:
         return out, *forward(rows.X, rows.scale, coefs, intercepts, out, n_threads)
     for start in range(0, rows.n_rows, _ROWS_A_CALL):  # Ctrl-C is honoured between calls

@@ -65,8 +65,10 @@ def sums_over(split, loss, network):
     rows = split.rows
     if rows.dtype != network.dtype:
         split = Split(Rows(rows.X, rows.scale, network.dtype), split.targets, split.weights)
-    sums = CompiledLinear if CompiledLinear.fits(network, split) else NumpySum
-    return sums(network, loss, split)
+    module = CompiledLinear.kernels_for(network, split)
+    if module is None:
+        return NumpySum(network, loss, split)
+    return CompiledLinear(module, network, loss, split)
 
 
 class Objective:

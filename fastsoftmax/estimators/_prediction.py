@@ -12,7 +12,13 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._validate import integer
 from ._checks import fitted_network, refuse_masked, scale_of
-from ._compiled import all_finite, is_compiled, logits_of, logits_of_few
+from ._compiled import (
+    all_finite,
+    compiled_logits,
+    kernels_for_logits,
+    logits_of,
+    logits_of_few,
+)
 from ._inputs import needs_nothing, predict_rows, weights_of_a_mean
 from ._losses import loss_for, tally_of
 from ._other_names import answers_other_names
@@ -59,8 +65,9 @@ class Prediction:
         n_outputs = self._labels.n_outputs
         try:
             network = self._network
-            if is_compiled(network, rows):
-                return logits_of(network, rows, n_outputs)
+            module = kernels_for_logits(network, rows)
+            if module is not None:
+                return compiled_logits(module, network, rows, n_outputs)
         except (AttributeError, LookupError, TypeError, ValueError):
             pass  # the next line says what is wrong with it
         return logits_of(fitted_network(self), rows, n_outputs)

@@ -122,6 +122,7 @@ class NumpyStep:
 def make_step(network, optimizer, rows, targets, weights, loss, rule, batch_size, held=None):
     """Return the compiled step where it serves, else NumPy's; `held` as FusedStep takes it."""
     arguments = (network, optimizer, rows, targets, weights, loss, rule, batch_size)
-    if _compiled.fits(rows, network, rule, batch_size):
-        return _compiled.FusedStep(*arguments, held)
-    return NumpyStep(*arguments)
+    module = _compiled.kernels_for_steps(rows, network, rule, batch_size)
+    if module is None:
+        return NumpyStep(*arguments)
+    return _compiled.FusedStep(module, *arguments, held)

@@ -8,6 +8,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .._locks import ProcessLock
+
 if TYPE_CHECKING:
     from ._types import Logs, Path
 
@@ -134,7 +136,7 @@ class ModelCheckpoint(Callback):
         self.model.save(path, training_state=True)
 
 
-_training_lock = threading.Lock()
+_training_lock = ProcessLock()
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 _HOOKS = (*_BATCH_HOOKS, "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end")
 
@@ -219,7 +221,7 @@ _in_training = {}
 @contextlib.contextmanager
 def training(model):
     """Give the estimator its `stop_training` flag for the time of a fit, which is one at a time."""
-    with _training_lock:
+    with _training_lock.held():
         if id(model) in _in_training:
             raise RuntimeError(
                 f"this {type(model).__name__} is being fitted, by another thread or by the fit that "

@@ -23,7 +23,12 @@ cdef struct Layout:
     bint is_natural                     # dimensions lie in their own order
 
 
-cdef int bfloat16_number = -1           # NumPy's type number of ml_dtypes' bfloat16, once an array of it was seen
+cdef extern from *:
+    """
+    /* NumPy's type number of ml_dtypes' bfloat16, once an array of it was seen, by whichever thread. */
+    static _Atomic int bfloat16_number = -1;
+    """
+    int bfloat16_number
 
 
 cdef int kind_of_new_type(cnp.ndarray x) except -2:

@@ -6,6 +6,7 @@ cdef bint is_dense(const Layout *layout, const Operand *operand) noexcept nogil:
 
 
 cdef elementwise(x, out, n_threads):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef SigmoidCall call
     cdef Layout layout
     default_sigmoid_call(&call)
@@ -41,7 +42,7 @@ cdef struct LabelTask:
     int item_bytes              # of labels that are integers
     void *copy                  # OUT, of the computing dtype; NULL where data is
     bint is_double
-    bint *is_bad                # OUT: set where a label is not in [0, 1]
+    atomic_int *is_bad          # OUT: set where a label is not in [0, 1]
 
 
 cdef extern from *:
@@ -106,7 +107,7 @@ cdef void label_block(const void *argument, Py_ssize_t block, char *scratch) noe
     else:
         good = labels_u64_f32(<const uint64_t *>task.data + at, n, floats)
     if not good:
-        task.is_bad[0] = True
+        atomic_store(task.is_bad, 1)
 
 
 cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Values *values) except -1:
@@ -114,7 +115,7 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
     cdef bint is_double = layout.block.kind == KIND_F64
     cdef Py_ssize_t n = layout.size
     cdef LabelTask task
-    cdef bint is_bad = False
+    cdef atomic_int is_bad
     cdef int kind
     if not (is_array(targets) and has_shape(layout, <cnp.ndarray>targets)
             and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>targets)):
@@ -123,6 +124,7 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
         return False
     kind = kind_of(<cnp.ndarray>targets)
     call.target_kind = KIND_F64 if is_double else KIND_F32
+    atomic_store(&is_bad, 0)
     task.data, task.n, task.copy = cnp.PyArray_DATA(<cnp.ndarray>targets), n, NULL
     task.is_double, task.is_bad, task.item_bytes = is_double, &is_bad, cnp.PyArray_ITEMSIZE(<cnp.ndarray>targets)
     values.data = <void *>task.data
@@ -134,10 +136,11 @@ cdef bint read_labels(const Layout *layout, targets, out, BinaryCall *call, Valu
         if values.data == NULL:
             raise MemoryError("cannot allocate the targets")
     run_blocks(label_block, &task, (n + LABELS_AT_ONCE - 1) // LABELS_AT_ONCE, LABELS_AT_ONCE, call.n_threads, 0)
-    return not is_bad
+    return not atomic_load(&is_bad)
 
 
-cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *call, Bounds *bounds) except -1:
+cdef bint read_element_weights(const KernelTable *kernels, weights, const Layout *layout, out, BinaryCall *call,
+                               Bounds *bounds) except -1:
     """Take float or double weights of every element, which lie side by side and apart from out."""
     if not (is_array(weights) and cnp.PyArray_TYPE(<cnp.ndarray>weights) in (NPY_DOUBLE, NPY_FLOAT)
             and is_apart(out, weights) and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>weights)
@@ -149,6 +152,7 @@ cdef bint read_element_weights(weights, const Layout *layout, out, BinaryCall *c
 
 
 cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out, bint with_grad):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef BinaryCall call
     cdef Layout layout
     cdef LossMemory memory
@@ -176,10 +180,10 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     memory.losses.data, partial.sums, is_double = &memory.losses.few[0], &partial.few[0], call.kind == KIND_F64
     try:
         if weight is not None:
-            if not read_element_weights(weight, &layout, out, &call, &all_bounds):
+            if not read_element_weights(kernels, weight, &layout, out, &call, &all_bounds):
                 return None
         if pos_weight is not None:
-            if not read_weights(pos_weight, &layout, False, out, &memory.weight, &positive_bounds):
+            if not read_weights(kernels, pos_weight, &layout, False, out, &memory.weight, &positive_bounds):
                 return None
             call.pos_weight = <const double *>memory.weight.data
         if not read_labels(&layout, targets, out, &call, &memory.targets):

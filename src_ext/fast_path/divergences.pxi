@@ -1,6 +1,7 @@
 # The fast path of the entropy and the Kullback-Leibler divergence.
 
 cdef divergence(p, q, axis, reduction, n_threads, bint has_q, bint with_grad):
+    cdef const KernelTable *kernels = chosen_kernels
     cdef DivergenceCall call
     cdef Layout layout
     cdef Losses losses

@@ -28,10 +28,11 @@ cdef bint has_infinity(const double *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef finish_losses(Reduction reduction, double *losses, Py_ssize_t n, double divisor, bint is_double, rows,
-                   bint declines_infinity, const LossCall *unchecked=NULL):
+                   bint declines_infinity, const LossCall *unchecked=NULL, const KernelTable *kernels=NULL):
     """Return the mean, the sum or, in the array `rows`, all losses.
 
-    None for infinity that the general path mends, and for a target that is no class among those of `unchecked`.
+    None for infinity that the general path mends, and for a target that is no class among those of `unchecked`, which
+    these kernels have computed.
     """
     cdef TargetSummary summary
     cdef double value
@@ -123,6 +124,7 @@ cdef bint set_grad_scale(LossCall *call, double divisor, double error, bint with
 cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoothing, z_loss, softcap, temperature,
           reduction, n_threads, out, bint with_grad):
     """Return the loss, or the loss and its gradient; None for what the general path serves."""
+    cdef const KernelTable *kernels = chosen_kernels
     cdef LossCall call
     cdef Layout layout
     cdef LossMemory memory
@@ -149,11 +151,11 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     memory.losses.data = &memory.losses.few[0]
     try:
         if weight is not None:
-            if not read_weights(weight, &layout, False, out, &memory.weight, &class_bounds):
+            if not read_weights(kernels, weight, &layout, False, out, &memory.weight, &class_bounds):
                 return None
             call.weight = <const double *>memory.weight.data
         if sample_weight is not None:
-            if not read_weights(sample_weight, &layout, True, out, &memory.sample_weight, &row_bounds):
+            if not read_weights(kernels, sample_weight, &layout, True, out, &memory.sample_weight, &row_bounds):
                 return None
             call.sample_weight = <const double *>memory.sample_weight.data
         if not read_targets(&layout, targets, out, &call, &memory):
@@ -182,7 +184,8 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
             set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.cross_entropy(&call)
         result = finish_losses(kind, call.losses, n_rows, summary.divisor, layout.block.kind == KIND_F64, rows,
-                               layout.block.kind == KIND_F64 and not is_in_place, &call if checks_late else NULL)
+                               layout.block.kind == KIND_F64 and not is_in_place, &call if checks_late else NULL,
+                               kernels)
         return None if result is None else (result, out) if with_grad else result
     finally:
         free_loss_memory(&memory)

@@ -210,7 +210,8 @@ cdef inline Bounds no_bounds() noexcept nogil:
     return bounds
 
 
-cdef bint read_weights(weights, const Layout *layout, bint by_row, out, Values *values, Bounds *bounds) except -1:
+cdef bint read_weights(const KernelTable *kernels, weights, const Layout *layout, bint by_row, out, Values *values,
+                       Bounds *bounds) except -1:
     """Read weights of the classes, or of the rows, as doubles, apart from out."""
     cdef RowCursor cursor
     cdef Py_ssize_t i, n = n_rows_of(layout) if by_row else layout.block.n_classes

@@ -45,6 +45,7 @@ cdef inline double total_of(const PartialSums *partial) noexcept nogil:
 
 cdef inline TwoPartSum sum_run(const double *x, Py_ssize_t n) noexcept nogil:
     """Return a sum in two parts, of many losses by the kernels' wider vectors: the same bits."""
+    cdef const KernelTable *kernels = chosen_kernels
     return sum_in_two_parts(x, n) if n < SUM_STEP or kernels == NULL else kernels.sum(x, n)
 
 

@@ -12,7 +12,7 @@ cdef struct BoundsTask:
     Kind kind
     Py_ssize_t n
     Bounds *bounds              # OUT: one a block
-    bint *is_bad                # OUT: set where a weight is negative, infinite or NaN
+    atomic_int *is_bad          # OUT: set where a weight is negative, infinite or NaN
 
 
 cdef void bounds_block(const void *argument, Py_ssize_t block, char *scratch) noexcept nogil:
@@ -25,15 +25,16 @@ cdef void bounds_block(const void *argument, Py_ssize_t block, char *scratch) no
     else:
         good = find_bounds_f32(<const float *>task.weights + at, n, &bounds.low, &bounds.high)
     if not good:
-        task.is_bad[0] = True
+        atomic_store(task.is_bad, 1)
 
 
 cdef int call_find_bounds(const void *weights, Kind kind, Py_ssize_t n, int n_threads, Bounds *bounds) except -1:
     """Find the bounds of the weights that are not 0; return whether all are finite and not negative."""
     cdef BoundsTask task
-    cdef bint is_bad = False
+    cdef atomic_int is_bad
     cdef double low, high
     cdef Py_ssize_t k, n_blocks = (n + BOUNDS_AT_ONCE - 1) // BOUNDS_AT_ONCE
+    atomic_store(&is_bad, 0)
     task.weights, task.kind, task.n, task.bounds, task.is_bad = weights, kind, n, bounds, &is_bad
     if n_blocks > 1:
         task.bounds = <Bounds *>malloc(n_blocks * sizeof(Bounds))
@@ -45,7 +46,7 @@ cdef int call_find_bounds(const void *weights, Kind kind, Py_ssize_t n, int n_th
         for k in range(n_blocks):
             low, high = min(low, task.bounds[k].low), max(high, task.bounds[k].high)
         bounds.low, bounds.high = low if high > 0 else 1, high if high > 0 else 1
-        return not is_bad
+        return not atomic_load(&is_bad)
     finally:
         if task.bounds != bounds:
             free(task.bounds)

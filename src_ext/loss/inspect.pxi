@@ -1,11 +1,5 @@
 # Validate index targets before anything is written: find the first bad row, and the divisor of the mean.
 
-cdef extern from "<stdatomic.h>":
-    ctypedef struct atomic_int:
-        pass
-    void atomic_store(atomic_int *value, int desired) noexcept nogil
-    int atomic_load(atomic_int *value) noexcept nogil
-
 cdef enum:
     ROWS_PER_CHECK = 1 << 14    # indices that one thread checks at a time
 

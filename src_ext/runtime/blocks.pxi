@@ -27,6 +27,12 @@ cdef extern from "runtime/aligned.h":
     void *allocate_aligned(size_t alignment, size_t size) noexcept nogil
     void free_aligned(void *memory) noexcept nogil
 
+cdef extern from "<stdatomic.h>":
+    ctypedef struct atomic_int:     # a flag that blocks set, whichever threads run them
+        pass
+    void atomic_store(atomic_int *value, int desired) noexcept nogil
+    int atomic_load(atomic_int *value) noexcept nogil
+
 cdef enum:
     CACHE_LINE = 64
     SLICE_ELEMENTS = 1 << 25    # between two checks for Ctrl-C: a few tens of milliseconds

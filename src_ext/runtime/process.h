@@ -16,7 +16,8 @@ static _Atomic int n_hosts;        /* threads that host a team, or have not quit
 
 /* What bounds the number of threads besides affinity and OpenMP's own settings; 0: nothing. */
 static struct {
-    int wanted, quota, n_cpus;
+    _Atomic int wanted;
+    int quota, n_cpus; /* do not change once the package is imported */
 } thread_limits;
 
 typedef enum { BY_WANT, BY_AFFINITY, BY_QUOTA, BY_OPENMP, BY_BUILD } thread_decision;
@@ -27,7 +28,8 @@ static int decide_threads(thread_decision *reason /* OUT */) {
     *reason = BY_BUILD;
     if (!HAS_OPENMP) return 1;
     *reason = BY_WANT;
-    if (thread_limits.wanted > 0) return thread_limits.wanted;
+    const int wanted = thread_limits.wanted;
+    if (wanted > 0) return wanted;
     *reason = BY_AFFINITY;
     if (n == 0) n = thread_limits.n_cpus;
     if (thread_limits.quota > 0 && thread_limits.quota < n) n = thread_limits.quota, *reason = BY_QUOTA;

@@ -44,8 +44,9 @@ static struct {
     pthread_mutex_t mutex;
     pool_block *blocks[POOL_SLOTS];
     int n_blocks;
-    size_t limit, held;
-    int has_keeper; /* a thread looks after what is held */
+    size_t held;
+    _Atomic size_t limit; /* also read without the mutex */
+    int has_keeper;       /* a thread looks after what is held */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t round_up_to(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }

@@ -95,9 +95,11 @@ cdef class Trainer:
     cdef list state       # of the parameters and of each moment: (weights, biases) of each layer, in tiles
     cdef list memory      # of a batch
     cdef list sizes
+    cdef object in_use    # a lock: one thread at a time
 
     def __cinit__(self, list parameters, list first, list second, rule, double label_smoothing, bint multi,
                   ptrdiff_t batch_size, int n_threads):
+        self.in_use = threading.Lock()
         self.multi = multi
         self.n_layers = len(parameters) // 2
         require_between(self.n_layers, "the number of layers", 1, MAX_LAYERS)
@@ -118,12 +120,13 @@ cdef class Trainer:
         require_between(batch_size, "batch_size", 1, 1 << 40)
         require_between(n_threads, "n_threads", 1, MOST_THREADS)
         self.require_arrays(parameters, "parameters")
-        self.fill(self.state[0], parameters)
-        self.multi = multi
-        self.set_rule(rule, label_smoothing)
-        if batch_size != self.job.batch_size or n_threads != self.n_threads:
-            self.n_threads = n_threads
-            self.make_memory(batch_size)
+        with self.in_use:
+            self.fill(self.state[0], parameters)
+            self.multi = multi
+            self.set_rule(rule, label_smoothing)
+            if batch_size != self.job.batch_size or n_threads != self.n_threads:
+                self.n_threads = n_threads
+                self.make_memory(batch_size)
 
     cdef object zeros(self, tuple shape):
         """Return zeros that live as long as the memory of a batch."""
@@ -246,11 +249,13 @@ cdef class Trainer:
 
     def parameters(self):
         """Return copies of the parameters, as the class takes them."""
-        return self.unpack(self.state[0])
+        with self.in_use:
+            return self.unpack(self.state[0])
 
     def moments(self):
         """Return copies of the optimiser's two moments, as the class takes them."""
-        return self.unpack(self.state[1]), self.unpack(self.state[2])
+        with self.in_use:
+            return self.unpack(self.state[1]), self.unpack(self.state[2])
 
     def train(self, cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights, cnp.ndarray order,
               double learning_rate, int64_t step):
@@ -259,6 +264,11 @@ cdef class Trainer:
         X (n_rows, n_features) is uint8, float32 or float64 with contiguous rows; targets int32 classes, or uint8 labels
         (n_rows, n_outputs) where `multi`; `weights` None or float64; `order` int64; `step` how many steps came before.
         """
+        with self.in_use:
+            return self.train_alone(X, input_scale, targets, weights, order, learning_rate, step)
+
+    cdef tuple train_alone(self, cnp.ndarray X, double input_scale, cnp.ndarray targets, cnp.ndarray weights,
+                           cnp.ndarray order, double learning_rate, int64_t step):
         cdef training_job job
         cdef workers w
         describe(&self.job.data, X, input_scale)

@@ -37,7 +37,7 @@ def both_steps(problem, sizes, loss, rule, batch_size):
     network = glorot_network(sizes, rows.dtype, np.random.default_rng(1))
     state = OptimizerState.zeros(network)
     arguments = (network, state, rows, targets, weights, loss, rule, batch_size)
-    return _compiled.FusedStep(*arguments), NumpyStep(*arguments)
+    return _compiled.FusedStep(_compiled.kernels(), *arguments), NumpyStep(*arguments)
 
 
 def assert_same(fused, numpy):
@@ -258,7 +258,7 @@ def test_linear_loss_and_gradient_are_numpys(dtype, logistic, weighted, smoothin
     results = []
     for n_threads in (1, 3):
         with fs.set_num_threads(n_threads):
-            tally, gradients = CompiledLinear(network, loss, split)(network)
+            tally, gradients = CompiledLinear(_compiled.kernels(), network, loss, split)(network)
         np.testing.assert_allclose(tally, expected_tally, rtol=1e-5)
         for mine, theirs in zip(gradients, expected, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,322 @@
+"""Calls from several threads while others choose the back end, the number of threads and what is kept.
+
+With the GIL most of it takes turns; `make races` runs it under the thread sanitizer, `make free-threaded` without
+the GIL.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from needs import compiled
+from sklearn.exceptions import ConvergenceWarning
+
+import fastsoftmax as fs
+from fastsoftmax import _compiled, _dispatch, _locks, _threads
+from fastsoftmax.estimators import _compiled as training
+from fastsoftmax.estimators._network import glorot_network
+from fastsoftmax.estimators._state import OptimizerState
+from fastsoftmax.estimators._steps import Rule
+
+N_ROUNDS = 12
+
+
+def run_together(*functions):
+    """Run functions in threads of their own, started at once; raise what the first of them raised."""
+    barrier, errors = threading.Barrier(len(functions)), []
+
+    def run(function):
+        barrier.wait()
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def until_over(threads_of_calls, *others):
+    """Run calls in threads, and `others` again and again until the calls are over."""
+    running = len(threads_of_calls)
+    over = threading.Event()
+    lock = threading.Lock()
+
+    def counted(call):
+        nonlocal running
+        try:
+            call()
+        finally:
+            with lock:
+                running -= 1
+                if running == 0:
+                    over.set()
+
+    def repeated(other):
+        turn = 0
+        while not over.is_set():
+            other(turn)
+            turn += 1
+
+    run_together(
+        *(lambda call=call: counted(call) for call in threads_of_calls),
+        *(lambda other=other: repeated(other) for other in others),
+    )
+
+
+def every_function(rng, dtype, shape):
+    """Return calls of each public function; together they reach every kernel, in one block and in many."""
+    x = (rng.standard_normal(shape) * 3).astype(dtype)
+    y = rng.integers(0, shape[1], shape[0])
+    dense = fs.softmax(x)
+    weight = rng.uniform(0.5, 2, shape[1])
+    mask = np.ones(shape, bool)
+    labels = rng.integers(0, 2, shape)
+    return {
+        "softmax": lambda: fs.softmax(x),
+        "softmax, columns": lambda: fs.softmax(x, axis=0),
+        "softmax, mask": lambda: fs.softmax(x, where=mask),
+        "log_softmax": lambda: fs.log_softmax(x),
+        "logsumexp": lambda: fs.logsumexp(x),
+        "softmax_backward": lambda: fs.softmax_backward(x, dense),
+        "top_k_softmax": lambda: fs.top_k_softmax(x, 3),
+        "cross_entropy": lambda: fs.cross_entropy(x, y),
+        "cross_entropy, options": lambda: fs.cross_entropy_with_grad(
+            x, y, weight=weight, label_smoothing=0.1, z_loss=1e-3, ignore_index=0
+        ),
+        "cross_entropy, dense": lambda: fs.cross_entropy_with_grad(x, dense, softcap=30.0),
+        "entropy": lambda: fs.entropy_with_logits_with_grad(x),
+        "kl_div": lambda: fs.kl_div_with_logits_with_grad(x, dense),
+        "sigmoid": lambda: fs.sigmoid(x),
+        "binary": lambda: fs.binary_cross_entropy_with_logits_with_grad(
+            x, labels, pos_weight=weight
+        ),
+    }
+
+
+def parts_of(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def bits(result):
+    return [np.asarray(part).tobytes() for part in parts_of(result)]
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (900, 70)], ids=str)
+def test_every_function_beside_changes_of_threads_and_memory(rng, dtype, shape):
+    calls = every_function(rng, dtype, shape)
+    expected = {name: bits(call()) for name, call in calls.items()}
+
+    def call_all():
+        for _ in range(N_ROUNDS):
+            for name, call in calls.items():
+                assert bits(call()) == expected[name], name
+
+    try:
+        until_over(
+            [call_all] * 3,
+            lambda turn: fs.set_num_threads((None, 1, 2, 3)[turn % 4]),
+            lambda turn: fs.set_result_pool((None, 0, 1 << 20)[turn % 3]),
+            lambda turn: fs.backend_info(),
+        )
+    finally:
+        fs.set_result_pool(None)
+
+
+@compiled
+def test_every_function_beside_changes_of_the_back_end(rng, dtype):
+    calls = every_function(rng, dtype, (60, 11))
+    expected = {name: parts_of(call()) for name, call in calls.items()}
+    tolerance = 1e-5 if dtype is np.float32 else 1e-13
+
+    def call_all():
+        for _ in range(N_ROUNDS):
+            for name, call in calls.items():
+                for found, want in zip(parts_of(call()), expected[name], strict=True):
+                    np.testing.assert_allclose(found, want, tolerance, tolerance, err_msg=name)
+
+    until_over([call_all] * 3, lambda turn: fs.use_backend(("numpy", "cython")[turn % 2]))
+
+
+@compiled
+def test_choices_at_once_leave_one_of_them(monkeypatch):
+    """The general path, the fast path and what is reported are of the same choice."""
+
+    def choose(*names):
+        for turn in range(300):
+            fs.use_backend(names[turn % 2])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            run_together(
+                lambda: choose("numpy", "cython"),
+                lambda: choose("cython", "numpy"),
+                lambda: choose("numpy", "cython"),
+            )
+            assert reaches_python(monkeypatch) == (_dispatch.selection().name == "numpy")
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def reaches_python(monkeypatch):
+    """Return whether a call that has kernels goes the general path."""
+    calls = []
+
+    class Spy:
+        @staticmethod
+        def softmax(*arguments, **options):
+            calls.append(arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_dispatch, "_selection", _dispatch.selection()._replace(implementation=Spy))
+        fs.softmax(np.zeros((2, 3)))
+    return bool(calls)
+
+
+def test_numbers_of_threads_set_at_once_leave_one_of_them():
+    def choose(first):
+        for turn in range(300):
+            fs.set_num_threads(first + turn % 3)
+
+    run_together(lambda: choose(1), lambda: choose(2), lambda: choose(3))
+    assert _threads.wanted() == fs.get_num_threads() or not _compiled.runtime.HAS_OPENMP
+
+
+def test_checks_by_all_threads_tell_what_is_wrong(rng):
+    x = rng.standard_normal((3000, 50)).astype(np.float32)
+    y, labels, weights = np.zeros(3000, int), np.zeros((3000, 50)), np.ones((3000, 50))
+    y[::7], labels[::3, 5], weights[::5, 2] = 50, 2, -1
+
+    def call_all():
+        for _ in range(3):
+            with pytest.raises(IndexError, match="got 50"):
+                fs.cross_entropy(x, y, reduction="none")
+            with pytest.raises(ValueError, match="targets must be in"):
+                fs.binary_cross_entropy_with_logits(x, labels)
+            with pytest.raises(ValueError, match="weight must be"):
+                fs.binary_cross_entropy_with_logits(x, 0 * labels, weight=weights)
+
+    run_together(call_all, call_all)
+
+
+def test_bfloat16_seen_by_several_threads_first(rng):
+    dtypes = pytest.importorskip("ml_dtypes")
+    x = rng.standard_normal((30, 7)).astype(np.float32).astype(dtypes.bfloat16)
+    run_together(*[lambda: fs.softmax(x)] * 4)
+
+
+@compiled
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL for all modules"
+)
+def test_the_gil_stays_off():
+    code = "import sys, fastsoftmax, fastsoftmax.estimators; assert not sys._is_gil_enabled()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True)
+
+
+@compiled
+def test_a_trainer_is_one_threads_at_a_time(rng):
+    """`go_on` makes other memory: never while another thread trains in it."""
+    network = glorot_network((40, 30, 20, 5), np.float32, rng)
+    state = OptimizerState.zeros(network)
+    rule = Rule("adam")
+    trainer = training.kernels().Trainer(
+        network.arrays, state.first, state.second, rule, 0.0, False, 64, 2
+    )
+    X = rng.standard_normal((512, 40)).astype(np.float32)
+    y = rng.integers(0, 5, 512).astype(np.int32)
+    order = np.arange(512)
+
+    def train():
+        for _ in range(N_ROUNDS):
+            tally = trainer.train(X, 1.0, y, None, order, 1e-3, 0)
+            assert tally[1] == 512
+            assert np.isfinite(tally[0])
+
+    until_over(
+        [train] * 2,
+        lambda turn: trainer.go_on(
+            network.arrays, rule, 0.0, False, (8, 512, 64)[turn % 3], 1 + turn % 2
+        ),
+        lambda turn: (trainer.parameters(), trainer.moments()),
+    )
+
+
+def test_one_estimator_serves_many_threads(rng):
+    X = rng.standard_normal((400, 12)).astype(np.float32)
+    y = rng.integers(0, 3, 400)
+    model = fs.MLPClassifier((16,), max_iter=2, random_state=0).fit(X, y)
+    expected = model.predict_proba(X).tobytes()
+
+    def predict():
+        for _ in range(N_ROUNDS):
+            assert model.predict_proba(X).tobytes() == expected
+            assert model.predict_proba(X[:1]).shape == (1, 3)
+
+    run_together(*[predict] * 4)
+
+
+@compiled
+def test_estimators_beside_changes_of_the_back_end(rng):
+    X = rng.standard_normal((200, 12)).astype(np.float32)
+    y = rng.integers(0, 3, 200)
+
+    def fit_all():
+        for _ in range(4):
+            model = fs.MLPClassifier((8,), max_iter=2, random_state=0).fit(X, y)
+            assert model.predict_proba(X).shape == (200, 3)
+            assert model.partial_fit(X, y).predict(X[:1]).shape == (1,)
+            fs.SoftmaxRegression(max_iter=3, solver="lbfgs").fit(X, y).score(X, y)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        until_over([fit_all] * 2, lambda turn: fs.use_backend(("numpy", "cython")[turn % 2]))
+
+
+def test_batches_from_several_threads_are_refused_or_used(rng):
+    X = rng.standard_normal((256, 12)).astype(np.float32)
+    y = rng.integers(0, 3, 256)
+    model = fs.MLPClassifier((16,), random_state=0)
+    model.partial_fit(X, y, classes=[0, 1, 2])
+    refused = []
+
+    def learn(size):
+        for start in range(0, 256 - size, 16):
+            try:
+                model.partial_fit(X[start : start + size], y[start : start + size])
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    run_together(*[lambda size=size: learn(size) for size in (16, 48, 100)])
+    assert all("is being fitted" in text for text in refused)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_lock_is_free_in_a_forked_child():
+    lock = _locks.ProcessLock()
+    with lock.held():
+        child = os.fork()
+        if child == 0:
+            try:
+                with lock.held():
+                    os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with lock.held():
+        pass
