@@ -172,6 +172,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
     if not place_array(&layout, <cnp.ndarray>logits, &call.logits):
         return None
     call.kind, call.n_rows, call.n_labels = layout.block.kind, layout.block.outer, layout.block.n_classes
+    dtype = dtype_of(<cnp.ndarray>logits)       # as it is now: checks give up the GIL
     if with_grad and out is not None:
         if not place_out(&layout, out, <cnp.ndarray>logits, &call.grad):
             return None
@@ -206,7 +207,7 @@ cdef binary_loss(logits, targets, weight, pos_weight, reduction, n_threads, out,
         else:
             call.sums = partial.sums
         if with_grad and out is None:
-            out = new_result(&layout, dtype_of(<cnp.ndarray>logits))
+            out = new_result(&layout, dtype)
             set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.binary(&call)
         if kind == NONE:

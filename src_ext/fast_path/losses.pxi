@@ -137,7 +137,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
     if kernels == NULL or not plan_call(&layout, logits, axis, &call.logits) or not read_reduction(reduction, &kind):
         return None
     n_rows = n_rows_of(&layout)
-    call.block = layout.block
+    call.block, dtype = layout.block, dtype_of(<cnp.ndarray>logits)     # as it is now: checks give up the GIL
     if not (read_factor(label_smoothing, &call.smoothing) and call.smoothing <= 1 and read_factor(z_loss, &call.z_loss)
             and read_positive(temperature, &call.temperature) and read_ignore_index(ignore_index, &call)
             and read_threads(n_threads, layout.size, &call.n_threads)
@@ -180,7 +180,7 @@ cdef loss(logits, targets, axis, weight, sample_weight, ignore_index, label_smoo
         call.losses = memory.losses.data
         rows = new_rows(&layout, dtype_of_losses(&layout), False) if kind == NONE else None
         if with_grad and out is None:
-            out = new_result(&layout, dtype_of(<cnp.ndarray>logits))
+            out = new_result(&layout, dtype)
             set_dense(&call.grad, &layout.block, cnp.PyArray_DATA(<cnp.ndarray>out))
         kernels.cross_entropy(&call)
         result = finish_losses(kind, call.losses, n_rows, summary.divisor, layout.block.kind == KIND_F64, rows,
