@@ -1,5 +1,6 @@
-/* The team of threads and the result pool without Python and OpenMP, for the thread sanitizer: each block of each job runs
- * once and sees the job's data, whatever the helpers do, while teams grow, stop and start, and memory passes through the pool.
+/* The team of threads and the memory of results without Python and OpenMP, for the thread sanitizer: each block of each job
+ * runs once and sees the job's data, whatever the helpers do, while teams grow, stop and start, memory passes through the
+ * pool, and its limit changes.
  *
  *     gcc -std=gnu11 -g -O1 -fsanitize=thread -pthread -I src_ext $(python3-config --includes) tests/runtime/team_test.c */
 #define _GNU_SOURCE
@@ -85,6 +86,14 @@ static void *call_often(void *argument) {
             assert(memory[0] == (char)i && memory[size - 1] == (char)i);
             pool_free(NULL, memory, size);
         }
+        if (i % 2 == 0) {
+            const size_t size = SMALLEST_RESULT_BYTES + next_random(&random) % SMALL_RESULT_BYTES;
+            char *memory = small_malloc(NULL, size);
+            memset(memory, i, size);
+            for (size_t at = 0; at < size; at += 512) assert(memory[at] == (char)i); /* nobody else has it */
+            small_free(NULL, memory, size);
+        }
+        if (i % 50 == 0) set_pool_limit(i % 100 ? (size_t)8 << 20 : 0);
     }
     return NULL;
 }
@@ -159,7 +168,8 @@ int main(void) {
         for (size_t i = 0; i < 3; i++) pthread_join(callers[i], NULL);
     }
     set_pool_limit(0);
-    assert(pool_held() == 0);
+    release_small();
+    assert(pool_held() == 0 && small_held() == 0);
     puts("every block ran once");
     return 0;
 }
