@@ -309,8 +309,10 @@ static void pool_free(void *context, void *data, size_t size) {
 static size_t pool_held(void) { return 0; }
 static size_t pool_limit(void) { return 0; }
 static void set_pool_limit(size_t limit) { (void)limit; }
+#if !defined(_WIN32) /* which has no fork() */
 static void lock_pool(void) {}
 static void unlock_pool(void) {}
+#endif
 static void restart_pool(void) {}
 static size_t default_pool_limit(void) { return 0; }
 #endif
