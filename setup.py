@@ -42,6 +42,7 @@ SANITIZERS = {
     "thread": ["-fsanitize=thread"],
 }.get(SETTINGS["SANITIZE"], [])
 NARROW = ["-mlong-double-64"]
+SERIAL = ["-Wno-unused-parameter"], []  # the number of threads of a region is one without OpenMP
 
 
 def build_folder():
@@ -55,9 +56,7 @@ def common_flags(compiler):
     """Flags of every extension: fast, but with the arithmetic of IEEE 754 (no -ffast-math)."""
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wvla", "-Wno-unknown-pragmas"]
     # GCC contracts products and sums at -O1 only with this: the same arithmetic as in the builds that users have.
-    contracted = (
-        ["-fexpensive-optimizations"] if compiler.accepts(["-fexpensive-optimizations"]) else []
-    )
+    contracted = compiler.known(["-fexpensive-optimizations"])
     if DEBUG or SANITIZERS:
         flags += ["-O1", *contracted, "-g"]
     elif COVERAGE:
@@ -69,13 +68,13 @@ def common_flags(compiler):
     if SETTINGS["LONG_DOUBLE"] == "64":
         flags += NARROW
     safe = ["-fno-math-errno", "-fno-trapping-math", "--param=vect-max-peeling-for-alignment=0"]
-    return flags + [flag for flag in safe if compiler.accepts([flag])]
+    return flags + compiler.known(safe)
 
 
 def parallel_flags(compiler):
     """Flags to compile and to link with OpenMP; none where it is absent or unwanted."""
     if SETTINGS["OPENMP"] == "0":
-        return [], []
+        return SERIAL
     found = openmp_flags(compiler)
     if found is None and SETTINGS["OPENMP"] == "1":
         raise SystemExit(f"FASTSOFTMAX_OPENMP=1: {compiler.name()} has no OpenMP")
@@ -84,7 +83,7 @@ def parallel_flags(compiler):
             f"{compiler.name()} has no OpenMP: every call will use one thread.",
             "On macOS `brew install libomp` brings it, elsewhere GCC has it.",
         )
-    return found or ([], [])
+    return found or SERIAL
 
 
 def extension(module, source, flags, link_flags):

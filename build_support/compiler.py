@@ -113,6 +113,10 @@ class Compiler:
         """Return the first of several lists of flags that is accepted, or None."""
         return next((flags for flags in choices if self.accepts(flags)), None)
 
+    def known(self, flags):
+        """Return those of several flags that mean something: Clang warns of others and takes them."""
+        return [flag for flag in flags if self.accepts([flag, "-Werror"])]
+
     def spelled(self, flags):
         """Return flags of GCC as this compiler reads them."""
         if not self.is_clang_cl:
