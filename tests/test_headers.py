@@ -6,11 +6,11 @@ FASTSOFTMAX_TEST_KERNELS=all opens each for every instruction set, else for the 
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
 
+import compiler
 import numpy as np
 import pytest
 
@@ -27,18 +27,11 @@ OPENED = (
 pytestmark = pytest.mark.skipif(not HEADERS, reason="the sources are not beside the tests")
 
 
-def compiler():
-    found = shutil.which("gcc") or shutil.which("clang")
-    if found is None:
-        pytest.skip("no compiler")
-    return found
-
-
 @pytest.mark.parametrize("target", OPENED)
 @pytest.mark.parametrize("header", HEADERS)
 def test_a_header_alone(header, target):
     command = [
-        compiler(), "-fsyntax-only", "-x", "c", "-std=gnu11", *TARGETS[target],
+        compiler.required(), "-fsyntax-only", "-x", "c", "-std=gnu11", *TARGETS[target],
         "-I", str(SOURCES), "-I", sysconfig.get_path("include"), "-I", np.get_include(),
         str(SOURCES / header),
     ]  # fmt: skip
@@ -55,7 +48,7 @@ def listed():
 
 def preprocessed(target, *options):
     command = [
-        compiler(), "-E", *options, *TARGETS[target], "-I", str(SOURCES),
+        compiler.required(), "-E", *options, *TARGETS[target], "-I", str(SOURCES),
         str(SOURCES / "simd/vector.h"),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

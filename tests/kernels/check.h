@@ -15,7 +15,13 @@ typedef __float128 wide; /* only +, -, * and /: they need no library */
 typedef long double wide;
 #endif
 
-enum { HAS_LONG_DOUBLE = LDBL_MANT_DIG >= 64 };
+/* Whether functions of long double are exact beyond those of double: of 113 bits not in musl, and never to the smallest
+ * numbers where a long double is two doubles. */
+#if LDBL_MANT_DIG == 64 || (LDBL_MANT_DIG == 113 && defined(__GLIBC__))
+enum { HAS_LONG_DOUBLE = 1 };
+#else
+enum { HAS_LONG_DOUBLE = 0 };
+#endif
 
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static inline uint64_t random_bits(void) { /* splitmix64 (Steele, Lea and Flood, 2014) */
