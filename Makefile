@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .PHONY: site help dev build test seeds hunt fuzz fuzz-seeds soak check-all coverage mutants more-mutants serial narrow uncompiled bench guard kernels lint format docs sanitize clean \
-	wheel sdist types oldest newest free-threaded races clang arm workflows recipes compile_commands
+	wheel sdist types oldest newest free-threaded races clang arm cross workflows recipes compile_commands
 
 help:
 	@echo "dev        virtual environment in $(VENV), editable, with everything to test"
@@ -38,6 +38,7 @@ help:
 	@echo "free-threaded  the suite without the GIL; FREE_THREADED_PYTHON=python3.14t"
 	@echo "clang      the suite over a build by Clang with libomp; CLANG=clang-16"
 	@echo "arm        tests and accuracy on aarch64, under qemu"
+	@echo "cross      C programs and modules compiled for Windows, macOS, musl and other processors; run by qemu and wine"
 	@echo "workflows  actionlint on .github/workflows"
 	@echo "recipes    conda's recipe and cibuildwheel's settings, read for each platform by those tools"
 	@echo "clean      remove what was built"
@@ -140,6 +141,13 @@ free-threaded:
 
 arm:
 	PYTHON_HERE=$(BIN)/python tools/arm/run.sh
+
+# zig's Clang and Debian's compilers for s390x and ppc64el, qemu-user-static and wine; what is missing is named. CROSS=aarch64-macos
+# goes through one target.
+cross:
+	$(PYTHON) -m venv build/cross
+	build/cross/bin/pip install --quiet --upgrade ziglang cython setuptools numpy pytest hypothesis scikit-learn
+	build/cross/bin/python tools/cross/run.py $(CROSS)
 
 # NumPy and Numba compute; tests of compiled modules skip by name.
 uncompiled:
