@@ -133,7 +133,7 @@ static inline void leave_cpus(cpu_choice *choice, int thread, int cpu, int other
     if (!choice->has_moved || !CPU_EQUAL(&now, &choice->used)) choice->given = now; /* somebody else has set it */
     used = choice->given;
     if (cpu >= 0) CPU_CLR(cpu, &used);
-    if (other >= 0 && CPU_COUNT(&used) > CPU_ISSET(other, &used)) CPU_CLR(other, &used);
+    if (other >= 0 && CPU_COUNT(&used) > (CPU_ISSET(other, &used) != 0)) CPU_CLR(other, &used);
     if (CPU_COUNT(&used) == 0 || CPU_EQUAL(&used, &now) || sched_setaffinity(thread, sizeof used, &used)) return;
     choice->used = used;
     choice->has_moved = 1;

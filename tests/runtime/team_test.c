@@ -108,7 +108,7 @@ static void check_claims(void) {
 static int allowed(int cpu) {
     cpu_set_t now;
     assert(sched_getaffinity(0, sizeof now, &now) == 0);
-    return CPU_ISSET(cpu, &now);
+    return CPU_ISSET(cpu, &now) != 0; /* of musl a bit of its word */
 }
 
 static void allow(int cpu, int other) {
