@@ -46,12 +46,16 @@ def level(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def has_extended():
+def has_extended(tmp_path_factory):
     """Return whether long double is wider than double, functions of it too."""
-    command = [compiler.required(), "-S", "-o", os.devnull, "-x", "c", "-I", str(HERE), "-"]
-    return not subprocess.run(
-        command, input=EXTENDED, text=True, stderr=subprocess.DEVNULL, check=False
-    ).returncode
+    source = tmp_path_factory.mktemp("long_double") / "extended.c"
+    source.write_text(EXTENDED)
+    command = [
+        compiler.required(), "-c", "-I", str(HERE), str(source), "-o", str(source.with_suffix(".o")),
+    ]  # fmt: skip
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0 or "HAS_LONG_DOUBLE" in built.stderr, built.stderr
+    return built.returncode == 0
 
 
 @pytest.fixture(scope="module", params=TARGETS)
