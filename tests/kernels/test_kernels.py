@@ -127,6 +127,8 @@ def test_log1p(run, target, has_extended):
         pytest.skip("long double is no wider than double")
     if ERRS_AS_QUOTED:
         assert at_quoted["log1p"][0] == pytest.approx(error, abs=0.05)
+    if compiler.CC != compiler.HERE:  # which products are fused is the compiler's choice
+        error = max(quoted("math/log1p.h", isa)["log1p"][0] for isa in LEVELS)
     assert found["log1p"][0] <= error + 0.02
 
 
