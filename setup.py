@@ -139,6 +139,8 @@ def extensions(compiler):
     link = link + SANITIZERS + COVERAGE
     left_out = f'-DFASTSOFTMAX_LEFT_OUT="{",".join(left_out)}"'
     built = extension("runtime", "src_ext/runtime.pyx", [*flags, *openmp, left_out], link)
+    if sys.platform == "win32":
+        built[0].libraries.append("synchronization")  # WaitOnAddress
     built += extension("fast_path", "src_ext/fast_path.pyx", [*flags, *openmp], link)
     for isa, march in isas.items():
         for module in ("kernels", "training"):

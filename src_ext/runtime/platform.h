@@ -14,9 +14,6 @@
 #if defined(_WIN32)
 #include <windows.h>
 #include <process.h>
-#if defined(_MSC_VER)
-#pragma comment(lib, "synchronization") /* WaitOnAddress; MinGW: -lsynchronization */
-#endif
 #else
 #include <limits.h>
 #include <pthread.h>
