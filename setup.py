@@ -47,7 +47,11 @@ SERIAL = ["-Wno-unused-parameter"], []  # the number of threads of a region is o
 
 def build_folder():
     """Return where objects go: those of one kind of build are not another's."""
-    kinds = [name.lower() for name in KINDS_OF_BUILD if SETTINGS[name]]
+    kinds = [
+        name.lower() if SETTINGS[name] == "1" else f"{name.lower()}-{SETTINGS[name]}"
+        for name in KINDS_OF_BUILD
+        if SETTINGS[name]
+    ]
     kinds += [Path(word).name for word in os.environ.get("CC", "").split()]
     return "-".join(["build/of", *kinds]) if kinds else "build"
 
@@ -56,7 +60,7 @@ def common_flags(compiler):
     """Flags of every extension: fast, but with the arithmetic of IEEE 754 (no -ffast-math)."""
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wvla", "-Wno-unknown-pragmas"]
     # Wide vectors pass between static functions only; a loop that Clang does not unroll is right all the same.
-    flags += compiler.known(["-Wno-psabi", "-Wno-pass-failed"])
+    flags += [f"-Wno-{name[2:]}" for name in compiler.known(["-Wpsabi", "-Wpass-failed"])]
     # GCC contracts products and sums at -O1 only with this: the same arithmetic as in the builds that users have.
     contracted = compiler.known(["-fexpensive-optimizations"])
     if DEBUG or SANITIZERS:

@@ -115,7 +115,9 @@ class Compiler:
 
     def known(self, flags):
         """Return those of several flags that mean something: Clang warns of others and takes them."""
-        return [flag for flag in flags if self.accepts([flag, "-Werror"])]
+        # Not where what the user has in CFLAGS is warned of.
+        strict = ["-Werror"] if self.accepts(["-Werror"]) else []
+        return [flag for flag in flags if self.accepts([flag, *strict])]
 
     def spelled(self, flags):
         """Return flags of GCC as this compiler reads them."""

@@ -42,10 +42,14 @@ def select(name, reason, implementation=None):
     """
     global _selection, _plain_calls
     implementation = load(name) if implementation is None else implementation
-    with _selecting.held():
+    with _selecting.lock:
         _selection = Selection(name, implementation, reason)
-        _plain_calls = getattr(implementation, "plain_calls", {})
-        fast_path.use_kernels(getattr(implementation, "kernel_table", None), _threads.MAX_THREADS)
+        applied = None
+        while applied is not _selection:  # a signal handler may have chosen meanwhile
+            applied = _selection
+            _plain_calls = getattr(applied.implementation, "plain_calls", {})
+            kernels = getattr(applied.implementation, "kernel_table", None)
+            fast_path.use_kernels(kernels, _threads.MAX_THREADS)
 
 
 def with_fast_path(function):
@@ -260,13 +264,14 @@ def backend_info() -> dict[str, Any]:
     >>> fs.backend_info()["backend"] in ("cython", "numba", "numpy")
     True
     """
+    selected = _selection
     threads, decided_by = _threads.default()
     limit, held = _threads.runtime.result_pool()
     return {
         "version": __version__,
-        "backend": _selection.name,
-        "backend_reason": _selection.reason,
-        "backends": {name: _available(name) for name in NAMES},
+        "backend": selected.name,
+        "backend_reason": selected.reason,
+        "backends": {name: _available(name, selected.name) for name in NAMES},
         **_instruction_sets(),
         "openmp": {
             "built": bool(_threads.runtime.HAS_OPENMP),
@@ -291,8 +296,8 @@ def _instruction_sets():
     }
 
 
-def _available(name):
-    if name == _selection.name:
+def _available(name, selected):
+    if name == selected:
         return "loaded"
     if name == "cython" and not _compiled.IS_COMPILED:
         return f"not available: {_compiled.WHY_NOT}"

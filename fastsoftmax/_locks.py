@@ -1,12 +1,15 @@
 """A lock for what the whole process shares."""
 
-import contextlib
 import os
 import threading
 
 
 class ProcessLock:
-    """A lock that is free in a forked child, whichever thread of the parent held it."""
+    """Has a `lock` that is free in a forked child, whichever thread of the parent held it.
+
+    `with one.lock:` and no generator around it: Ctrl-C in the generator's own code could leave the lock held. A signal
+    handler may take it again, in the middle of what its own thread does with it.
+    """
 
     def __init__(self):
         self._renew()
@@ -14,10 +17,4 @@ class ProcessLock:
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self):
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def held(self):
-        """Hold the lock for the time of a block."""
-        with self._lock:
-            yield
+        self.lock = threading.RLock()

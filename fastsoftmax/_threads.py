@@ -22,7 +22,7 @@ def wanted():
 def want(n):
     """Remember the number that was asked for; None for the default."""
     global _wanted
-    with _wanting.held():
+    with _wanting.lock:
         _wanted = n
         _tell_runtime()
 

@@ -34,12 +34,13 @@ def max_threads():
 
 def thread_default():
     """Return (number of threads of a large call, what decided it)."""
-    if _limits["set_num_threads"]:
-        return _limits["set_num_threads"], "set_num_threads"
+    limits = _limits.copy()  # another thread may set them
+    if limits["set_num_threads"]:
+        return limits["set_num_threads"], "set_num_threads"
     named = {
         "CPU affinity": affinity_count(),
         "OMP_NUM_THREADS or threadpoolctl": max_threads(),
-        "cgroup quota": _limits["cgroup quota"],
+        "cgroup quota": limits["cgroup quota"],
     }
     decided_by = min((name for name in named if named[name]), key=named.get)
     return named[decided_by], decided_by

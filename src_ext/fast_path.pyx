@@ -132,7 +132,7 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
         return None
     if where is not None and not place_mask(&layout, where, out, &call.where):
         return None
-    is_narrow = layout.block.kind > KIND_F64
+    is_narrow, dtype = layout.block.kind > KIND_F64, dtype_of(<cnp.ndarray>x)
     rows = new_rows(&layout, dtype_of_losses(&layout), keepdims)
     if out is not None and not (
             not is_narrow and is_array(out)
@@ -151,7 +151,7 @@ cdef reduce_rows(x, axis, keepdims, out, where, n_threads):
     if out is not None:
         return out
     if is_narrow:
-        rows = rows.astype((<cnp.ndarray>x).dtype)
+        rows = rows.astype(dtype)
     return rows[()] if cnp.PyArray_NDIM(<cnp.ndarray>rows) == 0 else rows
 
 

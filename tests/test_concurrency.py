@@ -4,21 +4,24 @@ With the GIL most of it takes turns; `make races` runs it under the thread sanit
 the GIL.
 """
 
+import contextlib
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
 import threading
-import warnings
 
 import numpy as np
 import pytest
 from needs import compiled
-from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info
 
 import fastsoftmax as fs
 from fastsoftmax import _compiled, _dispatch, _locks, _threads
 from fastsoftmax.estimators import _compiled as training
+from fastsoftmax.estimators import callbacks
 from fastsoftmax.estimators._network import glorot_network
 from fastsoftmax.estimators._state import OptimizerState
 from fastsoftmax.estimators._steps import Rule
@@ -31,8 +34,8 @@ def run_together(*functions):
     barrier, errors = threading.Barrier(len(functions)), []
 
     def run(function):
-        barrier.wait()
         try:
+            barrier.wait(60)
             function()
         except BaseException as error:
             errors.append(error)
@@ -224,7 +227,8 @@ def test_bfloat16_seen_by_several_threads_first(rng):
 def test_the_gil_stays_off():
     code = "import sys, fastsoftmax, fastsoftmax.estimators; assert not sys._is_gil_enabled()"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
-    subprocess.run([sys.executable, "-W", "error", "-c", code], env=environment, check=True)
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", code]
+    subprocess.run(command, env=environment, check=True, timeout=120)
 
 
 @compiled
@@ -255,6 +259,37 @@ def test_a_trainer_is_one_threads_at_a_time(rng):
     )
 
 
+@compiled
+def test_a_trainer_holds_its_callers_arrays_while_it_waits(rng):
+    network = glorot_network((40, 30, 5), np.float32, rng)
+    state = OptimizerState.zeros(network)
+    options = Rule("adam"), 0.0, False
+    trainer = training.kernels().Trainer(network.arrays, state.first, state.second, *options, 64, 1)
+    with pytest.raises(MemoryError):
+        trainer.go_on(network.arrays, *options, 1 << 39, 1)
+    X, y, order = np.ones((64, 40), np.float32), np.zeros(64, np.int32), np.arange(64)
+    with pytest.raises(MemoryError, match="batch"):
+        trainer.train(X, 1.0, y, None, order, 1e-3, 0)
+    trainer.go_on(network.arrays, *options, 64, 1)
+
+    def train():
+        for _ in range(50):
+            trainer.train(X, 1.0, y, None, order, 1e-3, 0)
+
+    def go_on(turn):
+        arrays = [array.copy() for array in network.arrays]
+
+        def try_to_go_on():
+            with contextlib.suppress(
+                ValueError
+            ):  # about the number of parameters, where it came late
+                trainer.go_on(arrays, *options, 64 - turn % 2, 1)
+
+        run_together(try_to_go_on, arrays.clear)
+
+    until_over([train] * 2, go_on)
+
+
 def test_one_estimator_serves_many_threads(rng):
     X = rng.standard_normal((400, 12)).astype(np.float32)
     y = rng.integers(0, 3, 400)
@@ -270,6 +305,7 @@ def test_one_estimator_serves_many_threads(rng):
 
 
 @compiled
+@pytest.mark.filterwarnings("ignore:.*converge")
 def test_estimators_beside_changes_of_the_back_end(rng):
     X = rng.standard_normal((200, 12)).astype(np.float32)
     y = rng.integers(0, 3, 200)
@@ -281,9 +317,7 @@ def test_estimators_beside_changes_of_the_back_end(rng):
             assert model.partial_fit(X, y).predict(X[:1]).shape == (1,)
             fs.SoftmaxRegression(max_iter=3, solver="lbfgs").fit(X, y).score(X, y)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        until_over([fit_all] * 2, lambda turn: fs.use_backend(("numpy", "cython")[turn % 2]))
+    until_over([fit_all] * 2, lambda turn: fs.use_backend(("numpy", "cython")[turn % 2]))
 
 
 def test_batches_from_several_threads_are_refused_or_used(rng):
@@ -308,15 +342,112 @@ def test_batches_from_several_threads_are_refused_or_used(rng):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_lock_is_free_in_a_forked_child():
-    lock = _locks.ProcessLock()
-    with lock.held():
-        child = os.fork()
-        if child == 0:
-            try:
-                with lock.held():
-                    os._exit(0)
-            finally:
-                os._exit(1)
+    """Whoever holds it: here another thread of the parent does."""
+    lock, is_held, may_go = _locks.ProcessLock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock.lock:
+            is_held.set()
+            may_go.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if lock.lock.acquire(timeout=30) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    with lock.held():
-        pass
+    assert not lock.lock.acquire(blocking=False)
+    may_go.set()
+    holder.join()
+
+
+def interrupted(call, seconds):
+    """Call again and again until a signal raises KeyboardInterrupt in the midst of it; return that."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            call()
+    except KeyboardInterrupt as error:
+        return error
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def is_free(lock):
+    """Return whether another thread can take a lock."""
+    found = []
+
+    def take():
+        found.append(lock.lock.acquire(blocking=False))
+        if found[0]:
+            lock.lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers of signals")
+def test_an_interrupt_leaves_no_lock_held(rng):
+    """Also not while its traceback lives."""
+    model = fs.MLPClassifier()
+
+    def call():
+        fs.set_num_threads(2)
+        fs.use_backend("numpy")
+        with contextlib.suppress(RuntimeError), callbacks.training(model):
+            pass
+
+    for seconds in rng.uniform(2e-4, 2e-3, 400):
+        error = interrupted(call, seconds)
+        assert isinstance(error, KeyboardInterrupt)
+        assert all(
+            map(is_free, (_threads._wanting, _dispatch._selecting, callbacks._training_lock))
+        )
+
+
+@compiled
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers of signals")
+def test_a_signal_handler_may_choose_too(monkeypatch):
+    turns = itertools.count()
+
+    def choose(*_):
+        fs.set_num_threads(1 + next(turns) % 3)
+        fs.use_backend(("numpy", "cython")[next(turns) % 2])
+
+    before = signal.signal(signal.SIGALRM, choose)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+        for turn in range(3000):
+            fs.use_backend(("numpy", "cython")[turn % 2])
+            fs.set_num_threads(None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert next(turns) > 2
+    assert reaches_python(monkeypatch) == (_dispatch.selection().name == "numpy")
+
+
+@pytest.mark.filterwarnings("ignore:.*converge")
+def test_fits_side_by_side_leave_the_threads_of_blas_as_they_were(rng):
+    X = rng.standard_normal((300, 5))
+    y = rng.integers(0, 3, 300)
+
+    def threads_of_blas():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    def fit():
+        for _ in range(8):
+            fs.SoftmaxRegression(solver="lbfgs", max_iter=5).fit(X, y)
+
+    fs.SoftmaxRegression(solver="lbfgs", max_iter=1).fit(X, y)  # all libraries are loaded
+    before = threads_of_blas()
+    run_together(*[fit] * 3)
+    assert threads_of_blas() == before

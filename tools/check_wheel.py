@@ -59,6 +59,7 @@ def main():
     if arguments.tests:
         config = arguments.tests.parent / "pyproject.toml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", config]
+        command += ["-o", "filterwarnings=error"]  # the suite's own names a class of scikit-learn
         tests = [arguments.tests / name for name in SHORT]
         raise SystemExit(subprocess.run([*command, *tests], check=False).returncode)
 

@@ -6,6 +6,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from .. import _compiled, _dispatch, _threads
+from .._locks import ProcessLock
 from ._losses import Tally
 from ._network import Network, activations
 from ._state import OptimizerState
@@ -54,9 +55,29 @@ def _blas():
     return ThreadpoolController()
 
 
-def one_blas_thread():
-    """Hold BLAS to one thread: the same bits everywhere, and no idle one that spins on our cores."""
-    return _blas().limit(limits=1, user_api="blas")
+class _OneBlasThread:
+    """Holds BLAS to one thread while anybody is inside: the same bits everywhere, no idle one on our cores.
+
+    The limit is the process's, so that fits and tasks side by side must not each restore what they found.
+    """
+
+    def __init__(self):
+        self._counting, self._n_inside, self._limit = ProcessLock(), 0, None
+
+    def __enter__(self):
+        with self._counting.lock:
+            if self._n_inside == 0:
+                self._limit = _blas().limit(limits=1, user_api="blas")
+            self._n_inside += 1
+
+    def __exit__(self, *exc_info):
+        with self._counting.lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._limit.restore_original_limits()
+
+
+one_blas_thread = _OneBlasThread()
 
 
 def thread_count():
@@ -196,7 +217,7 @@ class CompiledLinear:
     @staticmethod
     def blas():
         """Hold BLAS to one thread: idle ones would spin on the core that the kernel's team needs."""
-        return one_blas_thread()
+        return one_blas_thread
 
     def _add(self, first):
         """Add the losses and gradients of some rows of each group, from its row `first` on."""

@@ -172,7 +172,7 @@ class Newton:
         NoNewtonStep
             Where the Hessian is singular in double; what is reached has been given to `after`.
         """
-        with one_blas_thread(), np.errstate(all="ignore"), self._threads(network):
+        with one_blas_thread, np.errstate(all="ignore"), self._threads(network):
             self._iterate(network, max_iter, tol, after)
 
     @contextlib.contextmanager

@@ -85,7 +85,7 @@ class NumpyStep:
     def run(self, order, learning_rate):
         """Train on the rows of `order`, batch after batch; return their Tally."""
         tally = Tally()
-        with _compiled.one_blas_thread():
+        with _compiled.one_blas_thread:
             for start in range(0, len(order), self._batch_size):
                 tally += self._batch(order[start : start + self._batch_size], learning_rate)
         return tally

@@ -218,10 +218,21 @@ _in_training = {}
 """Which thread fits an estimator, by its id: not an attribute, which copies would inherit."""
 
 
+def _forget_other_threads():
+    """In a forked child: what other threads of the parent were fitting is fitted by nobody here."""
+    own = threading.get_ident()
+    for key in [key for key, thread in _in_training.items() if thread != own]:
+        del _in_training[key]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
+
+
 @contextlib.contextmanager
 def training(model):
     """Give the estimator its `stop_training` flag for the time of a fit, which is one at a time."""
-    with _training_lock.held():
+    with _training_lock.lock:
         if id(model) in _in_training:
             raise RuntimeError(
                 f"this {type(model).__name__} is being fitted, by another thread or by the fit that "

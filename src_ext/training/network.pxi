@@ -119,8 +119,9 @@ cdef class Trainer:
         """Train from these parameters on, with the moments as they are: what a new Trainer with them would do."""
         require_between(batch_size, "batch_size", 1, 1 << 40)
         require_between(n_threads, "n_threads", 1, MOST_THREADS)
-        self.require_arrays(parameters, "parameters")
+        parameters = list(parameters)       # another thread may change the caller's
         with self.in_use:
+            self.require_arrays(parameters, "parameters")
             self.fill(self.state[0], parameters)
             self.multi = multi
             self.set_rule(rule, label_smoothing)
@@ -224,8 +225,8 @@ cdef class Trainer:
         cdef ptrdiff_t lanes = VECTOR_BYTES // real, tile = 2 * lanes, size, i, before
         cdef training_layer *layer
         cdef ptrdiff_t panels = (self.n_features + tile - 1) // tile
-        self.memory = []
-        job.batch_size, job.block_rows = batch_size, rows_a_block(batch_size, lanes)
+        self.memory, job.batch_size = [], 0     # no batch has memory until all of it is there
+        job.block_rows = rows_a_block(batch_size, lanes)
         job.n_blocks = (batch_size + job.block_rows - 1) // job.block_rows
         job.copies = 2 if job.n_hidden and batch_size * self.n_features * real <= AHEAD_BYTES else 1
         job.x = data_of(self.zeros((job.copies * job.n_blocks, panels, job.block_rows, tile)))
@@ -244,7 +245,7 @@ cdef class Trainer:
         job.scratch, job.scratch_size = data_of(self.zeros((self.n_threads, size))), size
         tallies = np.zeros((job.n_blocks, 3))
         self.memory.append(tallies)
-        job.tallies = <loss_tally *>data_of(tallies)
+        job.tallies, job.batch_size = <loss_tally *>data_of(tallies), batch_size
         return 0
 
     def parameters(self):
@@ -271,6 +272,8 @@ cdef class Trainer:
                            cnp.ndarray order, double learning_rate, int64_t step):
         cdef training_job job
         cdef workers w
+        if self.job.batch_size == 0:
+            raise MemoryError("cannot allocate the memory of a batch")
         describe(&self.job.data, X, input_scale)
         require_between(X.shape[1], "the number of features", self.n_features, self.n_features)
         require_targets(targets, X.shape[0], self.job.n_outputs, self.multi)
