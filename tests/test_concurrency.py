@@ -407,11 +407,13 @@ def is_free(lock):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers of signals")
 def test_an_interrupt_leaves_no_lock_held(rng):
     """Also not while its traceback lives."""
-    model = fs.MLPClassifier()
+    model, numpy = fs.MLPClassifier(), _dispatch.load("numpy")
 
     def call():
         fs.set_num_threads(2)
-        fs.use_backend("numpy")
+        _dispatch.select(
+            "numpy", "test", numpy
+        )  # use_backend imports, which must not be interrupted
         with contextlib.suppress(RuntimeError), callbacks.training(model):
             pass
 
@@ -428,17 +430,21 @@ def test_an_interrupt_leaves_no_lock_held(rng):
 @compiled
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers of signals")
 def test_a_signal_handler_may_choose_too(monkeypatch):
-    turns = itertools.count()
+    turns, names = itertools.count(), ("numpy", "cython")
+    loaded = [_dispatch.load(name) for name in names]
 
     def choose(*_):
         fs.set_num_threads(1 + next(turns) % 3)
-        fs.use_backend(("numpy", "cython")[next(turns) % 2])
+        select(next(turns) % 2)
+
+    def select(k):
+        _dispatch.select(names[k], "test", loaded[k])  # use_backend imports, which takes no turns
 
     before = signal.signal(signal.SIGALRM, choose)
     try:
         signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
         for turn in range(3000):
-            fs.use_backend(("numpy", "cython")[turn % 2])
+            select(turn % 2)
             fs.set_num_threads(None)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

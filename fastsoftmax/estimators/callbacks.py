@@ -233,12 +233,14 @@ if hasattr(os, "register_at_fork"):
 def training(model):
     """Give the estimator its `stop_training` flag for the time of a fit, which is one at a time."""
     with _training_lock.lock:
-        if id(model) in _in_training:
-            raise RuntimeError(
-                f"this {type(model).__name__} is being fitted, by another thread or by the fit that "
-                "has called this callback: fit a clone of it (sklearn.base.clone)"
-            )
-        _in_training[id(model)] = threading.get_ident()
+        is_free = id(model) not in _in_training
+        if is_free:
+            _in_training[id(model)] = threading.get_ident()
+    if not is_free:
+        raise RuntimeError(
+            f"this {type(model).__name__} is being fitted, by another thread or by the fit that "
+            "has called this callback: fit a clone of it (sklearn.base.clone)"
+        )
     try:
         model.stop_training = False
         yield

@@ -3,7 +3,7 @@
  * pool, and its limit changes.
  *
  *     gcc -std=gnu11 -g -O1 -fsanitize=thread -pthread -I src_ext $(python3-config --includes) tests/runtime/team_test.c */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1 /* as Python has it */
 #include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
