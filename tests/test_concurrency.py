@@ -218,7 +218,11 @@ def test_checks_by_all_threads_tell_what_is_wrong(rng):
 def test_bfloat16_seen_by_several_threads_first(rng):
     dtypes = pytest.importorskip("ml_dtypes")
     x = rng.standard_normal((30, 7)).astype(np.float32).astype(dtypes.bfloat16)
-    run_together(*[lambda: fs.softmax(x)] * 4)
+    found = []
+    run_together(*[lambda: found.append(fs.softmax(x))] * 4)
+    expected = fs.softmax(x)
+    assert expected.dtype == x.dtype
+    assert [bits(one) for one in found] == [bits(expected)] * 4
 
 
 @compiled
