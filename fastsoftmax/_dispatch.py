@@ -40,16 +40,22 @@ def select(name, reason, implementation=None):
 
     `implementation` is by default the back end of this name; tests give the kernels of one instruction set.
     """
-    global _selection, _plain_calls
+    global _selection
     implementation = load(name) if implementation is None else implementation
     with _selecting.lock:
         _selection = Selection(name, implementation, reason)
-        applied = None
-        while applied is not _selection:  # a signal handler may have chosen meanwhile
-            applied = _selection
-            _plain_calls = getattr(applied.implementation, "plain_calls", {})
-            kernels = getattr(applied.implementation, "kernel_table", None)
-            fast_path.use_kernels(kernels, _threads.MAX_THREADS)
+        _apply_selection()
+
+
+def _apply_selection():
+    """Give the fast path what the selected back end has for it."""
+    global _plain_calls
+    applied = None
+    while applied is not _selection:  # a signal handler may have chosen meanwhile
+        applied = _selection
+        _plain_calls = getattr(applied.implementation, "plain_calls", {})
+        kernels = getattr(applied.implementation, "kernel_table", None)
+        fast_path.use_kernels(kernels, _threads.MAX_THREADS)
 
 
 def with_fast_path(function):

@@ -4,9 +4,12 @@ With the GIL most of it takes turns; `make races` runs it under the thread sanit
 the GIL.
 """
 
+import concurrent.futures
 import contextlib
+import dis
 import itertools
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -380,11 +383,15 @@ def interrupted(call, seconds):
     def interrupt(*_):
         raise Interrupt
 
-    before, end = signal.signal(signal.SIGALRM, interrupt), time.monotonic() + 1
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    def go_on():  # the loop is not in `try`: see ProcessLock
+        end = time.monotonic() + 1
         while time.monotonic() < end:
             call()
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        go_on()
     except Interrupt as error:
         return error
     finally:
@@ -429,6 +436,62 @@ def test_an_interrupt_leaves_no_lock_held(rng):
         )
     assert any(raised)
     callbacks._in_training.pop(id(model), None)  # where the end of a fit was interrupted
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="blocks cover their loops")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_dispatch:select",
+        "_threads:want",
+        "_backends.numba_impl._run:run",
+        "estimators._compiled:_OneBlasThread.__enter__",
+        "estimators._compiled:_OneBlasThread.__exit__",
+        "estimators._full_batch:Iterations.run",
+        "estimators._loop:Epochs.run",
+        "estimators.callbacks:training.__wrapped__",
+    ],
+)
+def test_a_signal_between_two_rounds_is_raised_inside_the_block(name):
+    """A loop in a block jumps back from outside of it, where the signal is noticed: see ProcessLock."""
+    if "numba" in name:
+        pytest.importorskip("numba")
+    code = dis.Bytecode(pkgutil.resolve_name(f"fastsoftmax.{name}"))
+
+    def handlers(offset):
+        return {one.target for one in code.exception_entries if one.start <= offset < one.end}
+
+    jumps = [one for one in code if one.opname == "JUMP_BACKWARD"]
+    assert all(handlers(one.argval) <= handlers(one.offset) for one in jumps)
+
+
+def test_an_interrupted_call_waits_for_the_helpers_that_have_started(rng, monkeypatch):
+    _run = pytest.importorskip("fastsoftmax._backends.numba_impl._run")
+    pool, started = concurrent.futures.ThreadPoolExecutor(), []
+
+    class Interrupting:
+        def submit(self, work):
+            if started:
+                raise Interrupt
+            is_at_work = threading.Event()
+
+            def late():
+                is_at_work.set()
+                time.sleep(0.2)
+                work()
+
+            started.append(pool.submit(late))
+            is_at_work.wait()
+            return started[0]
+
+    logits = rng.standard_normal((1000, 1000))
+    with fs.use_backend("numba"), fs.set_num_threads(3):
+        fs.softmax(logits)  # compiled before
+        monkeypatch.setattr(_run, "_helpers", Interrupting)
+        with pytest.raises(Interrupt):
+            fs.softmax(logits)
+    assert started[0].done()
+    pool.shutdown()
 
 
 @compiled

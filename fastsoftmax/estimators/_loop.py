@@ -69,10 +69,7 @@ class Epochs:
         state = self.state
         self.callbacks.train_begins()
         try:
-            while state.epoch < n_epochs and not wants_to_stop(self.host):
-                self._one_epoch(n_epochs)
-                if self._has_converged():
-                    break
+            self._epochs_until(n_epochs)
             self._ran_out = state.epoch >= n_epochs and not wants_to_stop(self.host)
         except KeyboardInterrupt:
             self._keep(self.step.network)
@@ -90,6 +87,12 @@ class Epochs:
         self.host._take(state)
         self.callbacks.train_ends()
         return state
+
+    def _epochs_until(self, n_epochs):  # its loop is not in run's `try`: see ProcessLock
+        while self.state.epoch < n_epochs and not wants_to_stop(self.host):
+            self._one_epoch(n_epochs)
+            if self._has_converged():
+                break
 
     def _keep(self, network):
         """Take over what the step has reached; `network` is its network."""

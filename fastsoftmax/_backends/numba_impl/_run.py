@@ -69,6 +69,20 @@ def _helpers():
     return _pools[process]
 
 
+def _start(n_helpers, work, pending):
+    """Let helpers work; `pending` gets each as soon as it has started, for whoever is interrupted meanwhile."""
+    helpers = _helpers()
+    for _ in range(n_helpers):
+        pending.append(helpers.submit(work))
+
+
+def _wait_for(pending):
+    """Wait until no helper works; those that have not begun never will."""
+    for one in pending:
+        if not one.cancel():
+            one.result()
+
+
 def run(kernel, n_tiles, tile_elements, scratch_size, n_threads, arguments):
     """Compute all tiles of a call by at most `n_threads`, each with so many doubles of scratch."""
     n_elements = n_tiles * tile_elements
@@ -100,10 +114,8 @@ def run(kernel, n_tiles, tile_elements, scratch_size, n_threads, arguments):
         work(1)
     pending = []
     try:
-        pending = [_helpers().submit(work) for _ in range(min(n_threads - 1, len(turns)))]
+        _start(min(n_threads - 1, len(turns)), work, pending)
         work()
     finally:  # after Ctrl-C too nobody writes any more
         turns.clear()
-        for one in pending:
-            if not one.cancel():
-                one.result()
+        _wait_for(pending)
